@@ -1,0 +1,41 @@
+# Everything from a fresh clone: `make demo` and `make test` set up first. Needs Python >= 3.10 and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.ready
+
+.PHONY: setup demo test lint format docs clean
+
+setup: $(SETUP)
+
+# uv installs in a quarter of pip's time, where it is at hand.
+$(SETUP): pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $(SETUP)
+
+demo: setup  ## convert, train, export and evaluate cifar_resnet20 on embedded data
+	@BINARIZE=$(BIN)/binarize sh benchmarks/demo.sh
+
+test: setup lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup  ## write the generated pages and plots again
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The command line: it parses, calls the Python face and renders. Nothing else prints or exits."""

@@ -1,0 +1,195 @@
+"""What the commands show. The only module that writes to stdout and stderr.
+
+Data is what was asked for, talk is everything said on the way. On a terminal both go to stdout. With
+`--json`, stdout holds one JSON value and the talk goes to stderr. Rich honours NO_COLOR. Where several
+processes run (accelerate launch), only the first one shows anything.
+
+Rich is imported inside the functions, so that `--help` does not pay for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDE = 4096  # columns where nobody's terminal sets a limit: no name is folded or cut
+_state = {"json": False}
+
+
+def use_json(on: bool) -> bool:
+    """Send the talk to stderr from now on (the callback of `--json`)."""
+    _state["json"] = on
+    return on
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Data on stdout, talk on stderr.", callback=use_json)
+]
+
+
+def json_is_on() -> bool:
+    return _state["json"]
+
+
+def say(content: RenderableType = "") -> None:
+    """Talk: a sentence or a Rich renderable. Square brackets in a string are plain text."""
+    if _first_process():
+        _print(_console(stderr=json_is_on()), content)
+
+
+def error(message: str, hint: str = "") -> None:
+    """`error: …` and `hint: …`, on stderr."""
+    from rich.text import Text
+
+    console = _console(stderr=True)
+    _print(console, Text.assemble(("error", "bold red"), f": {message}"))
+    if hint:
+        _print(console, Text.assemble(("hint", "bold cyan"), f": {hint}"))
+
+
+def next_command(command: str) -> None:
+    """The last line of a command: what to type next."""
+    from rich.text import Text
+
+    say(Text.assemble(("next", "bold green"), f": {command}"))
+
+
+def emit_json(content: Any) -> None:
+    """The one JSON value of a command run with `--json`, on stdout. Not-a-number becomes null."""
+    if _first_process():
+        sys.stdout.write(json.dumps(_finite(content), indent=1, default=str) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Talk: a table. Numbers stand right, None is shown as an empty cell."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for number, name in enumerate(columns):
+        values = [row[number] for row in rows if row[number] is not None]
+        numeric = bool(values) and all(isinstance(value, (int, float)) for value in values)
+        grid.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    say(grid)
+
+
+def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
+    """Talk: every layer with what feeds it and what became of it, then the totals of summary.json."""
+    table(
+        ("layer", "kind", "shape", "fed by", "action", "reason"),
+        (
+            (
+                layer["name"],
+                layer["kind"],
+                "x".join(map(str, layer["shape"])),
+                layer["source"],
+                layer["action"],
+                layer["reason"],
+            )
+            for layer in layers
+        ),
+    )
+    table(
+        ("", "1-bit", "32-bit"),
+        (
+            ("parameters", totals["params_1bit"], totals["params_32bit"]),
+            ("MACs", totals["macs_1bit"], totals["macs_32bit"]),
+        ),
+    )
+    before, after = totals["bytes_float"], totals["bytes_packed"]
+    say(f"{size(before)} as float, {size(after)} packed: {before / max(after, 1):.1f} times smaller")
+
+
+def size(count: int) -> str:
+    """`3.44 MiB (3,610,112 bytes)`."""
+    for unit, power in (("MiB", 20), ("KiB", 10)):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.2f} {unit} ({count:,} bytes)"
+    return f"{count:,} bytes"
+
+
+class Bar:
+    """What `progress` yields: a bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar = bar
+        self._task = task
+
+    def step(self, count: float = 1, note: str | None = None) -> None:
+        """Move on by `count`; `note` replaces the words at the bar's end."""
+        extra = {} if note is None else {"note": note}
+        self._bar.update(self._task, advance=count, **extra)
+
+    def restart(self, description: str, total: float | None = None, done: float = 0) -> None:
+        """Begin again at `done` of `total`, under another description."""
+        self._bar.reset(self._task, description=description, total=total, completed=done)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Bar]:
+    """A bar on stderr for anything over two seconds; silent with `--json` or without a terminal."""
+    from rich import progress as rich
+
+    console = _console(stderr=True)
+    silent = json_is_on() or not console.is_terminal or not _first_process()
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[note]}", markup=False),
+    )
+    with rich.Progress(*columns, console=console, transient=True, disable=silent) as bar:
+        yield Bar(bar, bar.add_task(description, total=total, note=""))
+
+
+def _console(stderr: bool) -> Console:
+    """A console on the stream as it is now, as wide as its terminal, or else as wide as need be."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _print(console: Console, content: RenderableType) -> None:
+    from rich.text import Text
+
+    # Sentences wrap in the terminal, not here: what is copied from it holds no stray line breaks.
+    console.print(content, soft_wrap=isinstance(content, (str, Text)))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(content: Any) -> Any:
+    """JSON knows no NaN and no infinity; strict readers refuse what `json` would write."""
+    if isinstance(content, float):
+        return content if content - content == 0 else None
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return content
+
+
+def _first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,72 @@
+"""What can go wrong, in words for the person at the keyboard.
+
+Every error says in one sentence what is wrong and, in `hint`, one thing to do about it. The command
+line prints both and exits with 1; a Python caller catches `BinarizeError` or one of its kinds:
+
+    BinarizeError
+      ModelError        no such model, or one that cannot be traced or rebuilt
+      PatternError      a layer pattern that matches nothing
+      EstimatorError    no such estimator, or a constant that it does not take
+      RecipeError       a recipe that cannot be read or does not fit the schema
+      DataError         a data set that is missing, unreadable or of the wrong classes
+      CheckpointError   weights that are missing, corrupt or of another model
+      RunError          a run directory that is missing or not one
+      ExportError       an ONNX file that cannot be written, read or validated
+      TrainingError     training that cannot go on
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BinarizeError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ModelError(BinarizeError):
+    """No such model, or one that cannot be traced or rebuilt."""
+
+
+class PatternError(BinarizeError):
+    """A layer pattern that matches nothing."""
+
+
+class EstimatorError(BinarizeError):
+    """No such estimator, or a constant that it does not take."""
+
+
+class RecipeError(BinarizeError):
+    """A recipe that cannot be read or does not fit the schema."""
+
+
+class DataError(BinarizeError):
+    """A data set that is missing, unreadable or of the wrong classes."""
+
+
+class CheckpointError(BinarizeError):
+    """Weights that are missing, corrupt or of another model."""
+
+
+class RunError(BinarizeError):
+    """A run directory that is missing or not one."""
+
+
+class ExportError(BinarizeError):
+    """An ONNX file that cannot be written, read or validated."""
+
+
+class TrainingError(BinarizeError):
+    """Training that cannot go on."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f'did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,153 @@
+"""Evaluate targets one after the other on the same images: accuracy, speed, parity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binarize import data
+from binarize.errors import DataError
+from binarize.evaluate.accuracy import Answers, ask, top_k
+from binarize.evaluate.parity import Parity, compare
+from binarize.evaluate.targets import Target, find
+from binarize.recipe import Data
+
+BATCH_SIZE = 64
+WORKERS = 2
+
+OnProgress = Callable[[str, int, int], None]
+"""Told a target's name, how many images it has answered, and of how many."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one target scored.
+
+    Attributes:
+        target: the run or file.
+        kind: "torch" or "onnx".
+        data: the data set's name, or its folder.
+        images: how many test images were asked.
+        top1, top5: percent.
+        images_per_s: images per second of prediction alone, without loading.
+        compared_with: the target that the next three compare with: the first one, where it answered
+            the same images with as many classes; else None, like the three.
+        max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluate.parity.Parity`.
+    """
+
+    target: str
+    kind: str
+    data: str
+    images: int
+    top1: float
+    top5: float
+    images_per_s: float
+    compared_with: str | None = None
+    max_abs_diff: float | None = None
+    max_abs_logit: float | None = None
+    top1_agreement: float | None = None
+
+
+def evaluate(
+    targets: str | Path | list[str | Path] = (),
+    *,
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    workers: int = WORKERS,
+    on_progress: OnProgress = lambda target, done, total: None,
+) -> list[Evaluation]:
+    """Score runs and ONNX files on their test images.
+
+    Args:
+        targets: run directories, their checkpoints (RUN/best) and ONNX files; a run that holds
+            model.onnx counts as two. None at all: the newest run.
+        data_dir: the images, where they are not the data set that the target was trained on.
+        limit: ask this many images only.
+        batch_size: images per prediction.
+        workers: processes that load images.
+
+    Raises RunError, ExportError and CheckpointError for a target that cannot be read, DataError for
+    images that are missing or of another number of classes.
+    """
+    names = [targets] if isinstance(targets, (str, Path)) else list(targets)
+    found = find(names)
+    # All that can be refused is refused before the first image is asked.
+    tests = [_test(target, data_dir, limit, batch_size, workers) for target in found]
+    evaluations: list[Evaluation] = []
+    first: tuple[Answers, Data] | None = None
+    for target, (config, loader) in zip(found, tests, strict=True):
+        answers = _answers(target, loader, on_progress)
+        parity = None
+        if first is None:
+            first = answers, config
+        elif config == first[1] and answers.logits.shape == first[0].logits.shape:
+            parity = compare(first[0].logits, answers.logits)
+        evaluations.append(_evaluation(target, config, answers, parity, found[0].name))
+    return evaluations
+
+
+def _test(
+    target: Target, data_dir: str | Path | None, limit: int | None, batch_size: int, workers: int
+) -> tuple[Data, Any]:
+    """The data set that `target` is tested on, and its loader."""
+    config = _config(target, data_dir, batch_size, workers)
+    loader = data.test_loader(config, target.preprocess, limit=limit)
+    classes = data.open_dataset(config, "test").classes
+    if target.classes and len(target.classes) != len(classes):
+        raise DataError(
+            f'"{target.name}" tells {len(target.classes)} classes apart, '
+            f'but data set "{_data_name(config)}" has {len(classes)}',
+            "give the data it was trained for with --data-dir",
+        )
+    return config, loader
+
+
+def _config(
+    target: Target, data_dir: str | Path | None, batch_size: int, workers: int
+) -> Data:
+    name, place = target.data.get("name"), target.data.get("dir")
+    if data_dir is not None:
+        place = str(data_dir)
+        name = "folder" if name in (None, "digits") else name
+    if name is None:
+        raise DataError(
+            f'"{target.name}" was not trained on any data set, so there is nothing to test it on',
+            "give images with --data-dir: one folder per class, under test/ or val/",
+        )
+    if name == "digits":
+        workers = 0  # 360 images in memory: a process would take longer to start
+    return Data(name=name, dir=place, batch_size=batch_size, workers=workers)
+
+
+def _answers(target: Target, loader: Any, on_progress: OnProgress) -> Answers:
+    total, done = len(loader.dataset), 0
+
+    def after_batch(images: int) -> None:
+        nonlocal done
+        done += images
+        on_progress(target.name, done, total)
+
+    on_progress(target.name, 0, total)
+    return ask(target.predictor(), loader, after_batch)
+
+
+def _evaluation(
+    target: Target, config: Data, answers: Answers, parity: Parity | None, first: str
+) -> Evaluation:
+    return Evaluation(
+        target=target.name,
+        kind=target.kind,
+        data=_data_name(config),
+        images=len(answers.labels),
+        top1=top_k(answers.logits, answers.labels, 1),
+        top5=top_k(answers.logits, answers.labels, 5),
+        images_per_s=answers.images_per_s,
+        **({"compared_with": first, **vars(parity)} if parity else {}),
+    )
+
+
+def _data_name(config: Data) -> str:
+    return config.dir if config.name == "folder" and config.dir else config.name

@@ -1,0 +1,123 @@
+"""What can be evaluated: runs, their checkpoints, and ONNX files that `binarize export` wrote."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from binarize import layers, rewrite
+from binarize.errors import ExportError, RunError
+from binarize.evaluate.accuracy import Predict
+from binarize.run import is_run, newest_run
+from binarize.runtime import session
+
+ONNX_IN_RUN = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that answers images with logits, and what it says about itself.
+
+    Attributes:
+        name: how it was called on the command line; of a run's ONNX file, its path.
+        kind: "torch" or "onnx".
+        preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
+        data: `{"name", "dir"}` of the data it was trained on; empty where there was none.
+        classes: class names in the order of the logits; empty where unknown.
+        predictor: gives the function from images to logits; called when its turn comes, so that one
+            model at a time is in memory.
+    """
+
+    name: str
+    kind: str
+    preprocess: dict[str, Any]
+    data: dict[str, Any]
+    classes: list[str]
+    predictor: Callable[[], Predict]
+
+
+def find(names: list[str | Path]) -> list[Target]:
+    """The targets of those names, a run that holds model.onnx giving two. None: the newest run's.
+
+    Raises RunError for a name that is neither, ExportError for an ONNX file that cannot be read.
+    """
+    found: list[Target] = []
+    for name in names or [newest_run().path]:
+        path = Path(name)
+        if path.is_dir():
+            found += of_directory(path)
+        elif path.suffix == ".onnx" or path.is_file():
+            found.append(of_onnx(path))
+        else:
+            raise RunError(
+                f'there is no run and no ONNX file "{path}"', "binarize convert MODEL makes a run"
+            )
+    return found
+
+
+def of_directory(path: Path) -> list[Target]:
+    """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
+    run, _ = rewrite.locate(path)
+    info = run.info
+    target = Target(
+        str(path),
+        "torch",
+        info.preprocess,
+        info.data,
+        info.classes,
+        lambda: torch_predictor(path),
+    )
+    beside = path / ONNX_IN_RUN
+    return [target, of_onnx(beside)] if is_run(path) and beside.is_file() else [target]
+
+
+def of_onnx(path: Path) -> Target:
+    """An ONNX file, everything taken from its own metadata."""
+    if not path.is_file():
+        raise ExportError(f'there is no file "{path}"', "binarize export RUN --onnx writes one")
+    about = session.metadata(path)
+    return Target(
+        str(path),
+        "onnx",
+        about.preprocess,
+        about.data,
+        about.classes,
+        lambda: onnx_predictor(path),
+    )
+
+
+def torch_predictor(path: Path) -> Predict:
+    """The run's module, its signs frozen, on the accelerator where there is one."""
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    model = rewrite.build(path)
+    layers.freeze(model)
+    model.to(device)
+
+    def predict(images: Tensor) -> Tensor:
+        with torch.inference_mode(), full_precision():
+            return model(images.to(device)).float().cpu()
+
+    return predict
+
+
+def onnx_predictor(path: Path) -> Predict:
+    """The file in onnxruntime."""
+    opened = session.open_session(path)
+    return lambda images: torch.from_numpy(opened.logits(images.numpy()))
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """float32 means float32: cuDNN's default rounds convolution inputs to TF32, 1e-3 off."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

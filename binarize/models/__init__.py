@@ -1,0 +1,20 @@
+"""Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
+
+from binarize.models.classifier import num_classes, reset_classifier
+from binarize.models.create import Fetched, create, describe, fetch
+from binarize.models.names import Listing, has_pretrained, list_models, parse
+from binarize.models.preprocess import default_preprocess
+
+__all__ = [
+    "Fetched",
+    "Listing",
+    "create",
+    "default_preprocess",
+    "describe",
+    "fetch",
+    "has_pretrained",
+    "list_models",
+    "num_classes",
+    "parse",
+    "reset_classifier",
+]

@@ -1,0 +1,51 @@
+"""The classifier of a network, wherever its library put it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from binarize.errors import ModelError
+
+
+def num_classes(model: nn.Module) -> int:
+    """How many logits `model` gives. Raises ModelError for a network without a classifier."""
+    stored = getattr(model, "num_classes", None)
+    if isinstance(stored, int) and stored > 0:
+        return stored
+    _, head = _last_layer(model)
+    return head.out_features if isinstance(head, nn.Linear) else head.out_channels
+
+
+def reset_classifier(model: nn.Module, classes: int) -> None:
+    """Give `model`, in place, a new randomly initialised classifier for that many classes.
+
+    timm's models have a method for it. In all of torchvision's, the classifier is the linear or
+    convolution layer that was defined last, and so it is taken to be in a caller's own network.
+    """
+    if hasattr(model, "reset_classifier"):
+        model.reset_classifier(classes)
+        return
+    name, old = _last_layer(model)
+    place = {"device": old.weight.device, "dtype": old.weight.dtype, "bias": old.bias is not None}
+    new: nn.Module
+    if isinstance(old, nn.Linear):
+        new = nn.Linear(old.in_features, classes, **place)
+    else:
+        new = nn.Conv2d(old.in_channels, classes, old.kernel_size, old.stride, old.padding, **place)
+    model.set_submodule(name, new.train(old.training))
+    if hasattr(model, "num_classes"):
+        model.num_classes = classes
+
+
+def _last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if name and isinstance(module, (nn.Linear, nn.Conv2d))
+    ]
+    if not layers:
+        raise ModelError(
+            f"no classifier was found in {type(model).__name__}",
+            "name a classification network: binarize models ls",
+        )
+    return layers[-1]

@@ -1,0 +1,153 @@
+"""Names to modules, and modules again from the description that a run keeps."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import timm
+import torchvision
+from torch import nn
+
+from binarize.errors import ModelError
+from binarize.models import pretrained as weights_of
+from binarize.models.classifier import num_classes as classes_of
+from binarize.models.classifier import reset_classifier
+from binarize.models.names import parse
+from binarize.models.preprocess import default_preprocess
+
+Pretrained = Literal["auto", True, False]
+
+# Both normalise for the original weights inside the model, and have a second classifier in training;
+# pretrained or not, here they are built the same: with the one, without the other.
+_INCEPTIONS = ("googlenet", "inception_v3")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A module, the description that builds it again, and where its weights came from, in words."""
+
+    model: nn.Module
+    spec: dict[str, Any]
+    weights: str
+
+
+def describe(
+    name: str, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """What a run keeps of a model: `{"name", "library", "library_version", "kwargs"}`, JSON-able.
+
+    `img_size` becomes an argument of the constructor only where the network is tied to one size.
+    `kwargs` are further arguments of the library's constructor. Raises ModelError for an unknown name.
+    """
+    library, bare = parse(name)
+    kwargs = {**_size_kwargs(library, bare, img_size), **kwargs}
+    if num_classes is not None:
+        kwargs["num_classes"] = num_classes
+    try:
+        json.dumps(kwargs)
+    except TypeError as error:
+        raise ModelError(
+            f'an argument of "{name}" cannot be written into a run: {error}',
+            "pass numbers, strings, booleans, lists or dictionaries",
+        ) from error
+    version = (timm if library == "timm" else torchvision).__version__
+    return {"name": bare, "library": library, "library_version": version, "kwargs": kwargs}
+
+
+def create(
+    name: str | dict[str, Any],
+    *,
+    pretrained: Pretrained = False,
+    num_classes: int | None = None,
+    img_size: int | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """The module of that name, or of a description that `describe` made. See `fetch`."""
+    if isinstance(name, dict):
+        library, bare = parse(f"{name['library']}/{name['name']}")
+        return _build(library, bare, name["kwargs"])
+    return fetch(
+        name, pretrained=pretrained, num_classes=num_classes, img_size=img_size, **kwargs
+    ).model
+
+
+def fetch(
+    name: str,
+    *,
+    pretrained: Pretrained = "auto",
+    num_classes: int | None = None,
+    img_size: int | None = None,
+    **kwargs: Any,
+) -> Fetched:
+    """The module of that name with its description, and with pretrained weights if asked for.
+
+    `pretrained`: True insists and raises ModelError where they cannot be had, False does not try,
+    "auto" takes them if they can be had, else leaves the library's random initialisation. Without a
+    network the answer comes within seconds.
+    """
+    spec = describe(name, num_classes=num_classes, img_size=img_size, **kwargs)
+    library, bare, arguments = spec["library"], spec["name"], spec["kwargs"]
+    if pretrained is False:
+        return Fetched(_build(library, bare, arguments), spec, "random")
+    source = weights_of.find(library, bare)
+    if source is None:
+        reason = f"{library} has none for {bare}"
+    elif not source.can_be_had():
+        reason = f"{source.label} is not in the cache and cannot be downloaded"
+    else:
+        try:
+            model = _build_pretrained(library, bare, arguments)
+            return Fetched(model, spec, f"pretrained ({source.label})")
+        except Exception as error:  # the libraries raise whatever the network, the disk or torch raised
+            reason = f"{source.label} could not be loaded: {str(error).splitlines()[0]}"
+    if pretrained is True:
+        raise ModelError(
+            f'the pretrained weights of "{name}" cannot be had: {reason}',
+            "--checkpoint FILE takes weights that you have, safetensors or .pth",
+        )
+    return Fetched(_build(library, bare, arguments), spec, f"random ({reason})")
+
+
+def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any]:
+    if library == "timm":
+        fixed = timm.models.get_pretrained_cfg(bare).fixed_input_size
+        return {"img_size": img_size} if fixed and img_size else {}
+    if bare in _INCEPTIONS:
+        return {"aux_logits": False, "transform_input": True}
+    own = default_preprocess(f"{library}/{bare}")["img_size"]
+    if bare.startswith("vit_"):
+        return {"image_size": img_size or own}
+    if bare.startswith("maxvit_") and img_size not in (None, own):
+        return {"input_size": [img_size, img_size]}
+    return {}
+
+
+def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if library == "timm":
+                return timm.create_model(bare, **kwargs)
+            return torchvision.models.get_model(bare, weights=None, **kwargs)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "no arguments"
+        raise ModelError(
+            f"{library} cannot build {bare} with {given}: {str(error).splitlines()[0]}",
+            "check the image size and the arguments of the model",
+        ) from error
+
+
+def _build_pretrained(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if library == "timm":
+            return timm.create_model(bare, pretrained=True, **kwargs)
+        rest = {key: value for key, value in kwargs.items() if key != "num_classes"}
+        model = torchvision.models.get_model(bare, weights="DEFAULT", **rest)
+    wanted = kwargs.get("num_classes")
+    if wanted is not None and wanted != classes_of(model):
+        reset_classifier(model, wanted)
+    return model

@@ -1,0 +1,82 @@
+"""Names to libraries: `resnet18`, `timm/resnet18`, `torchvision/resnet18`."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from dataclasses import dataclass
+
+import timm
+from torchvision import models as torchvision_models
+
+from binarize.errors import ModelError, did_you_mean
+from binarize.models import cifar
+
+LIBRARIES = ("timm", "torchvision")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `binarize models ls`; `name` is what every command takes."""
+
+    name: str
+    library: str
+    pretrained: bool
+
+
+def parse(name: str) -> tuple[str, str]:
+    """`(library, bare name)`; a name without a prefix is timm's if timm has it, else torchvision's.
+
+    A timm name may end in a tag, such as `resnet18.a1_in1k`. Raises ModelError for an unknown name.
+    """
+    prefix, slash, rest = name.partition("/")
+    searched = (prefix,) if slash and prefix in LIBRARIES else LIBRARIES
+    bare = rest if slash and prefix in LIBRARIES else name
+    for library in searched:
+        if _has(library, bare):
+            return library, bare
+    raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))
+
+
+def has_pretrained(name: str) -> bool:
+    """Whether the library has pretrained weights for that name, at hand or to download."""
+    library, bare = parse(name)
+    return library == "torchvision" or bool(timm.models.get_pretrained_cfg(bare).has_weights)
+
+
+def list_models(pattern: str = "") -> list[Listing]:
+    """The models whose names match: a glob, or a part of the name. The CIFAR networks come first."""
+    own = list(cifar.default_cfgs)
+    bare = own + [name for name in _names("timm") if name not in own]
+    listings = [Listing(name, "timm", timm.models.is_model_pretrained(name)) for name in bare]
+    listings += [Listing(f"torchvision/{n}", "torchvision", True) for n in _names("torchvision")]
+    glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    return [listing for listing in listings if fnmatch.fnmatchcase(listing.name, glob)]
+
+
+@functools.cache
+def _names(library: str) -> tuple[str, ...]:
+    if library == "timm":
+        return tuple(timm.list_models())
+    return tuple(torchvision_models.list_models(module=torchvision_models))
+
+
+def _has(library: str, bare: str) -> bool:
+    if library == "torchvision":
+        return bare in _names(library)
+    _, dot, tag = bare.partition(".")
+    if not timm.is_model(bare):
+        return False
+    return not (dot and tag) or bare in timm.list_models(f"{bare}*", include_tags=True)
+
+
+def _hint(searched: tuple[str, ...], bare: str, prefixed: bool) -> str:
+    known = [
+        f"{library}/{name}" if prefixed else name
+        for library in searched
+        for name in _names(library)
+    ]
+    if bare.partition(".")[0] in known and "timm" in searched:
+        known = timm.list_models(f"{bare.partition('.')[0]}*", include_tags=True)
+    wanted = f"{searched[0]}/{bare}" if prefixed else bare
+    return did_you_mean(wanted, known) or "binarize models ls lists them all"

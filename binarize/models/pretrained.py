@@ -1,0 +1,95 @@
+"""Where a library's pretrained weights lie, and whether they can be had without a long wait.
+
+The libraries' own downloaders retry for most of a minute where there is no network. So the cache is
+looked at first, then the host is asked once for an answer, and only then is a download begun.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import timm
+import torch
+from torchvision import models as torchvision_models
+
+PATIENCE = 4.0  # seconds
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pretrained weights of one name: what they are called, if they are cached, who serves them."""
+
+    label: str
+    cached: bool
+    host: str
+
+    def can_be_had(self) -> bool:
+        return self.cached or answers(self.host)
+
+
+def find(library: str, bare: str) -> Source | None:
+    """The weights that `pretrained=True` would load, or None where the library has none."""
+    return _timm_source(bare) if library == "timm" else _torchvision_source(bare)
+
+
+def _timm_source(bare: str) -> Source | None:
+    cfg = timm.models.get_pretrained_cfg(bare)
+    if not cfg.has_weights:
+        return None
+    label = f"timm {cfg.architecture}.{cfg.tag}" if cfg.tag else f"timm {cfg.architecture}"
+    if not cfg.hf_hub_id:
+        return Source(label, _in_torch_cache(cfg.url), _root(cfg.url))
+    repository, _, revision = cfg.hf_hub_id.partition("@")
+    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors"]
+    found = (
+        huggingface_hub.try_to_load_from_cache(repository, name, revision=revision or None)
+        for name in names
+    )
+    cached = any(isinstance(path, str) for path in found)
+    return Source(label, cached, huggingface_hub.constants.ENDPOINT)
+
+
+def _torchvision_source(bare: str) -> Source:
+    weights = torchvision_models.get_model_weights(bare).DEFAULT
+    label = f"torchvision {bare} {weights.name}"
+    return Source(label, _in_torch_cache(weights.url), _root(weights.url))
+
+
+def _in_torch_cache(url: str) -> bool:
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name).is_file()
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@functools.cache
+def answers(host: str) -> bool:
+    """Whether `host` gives any HTTP answer within PATIENCE; asked once per process.
+
+    A thread, because looking a name up knows no time limit of its own.
+    """
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(host, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
+        except urllib.error.HTTPError:
+            pass
+        except (OSError, ValueError):
+            return
+        answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return answered.is_set()

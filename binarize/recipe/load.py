@@ -1,0 +1,134 @@
+"""From a name or a file to a checked recipe, and back to text."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from binarize.errors import RecipeError, did_you_mean
+from binarize.recipe.merge import assign, merge
+from binarize.recipe.report import report
+from binarize.recipe.schema import Recipe, Section
+from binarize.recipe.source import LIST_HINT, Document, Place, read, write
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe called `source`, with the `key=value` overrides of `--set` applied, checked.
+
+    Args:
+        source: the name of a shipped recipe, the path of a YAML file, or the contents as a mapping.
+        overrides: "stages.0.epochs=3": dotted keys, list indices as numbers, values as in YAML.
+
+    Raises RecipeError; where the recipe can be read at all, one error lists everything that is wrong.
+    """
+    document, name = _document(source)
+    for override in overrides:
+        assign(document, override)
+    try:
+        recipe = Recipe.model_validate(document.data)
+    except ValidationError as error:
+        raise report(name, document, error) from None
+    if document.problems:
+        raise report(name, document, None)
+    return recipe
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out: `load` gives the same recipe again."""
+    return write(as_data(recipe))
+
+
+def as_data(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data, every default written out but for keys that default to null."""
+    return _plain(recipe)
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with binarize."""
+    return sorted(path.stem for path in _shelf().glob("*.yaml"))
+
+
+def shipped_path(name: str) -> Path:
+    """The file of a shipped recipe. Raises RecipeError for a name that is not one."""
+    path = _shelf() / f"{name}.yaml"
+    if name not in shipped():
+        hint = did_you_mean(name, shipped()) or f"the recipes are {', '.join(shipped())}"
+        raise RecipeError(f'there is no recipe "{name}"', f"{hint} (a file is named with its .yaml)")
+    return path
+
+
+def find(name: str | Path, beside: Path | None = None) -> tuple[Path, str]:
+    """The file that `name` means, and what to call it in messages.
+
+    A word without suffix and slash is a shipped recipe; anything else is a path, relative to the
+    current directory or, in `extends`, to the file that it is written in (`beside`).
+    """
+    text = str(name)
+    if isinstance(name, str) and "/" not in text and not text.endswith(_SUFFIXES):
+        if text not in shipped() and Path(text).exists() and beside is None:
+            return Path(text), text
+        return shipped_path(text), f"{text}.yaml"
+    path = Path(text).expanduser()
+    if beside is not None:
+        path = beside.parent / path
+    if not path.exists():
+        raise RecipeError(f'there is no recipe file "{path}"', LIST_HINT)
+    return path, str(path)
+
+
+def _shelf() -> Path:
+    """Where the shipped recipes lie: inside an installed package, or at the top of a checkout."""
+    packaged = Path(__file__).parent / "shipped"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
+
+
+def _document(source: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
+    if isinstance(source, Mapping):
+        data = copy.deepcopy(dict(source))
+        return Document(data, {(): Place("recipe")}), "recipe"
+    path, label = find(source)
+    return _read_with_bases(path, label, ()), str(source)
+
+
+def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Document:
+    """The file and, under it, what it extends, and so on; `chain` is what led here."""
+    chain = (*chain, path.resolve())
+    document = read(path, label)
+    if not isinstance(document.data, dict):
+        what = "is empty" if document.data is None else "is not a mapping of keys"
+        raise RecipeError(f'recipe "{label}" {what}', "start from a copy: binarize recipes cp digits")
+    if "extends" not in document.data:
+        return document
+    place = document.place(("extends",))
+    wanted = document.data.pop("extends")
+    if not isinstance(wanted, str) or not wanted:
+        document.problems.append((place, "extends should be one recipe: a name or a path"))
+        return document
+    try:
+        base, base_label = find(wanted, beside=path)
+    except RecipeError as error:
+        raise RecipeError(f"{place}: extends: {error.message}", error.hint) from error
+    if base.resolve() in chain:
+        loop = " extends ".join(step.name for step in (*chain, base))
+        raise RecipeError(f"{place}: recipes extend each other in a circle: {loop}", "break it")
+    return merge(_read_with_bases(base, base_label, chain), document)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, Section):
+        return value
+    fields = type(value).model_fields
+    written = {
+        name: _plain(item)
+        for name, item in value
+        if item is not None or name not in fields or fields[name].default is not None
+    }
+    return written

@@ -1,0 +1,98 @@
+"""The one rule by which recipes are put on top of each other, and `--set`.
+
+Mappings merge key by key, deeply; everything else (numbers, words, lists, null) replaces what was
+below it. A mapping over a bare name keeps the name: `optimizer: {lr: 0.2}` over `optimizer: sgd` is
+`{name: sgd, lr: 0.2}`. Precedence, lowest first: defaults, `extends`, the file, `--set`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from binarize.errors import RecipeError
+from binarize.recipe.schema import Named, section_at
+from binarize.recipe.source import Document, KeyPath, Place, parse
+
+
+def merge(base: Document, top: Document) -> Document:
+    """`top` put over `base`; every value keeps the place it was written at."""
+    data = _merge(base.data, top.data, ())
+    places = {**base.places, **top.places}
+    present = set(_paths(data, ()))
+    kept = {path: place for path, place in places.items() if path in present}
+    return Document(data, kept, base.problems + top.problems)
+
+
+def assign(document: Document, override: str) -> None:
+    """Apply one `key=value` of `--set`; what is wrong with it is added to `document.problems`."""
+    place = Place(f"--set {override}")
+    dotted, equals, text = override.partition("=")
+    path: KeyPath = tuple(dotted.strip().split("."))
+    if not equals or not all(path):
+        document.problems.append((place, "write it as key=value, such as seed=1"))
+        return
+    try:
+        value = parse(text, str(place), lines=False)
+        path = _put(document, path, value.data, place)
+    except RecipeError as error:
+        document.problems.append((place, error.message.removeprefix(f"{place}: ")))
+        return
+    document.problems += value.problems
+    document.places.update({(*path, *below): place for below in (*value.places, ())})
+
+
+def _merge(base: Any, top: Any, path: KeyPath) -> Any:
+    if not isinstance(top, dict):
+        return top
+    base = _as_mapping(base, path)
+    if not isinstance(base, dict):
+        return top
+    merged = dict(base)
+    for key, value in top.items():
+        merged[key] = _merge(base[key], value, (*path, key)) if key in base else value
+    return merged
+
+
+def _as_mapping(value: Any, path: KeyPath) -> Any:
+    """`value`, with a bare name written out where the schema takes one at `path`."""
+    section = section_at(path)
+    if isinstance(value, str) and section is not None and issubclass(section, Named):
+        return {"name": value}
+    return value
+
+
+def _put(document: Document, path: KeyPath, value: Any, place: Place) -> KeyPath:
+    """Merge `value` in at `path`; returns the path with list indices as numbers."""
+    node, walked = document.data, ()
+    for word in path[:-1]:
+        step = _step(node, word, walked)
+        walked = (*walked, step)
+        below = node[step] if isinstance(node, list) else _as_mapping(node.get(step), walked)
+        if not isinstance(below, (dict, list)):
+            below = {}
+            document.places[walked] = place
+        node[step] = below
+        node = below
+    last = _step(node, path[-1], walked)
+    walked = (*walked, last)
+    old = node[last] if isinstance(node, list) else node.get(last)
+    node[last] = _merge(old, value, walked)
+    return walked
+
+
+def _step(node: Any, word: str, walked: KeyPath) -> str | int:
+    """`word` as a key of a mapping, or as an index that this list has."""
+    if not isinstance(node, list):
+        return word
+    if word.isdecimal() and int(word) < len(node):
+        return int(word)
+    where = ".".join(str(step) for step in walked)
+    count = f"index 0 to {len(node) - 1}" if node else "no entries"
+    raise RecipeError(f"{where} is a list with {count}, not {word}")
+
+
+def _paths(data: Any, path: KeyPath) -> list[KeyPath]:
+    below = data.items() if isinstance(data, dict) else ()
+    if isinstance(data, list):
+        below = enumerate(data)
+    return [path, *(deep for key, value in below for deep in _paths(value, (*path, key)))]

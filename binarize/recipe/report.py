@@ -1,0 +1,97 @@
+"""Everything that is wrong with a recipe, said at once: one line each, with its file and line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from binarize.errors import RecipeError, did_you_mean
+from binarize.recipe.schema import Named, section_at
+from binarize.recipe.source import Document, KeyPath, Place, dotted
+
+_PLAIN_WORDS = {
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+    "string_type": "should be text",
+    "list_type": "should be a list",
+    "dict_type": "should be a mapping of keys",
+    "string_too_short": "should not be empty",
+    "finite_number": "should be a finite number",
+}
+
+
+def report(name: str, document: Document, error: ValidationError | None) -> RecipeError:
+    """One RecipeError for all problems of the document and of its validation."""
+    problems = list(document.problems)
+    for detail in error.errors() if error else ():
+        problems.append(_problem(detail, document))
+    problems.sort(key=lambda problem: problem[0])
+    lines = [f"  {place}: {what}" for place, what in problems]
+    count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
+    return RecipeError(
+        "\n".join([f'recipe "{name}" has {count}:', *lines]),
+        "docs/recipes.md describes every key; `binarize recipes show digits` is an example",
+    )
+
+
+def _problem(detail: Any, document: Document) -> tuple[Place, str]:
+    path: KeyPath = detail["loc"]
+    what = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
+    return document.place(path), what(path, detail)
+
+
+def _unknown_key(path: KeyPath, detail: Any) -> str:
+    section = section_at(path[:-1])
+    known = [*section.model_fields] if section else []
+    if len(path) == 1:
+        known.append("extends")
+    where = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
+    hint = did_you_mean(str(path[-1]), known) or f"the keys are {', '.join(known)}"
+    return f'there is no key "{path[-1]}"{where}; {hint}'
+
+
+def _bad_value(path: KeyPath, detail: Any) -> str:
+    kind, value, where = detail["type"], detail["input"], dotted(path)
+    if kind == "missing":
+        return f"{where} is missing: {_meaning(path)}"
+    if kind == "value_error":
+        return f"{where}: {detail['ctx']['error']}"
+    if kind == "literal_error":
+        return f"{where} should be {_choices(path, value)}, not {_shown(value)}"
+    if kind == "model_type":
+        return f"{where} should be {_section_kind(path)}, not {_shown(value)}"
+    what = _PLAIN_WORDS.get(kind) or detail["msg"].removeprefix("Input ").removeprefix("List ")
+    return f"{where} {what}, not {_shown(value)}"
+
+
+def _meaning(path: KeyPath) -> str:
+    section = section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section else None
+    return field.description or "" if field else ""
+
+
+def _choices(path: KeyPath, value: Any) -> str:
+    section = section_at(path[:-1])
+    assert section is not None
+    annotation = section.model_fields[str(path[-1])].annotation
+    flat = [choice for part in (annotation, *get_args(annotation)) for choice in get_args(part)]
+    words = [_shown(choice) for choice in flat if isinstance(choice, (str, bool))]
+    listed = f"one of {', '.join(words)}"
+    hint = did_you_mean(value, [w.strip('"') for w in words]) if isinstance(value, str) else ""
+    return f"{listed} ({hint})" if hint else listed
+
+
+def _section_kind(path: KeyPath) -> str:
+    section = section_at(path)
+    named = section is not None and issubclass(section, Named)
+    return "a name or a mapping of keys" if named else "a mapping of keys"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "a mapping of keys" if isinstance(value, dict) else f"a list of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -1,0 +1,209 @@
+"""Record one forward pass as a torch.fx graph.
+
+A symbolic trace of a whole model is fragile: over timm and torchvision it fails for one model in five,
+and where it succeeds it may have baked in a branch or hidden layers inside a leaf. So the graph is taken
+from a run instead: the model is executed once on fake tensors (shapes without data, so neither time nor
+memory), and every torch function that it calls becomes a node. Whatever runs can be recorded; layers
+that a parent bypasses (`F.linear(x, self.qkv.weight)`) are seen like any other, because what counts is
+the weight that reaches the convolution, not the module that was called. See docs/decisions/0004.
+
+The graph is for analysis: what feeds a layer, which layers are gates, what the stem is, how many MACs.
+The module tree stays the executable.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
+
+from binarize.errors import ModelError
+from binarize.layers import WeightBinarizer
+
+Size = tuple[int, int, int]
+"""Channels, height and width of the input image."""
+
+
+@dataclass
+class Recording:
+    """A forward pass at batch 1.
+
+    Attributes:
+        graph: one node per torch function; `node.meta["shape"]` where it returns one tensor, and
+            `node.meta["module"]`, the name of the module that called it.
+            Parameters and buffers are `get_attr` nodes under their state_dict key; a binary weight is a
+            `call_module` node whose target is its binarizer.
+        names: every name of each parameter, the first being the one used in the graph (a shared
+            parameter has several).
+        output_shape: of the model's first output.
+    """
+
+    graph: fx.Graph
+    names: dict[str, list[str]]
+    output_shape: tuple[int, ...]
+
+
+def record(model: nn.Module, size: Size, batch: int = 1) -> Recording:
+    """Run a fake copy of `model`, in eval mode, on an image of `size` and record what it calls.
+
+    Raises ModelError where the model does not run on such an image.
+    """
+    try:
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        return _record(fake_copy(model, mode), mode, (batch, *size))
+    except Exception as error:
+        shape = "x".join(str(n) for n in size)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the model does not run on an image of {shape}: {reason}",
+            "try another --img-size, or see `binarize models ls` for models that are known",
+        ) from error
+
+
+def fake_copy(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """A copy of `model` whose parameters and buffers have shapes but no data."""
+    memo: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        fake: Tensor = mode.from_tensor(tensor.detach(), static_shapes=True)
+        if isinstance(tensor, nn.Parameter):
+            fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
+        memo[id(tensor)] = fake
+    return copy.deepcopy(model, memo)
+
+
+def _record(model: nn.Module, mode: FakeTensorMode, shape: tuple[int, ...]) -> Recording:
+    model.eval()
+    names: dict[int, list[str]] = {}
+    tensors = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in tensors:
+        names.setdefault(id(tensor), []).append(name)
+    recorder = _Recorder({id(tensor): names[id(tensor)][0] for _, tensor in tensors})
+    with mode, torch.no_grad():
+        image = torch.empty(shape, dtype=_dtype(model))
+        recorder.see(image, recorder.graph.placeholder("image"))
+        with recorder, recorder.watching(model):
+            output = model(image)
+    first = next(_tensors_in(output))
+    recorder.graph.output(map_aggregate(output, recorder.node_of))
+    return Recording(recorder.graph, {n[0]: n for n in names.values()}, tuple(first.shape))
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+@dataclass
+class _Recorder(TorchFunctionMode):
+    """Turns torch functions into nodes while it is active.
+
+    Attributes:
+        parameters: tensor id -> state_dict key.
+        running: names of the modules whose forward is under way, the innermost last.
+    """
+
+    parameters: dict[int, str]
+    running: list[str] = field(default_factory=lambda: [""])
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    _nodes: dict[int, fx.Node] = field(default_factory=dict)
+    _alive: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def see(self, tensor: Tensor, node: fx.Node) -> None:
+        """From now on `tensor` is the result of `node`."""
+        self._nodes[id(tensor)] = node
+        self._alive.append(tensor)  # a dead tensor's id would be given to another
+        node.meta["shape"] = tuple(tensor.shape)
+
+    def node_of(self, value: Any) -> Any:
+        """The node that made `value`, if it is a tensor; anything else as it is."""
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in self._nodes:
+            name = self.parameters.get(id(value), "constant")
+            node = self.graph.create_node("get_attr", name)
+            self.see(value, node)
+        return self._nodes[id(value)]
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        written = args[0] if func is Tensor.__setitem__ else result
+        if any(True for _ in _tensors_in(written)):
+            node = self.graph.create_node(
+                "call_function",
+                func,
+                map_aggregate(tuple(args), self.node_of),
+                map_aggregate(dict(kwargs), self.node_of),
+            )
+            node.meta["module"] = self.running[-1]
+            self._see_all(written, node)
+        return result
+
+    def _see_all(self, result: Any, node: fx.Node) -> None:
+        if isinstance(result, Tensor):
+            self.see(result, node)
+        elif isinstance(result, (tuple, list)):
+            for index, item in enumerate(result):
+                part = self.graph.create_node("call_function", operator.getitem, (node, index))
+                self._see_all(item, part)
+
+    def watching(self, model: nn.Module) -> _Watch:
+        """Have each binary weight of `model` appear as one `call_module` node."""
+        return _Watch(self, model)
+
+
+class _Watch:
+    """Hooks that tell the recorder which module is running and what is a binary weight."""
+
+    def __init__(self, recorder: _Recorder, model: nn.Module) -> None:
+        self.recorder, self.model = recorder, model
+
+    def __enter__(self) -> None:
+        self.handles = []
+        for name, module in self.model.named_modules():
+            enter, leave = self._hooks(name, isinstance(module, WeightBinarizer))
+            self.handles.append(module.register_forward_pre_hook(enter))
+            self.handles.append(module.register_forward_hook(leave))
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _hooks(self, name: str, makes_weight: bool) -> tuple[Callable[..., None], ...]:
+        recorder = self.recorder
+
+        def enter(_: nn.Module, inputs: Any) -> None:
+            recorder.running.append(name)
+
+        def leave(_: nn.Module, inputs: Any, output: Any) -> None:
+            recorder.running.pop()
+            if makes_weight:
+                latent = recorder.node_of(inputs[0])
+                recorder.see(output, recorder.graph.create_node("call_module", name, (latent,)))
+
+        return enter, leave
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors_in(item)
+    elif isinstance(value, dict):
+        yield from _tensors_in(list(value.values()))

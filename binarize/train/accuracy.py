@@ -1,0 +1,44 @@
+"""Loss and accuracy on the test images at the end of an epoch, in float32."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from binarize.train.metrics import Scores
+from binarize.train.objective import first_output
+
+
+@torch.inference_mode()
+def score(
+    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+) -> Scores:
+    """Scores of `model` over `loader`, which gives each process its own share of the images.
+
+    In float32 whatever the training's precision is, so that the figure is the one that the exported
+    file reaches. The model is left in eval mode.
+    """
+    model.eval()
+    total = torch.zeros(4, dtype=torch.float64)
+    for images, labels in loader:
+        images = images.to(accelerator.device, memory_format=layout)
+        total += _batch_scores(first_output(model(images)), labels.to(accelerator.device)).cpu()
+    images, loss, top1, top5 = sum_over_processes(total, accelerator)
+    return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images)
+
+
+def sum_over_processes(total: Tensor, accelerator: Accelerator) -> list[float]:
+    """The entries of `total`, a vector, added up over all processes."""
+    if accelerator.num_processes == 1:
+        return total.tolist()
+    return accelerator.reduce(total.float().to(accelerator.device), reduction="sum").tolist()
+
+
+def _batch_scores(logits: Tensor, labels: Tensor) -> Tensor:
+    """[4]: images, summed loss, right answers, right answers among the first five."""
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([loss.new_tensor(len(labels)), loss, best[:, 0].sum(), best.sum()])

@@ -1,0 +1,128 @@
+"""Checkpoints: `last/` and `best/` of a run. No pickle anywhere.
+
+    last/model.safetensors      the weights that evaluation and export use (the averaged ones with EMA)
+    last/training.safetensors   tensors of the training state: the optimiser's, and with EMA the raw weights
+    last/training.json          its scalars, the place in the recipe, and the size and CRC of both files
+    best/model.safetensors      the weights of the best epoch so far, its number and top-1 as metadata
+
+`last/` is written whole beside the old one and then put in its place by two renames, so weights and
+training state always come from one epoch. A process killed between the two leaves the old one under
+another name, and `recover` puts it back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from binarize.errors import CheckpointError
+from binarize.run import replacing
+from binarize.train.state import pack, portable, unpack
+
+WEIGHTS = "model.safetensors"
+TENSORS = "training.safetensors"
+SCALARS = "training.json"
+
+
+@dataclass
+class Checkpoint:
+    """All that the end of an epoch leaves behind.
+
+    Attributes:
+        weights: state_dict that evaluation uses.
+        raw: state_dict that the optimiser works on where that is another one (EMA), else None.
+        optimizer: the optimiser's state_dict, or None at the end of a stage, where the next one makes its own.
+        place: JSON object that says where in the recipe this is (`engine.Place`).
+    """
+
+    weights: dict[str, Tensor]
+    raw: dict[str, Tensor] | None
+    optimizer: dict[str, Any] | None
+    place: dict[str, Any]
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], **metadata: Any) -> None:
+    """Write a state_dict as safetensors, beside and then in the place of `path`."""
+    texts = {key: str(value) for key, value in metadata.items()}
+    with replacing(path) as temporary:
+        save_file({name: portable(value) for name, value in weights.items()}, temporary, texts)
+
+
+def save(last: Path, checkpoint: Checkpoint) -> None:
+    """Make `checkpoint` the contents of the directory `last`, whole or not at all."""
+    part, old = _beside(last)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _write(part, checkpoint)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    if last.exists():
+        os.replace(last, old)
+    os.replace(part, last)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(last: Path) -> None:
+    """Undo a `save` that was cut short: afterwards `last` is whole, or there is none."""
+    part, old = _beside(last)
+    if old.exists() and not last.exists():
+        os.replace(old, last)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def load(last: Path) -> Checkpoint:
+    """Read the directory `last`. Raises CheckpointError where a file is missing or damaged."""
+    try:
+        scalars = json.loads((last / SCALARS).read_text())
+        for name, expected in scalars["files"].items():
+            if _fingerprint(last / name) != expected:
+                raise CheckpointError(f'"{last / name}" is damaged', _hint(last))
+        tensors = load_file(last / TENSORS)
+        raw = {key[4:]: value for key, value in tensors.items() if key.startswith("raw.")}
+        optimizer = unpack(scalars["optimizer"], tensors)
+        return Checkpoint(load_file(last / WEIGHTS), raw or None, optimizer, scalars["place"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f'the checkpoint "{last}" is damaged: {error}', _hint(last)) from error
+
+
+def _write(part: Path, checkpoint: Checkpoint) -> None:
+    tensors: dict[str, Tensor] = {}
+    optimizer = pack(checkpoint.optimizer, tensors)
+    for name, value in (checkpoint.raw or {}).items():
+        tensors[f"raw.{name}"] = portable(value)
+    save_weights(part / WEIGHTS, checkpoint.weights)
+    with replacing(part / TENSORS) as temporary:
+        save_file(tensors, temporary)
+    files = {name: _fingerprint(part / name) for name in (WEIGHTS, TENSORS)}
+    scalars = {"place": checkpoint.place, "optimizer": optimizer, "files": files}
+    with replacing(part / SCALARS) as temporary:
+        temporary.write_text(json.dumps(scalars))
+
+
+def _fingerprint(path: Path) -> dict[str, int]:
+    """Size and CRC-32: a file that was cut short or altered has others."""
+    crc, size = 0, 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            crc, size = zlib.crc32(block, crc), size + len(block)
+    return {"bytes": size, "crc32": crc}
+
+
+def _beside(last: Path) -> tuple[Path, Path]:
+    return last.with_name(f".{last.name}.part"), last.with_name(f".{last.name}.old")
+
+
+def _hint(last: Path) -> str:
+    return f'remove "{last}" and resume again: the training starts over from the initial weights'

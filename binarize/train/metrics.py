@@ -1,0 +1,59 @@
+"""metrics.csv: one line per epoch, and the counting of right answers that fills it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binarize.run import write_text
+
+COLUMNS = (
+    "epoch",
+    "stage",
+    "step",
+    "progress",
+    "lr",
+    "train_loss",
+    "train_top1",
+    "test_loss",
+    "test_top1",
+    "test_top5",
+    "seconds",
+    "images_per_s",
+)
+
+
+@dataclass
+class Scores:
+    """Mean loss, and top-1 and top-5 in per cent, over `images` images."""
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a metrics.csv as text; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace the whole file: it is short, and half a line can never be seen."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def add_row(path: Path, row: dict[str, Any]) -> None:
+    """Add the line of an epoch after those of earlier ones; a later line is of a life that was cut short."""
+    earlier = [line for line in read_rows(path) if int(line["epoch"]) < row["epoch"]]
+    write_rows(path, [*earlier, row])

@@ -1,0 +1,59 @@
+"""What is minimised: the loss of a model on a batch, as one module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.data import Mixup
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from torch import Tensor, nn
+
+from binarize.errors import TrainingError
+from binarize.recipe.schema import Stage
+
+
+class Objective(nn.Module):
+    """images [N, 3, H, W], target [N] or [N, classes] -> (mean loss, right answers).
+
+    It is this module that accelerate wraps (autocast, processes), so the model itself stays what it was:
+    it can be copied, saved and evaluated in full precision at any time. `criterion` is the stage's.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion: nn.Module = nn.CrossEntropyLoss()
+
+    def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits = first_output(self.model(images))
+        hard = target if target.ndim == 1 else target.argmax(1)
+        with torch.no_grad():
+            right = (logits.argmax(1) == hard).sum()
+        return self.criterion(logits, target), right
+
+
+def first_output(output: Any) -> Tensor:
+    """The logits: networks with auxiliary heads return several things in training, logits first."""
+    return output if isinstance(output, Tensor) else next(iter(output))
+
+
+def criterion(stage: Stage) -> nn.Module:
+    """Cross-entropy, with soft targets where images are mixed (mixup smooths the labels itself)."""
+    if stage.mixup or stage.cutmix:
+        return SoftTargetCrossEntropy()
+    if stage.label_smoothing:
+        return LabelSmoothingCrossEntropy(stage.label_smoothing)
+    return nn.CrossEntropyLoss()
+
+
+def mixer(stage: Stage, classes: int, batch_size: int) -> Mixup | None:
+    """timm's mixup and cutmix, or None. Raises TrainingError for an odd batch, which has no pairs."""
+    if not stage.mixup and not stage.cutmix:
+        return None
+    if batch_size % 2:
+        raise TrainingError(
+            f"mixup and cutmix need an even batch, and each process gets {batch_size} images",
+            "choose another batch size: --set data.batch_size=128",
+        )
+    return Mixup(stage.mixup, stage.cutmix, label_smoothing=stage.label_smoothing, num_classes=classes)

@@ -1,0 +1,43 @@
+"""Random numbers of an epoch: a function of seed, phase and epoch, so none need be saved.
+
+Every epoch starts by seeding all generators anew. A run resumed at that epoch draws the numbers that
+an uninterrupted one draws, and no generator's state has to go into a checkpoint.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, RandomSampler
+
+SHUFFLE = 1 << 16  # a rank that no process has
+
+
+def seed_of(seed: int, phase: int, epoch: int, rank: int) -> int:
+    """A 32-bit seed that differs wherever one of the four does (numpy's SeedSequence mixes them)."""
+    return int(np.random.SeedSequence((seed, phase, epoch, rank)).generate_state(1)[0])
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's generators, those of the accelerators included."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+class EpochSeeds:
+    """Seeds the generators at the start of each epoch of one phase (0: binarized, 1: float twin)."""
+
+    def __init__(self, seed: int, phase: int, rank: int, loader: DataLoader) -> None:
+        self._numbers = (seed, phase)
+        self._rank = rank
+        self._shuffle = torch.Generator()
+        if isinstance(loader.sampler, RandomSampler):
+            loader.sampler.generator = self._shuffle
+
+    def start(self, epoch: int) -> None:
+        """All processes draw the same order of images, and each its own augmentation and dropout."""
+        self._shuffle.manual_seed(seed_of(*self._numbers, epoch, SHUFFLE))
+        seed_everything(seed_of(*self._numbers, epoch, self._rank))

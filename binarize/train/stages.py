@@ -1,0 +1,113 @@
+"""A stage under way: its optimiser, schedule, loss, mixing and averaging, and the step they make."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from binarize.recipe.schema import Recipe
+from binarize.train.checkpoint import Checkpoint
+from binarize.train.objective import Objective, criterion, mixer
+from binarize.train.optim import make_optimizer, make_schedule
+from binarize.train.plan import stage_steps
+from binarize.train.state import load_optimizer
+
+
+class RunningStage:
+    """Everything that lives as long as one stage of a recipe.
+
+    Args:
+        model: the bare module, on its device; its weights are where the stage starts.
+        objective: the module that accelerate prepared around `Objective(model)`.
+        per_epoch: optimiser steps of one pass over the data.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        index: int,
+        model: nn.Module,
+        objective: nn.Module,
+        accelerator: Accelerator,
+        per_epoch: int,
+        classes: int,
+    ) -> None:
+        stage = recipe.stages[index]
+        self.index = index
+        self.model, self.objective, self.accelerator = model, objective, accelerator
+        self.clip_grad = stage.clip_grad
+        self.parts = recipe.engine.accumulate
+        bare: Objective = accelerator.unwrap_model(objective)
+        bare.criterion = criterion(stage)
+        self.mix = mixer(stage, classes, recipe.data.batch_size // accelerator.num_processes)
+        self._bare_optimizer = make_optimizer(stage.optimizer, model)
+        self.optimizer = accelerator.prepare_optimizer(self._bare_optimizer)
+        steps = stage_steps(stage, per_epoch)
+        self.schedule = make_schedule(stage.schedule, self._bare_optimizer, steps, per_epoch)
+        self.ema = ModelEmaV3(model, decay=stage.ema.decay) if stage.ema else None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first parameter group."""
+        return self._bare_optimizer.param_groups[0]["lr"]
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The module that this stage is judged by."""
+        return self.ema.module if self.ema else self.model
+
+    def step(self, update: int, images: Tensor, labels: Tensor) -> Tensor:
+        """Optimiser step number `update` of the stage. Returns [3]: images, summed loss, right answers."""
+        self.schedule.step_update(update)
+        target = labels
+        if self.mix is not None:
+            images, target = self.mix(images, labels)
+        total = torch.zeros(3, device=images.device)
+        parts = list(zip(images.chunk(self.parts), target.chunk(self.parts), strict=True))
+        for number, (some_images, some_target) in enumerate(parts, 1):
+            with self._gradients_shared(number == len(parts)):
+                loss, right = self.objective(some_images, some_target)
+                self.accelerator.backward(loss * (len(some_images) / len(images)))
+            count = loss.new_tensor(float(len(some_images)))
+            total += torch.stack([count, loss.detach() * count, right.to(loss.dtype)])
+        if self.clip_grad is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return total
+
+    def close(self) -> None:
+        """The stage is over: the next one goes on from the weights that this one is judged by."""
+        if self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+            self.ema = None
+
+    def checkpoint(self, place: dict[str, Any]) -> Checkpoint:
+        """What the end of an epoch within the stage leaves behind."""
+        raw = self.model.state_dict() if self.ema else None
+        optimizer = self._bare_optimizer.state_dict()
+        if self.accelerator.scaler is not None:
+            place = {**place, "scaler": self.accelerator.scaler.state_dict()}
+        return Checkpoint(self.evaluated.state_dict(), raw, optimizer, place)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint that was made within this stage."""
+        if self.ema is not None:
+            self.ema.module.load_state_dict(checkpoint.weights)
+        self.model.load_state_dict(checkpoint.raw or checkpoint.weights)
+        load_optimizer(self._bare_optimizer, checkpoint.optimizer)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(checkpoint.place["scaler"])
+
+    def _gradients_shared(self, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Processes exchange gradients once per step, with its last part."""
+        if last:
+            return contextlib.nullcontext()
+        return self.accelerator.no_sync(self.objective)

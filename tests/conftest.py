@@ -1,0 +1,1 @@
+"""Shared by all tests: helper modules beside a test can be imported by their name."""

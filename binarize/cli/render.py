@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,12 +48,12 @@ def say(content: RenderableType = "") -> None:
 
 def error(message: str, hint: str = "") -> None:
     """`error: …` and `hint: …`, on stderr."""
-    from rich.text import Text
+    _complain("error", "bold red", message, hint)
 
-    console = _console(stderr=True)
-    _print(console, Text.assemble(("error", "bold red"), f": {message}"))
-    if hint:
-        _print(console, Text.assemble(("hint", "bold cyan"), f": {hint}"))
+
+def warn(message: str, hint: str = "") -> None:
+    """`warning: …` and `hint: …`, on stderr: the command goes on."""
+    _complain("warning", "bold yellow", message, hint)
 
 
 def next_command(command: str) -> None:
@@ -86,8 +86,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     say(grid)
 
 
-def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
-    """Talk: every layer with what feeds it and what became of it, then the totals of summary.json."""
+def layers(summary: Mapping[str, Any]) -> None:
+    """Talk: summary.json. Every layer with what feeds it and what became of it, then the totals."""
+    totals = summary["totals"]
     table(
         ("layer", "kind", "shape", "fed by", "action", "reason"),
         (
@@ -99,7 +100,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
                 layer["action"],
                 layer["reason"],
             )
-            for layer in layers
+            for layer in summary["layers"]
         ),
     )
     table(
@@ -110,7 +111,9 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
         ),
     )
     before, after = totals["bytes_float"], totals["bytes_packed"]
-    say(f"{size(before)} as float, {size(after)} packed: {before / max(after, 1):.1f} times smaller")
+    say(
+        f"{size(before)} as float, {size(after)} packed: {before / max(after, 1):.1f} times smaller"
+    )
 
 
 def size(count: int) -> str:
@@ -144,7 +147,6 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
     from rich import progress as rich
 
     console = _console(stderr=True)
-    silent = json_is_on() or not console.is_terminal or not _first_process()
     columns = (
         rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
@@ -152,8 +154,34 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
         rich.TimeRemainingColumn(),
         rich.TextColumn("{task.fields[note]}", markup=False),
     )
-    with rich.Progress(*columns, console=console, transient=True, disable=silent) as bar:
+    with rich.Progress(*columns, console=console, transient=True, disable=_silent(console)) as bar:
         yield Bar(bar, bar.add_task(description, total=total, note=""))
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr for work of unknown length; call what it yields to say what is done now."""
+    console = _console(stderr=True)
+    if _silent(console):
+        yield lambda what: None
+        return
+    from rich.text import Text
+
+    with console.status(Text(what)) as status:
+        yield lambda what: status.update(Text(what))
+
+
+def _silent(console: Console) -> bool:
+    return json_is_on() or not console.is_terminal or not _first_process()
+
+
+def _complain(label: str, style: str, message: str, hint: str) -> None:
+    from rich.text import Text
+
+    console = _console(stderr=True)
+    _print(console, Text.assemble((label, style), f": {message}"))
+    if hint:
+        _print(console, Text.assemble(("hint", "bold cyan"), f": {hint}"))
 
 
 def _console(stderr: bool) -> Console:

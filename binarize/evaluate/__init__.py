@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from binarize.evaluate.accuracy import Answers, ask, top_k
-from binarize.evaluate.evaluate import Evaluation, evaluate
+from binarize.evaluate.evaluation import Evaluation, evaluate
 from binarize.evaluate.parity import Parity, compare
 from binarize.evaluate.targets import Target, find
 
-__all__ = ["Answers", "Evaluation", "Parity", "Target", "ask", "compare", "evaluate", "find", "top_k"]
+__all__ = [
+    "Answers",
+    "Evaluation",
+    "Parity",
+    "Target",
+    "ask",
+    "compare",
+    "evaluate",
+    "find",
+    "top_k",
+]

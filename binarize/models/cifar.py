@@ -3,7 +3,7 @@
     name             parameters  source
     cifar_resnet20   269,722     He et al. 2016, section 4.2: three stages of 16, 32, 64 channels, option A
     cifar_resnet18   11,173,962  timm's ResNet-18 behind a 3x3 stem without stride or pooling
-    cifar_vgg_small  4,656,906   six 3x3 convolutions (128, 256, 512) and one classifier, as in LQ-Nets,
+    cifar_vgg_small  4,660,106   six 3x3 convolutions (128, 256, 512) and one classifier, as in LQ-Nets,
                                  IR-Net and ReSTE
 
 All take [N, 3, 32, 32] and give [N, num_classes]; the ResNets take other sizes too.

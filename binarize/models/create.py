@@ -101,7 +101,7 @@ def fetch(
         try:
             model = _build_pretrained(library, bare, arguments)
             return Fetched(model, spec, f"pretrained ({source.label})")
-        except Exception as error:  # the libraries raise whatever the network, the disk or torch raised
+        except Exception as error:  # whatever the network, the disk or torch raised
             reason = f"{source.label} could not be loaded: {str(error).splitlines()[0]}"
     if pretrained is True:
         raise ModelError(

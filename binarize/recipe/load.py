@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,42 @@ from pydantic import ValidationError
 
 from binarize.errors import RecipeError, did_you_mean
 from binarize.recipe.merge import assign, merge
-from binarize.recipe.report import report
+from binarize.recipe.report import problems_of, report
 from binarize.recipe.schema import Recipe, Section
-from binarize.recipe.source import LIST_HINT, Document, Place, read, write
+from binarize.recipe.source import LIST_HINT, Document, KeyPath, Place, dotted, read, write
 
 _SUFFIXES = (".yaml", ".yml")
 
+Check = Callable[[Recipe], Iterable[tuple[KeyPath, str]]]
 
-def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+
+def load(
+    source: str | Path | Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    check: Check | None = None,
+) -> Recipe:
     """The recipe called `source`, with the `key=value` overrides of `--set` applied, checked.
 
     Args:
         source: the name of a shipped recipe, the path of a YAML file, or the contents as a mapping.
         overrides: "stages.0.epochs=3": dotted keys, list indices as numbers, values as in YAML.
+        check: finds what the schema cannot know (such as names of estimators, which need torch):
+            yields the key path and what is wrong there, and is reported with file and line.
 
     Raises RecipeError; where the recipe can be read at all, one error lists everything that is wrong.
     """
     document, name = _document(source)
     for override in overrides:
         assign(document, override)
+    problems = document.problems
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        raise report(name, document, error) from None
-    if document.problems:
-        raise report(name, document, None)
+        raise report(name, problems + problems_of(document, error)) from None
+    for path, what in check(recipe) if check else ():
+        problems.append((document.place(path), f"{dotted(path)}: {what}"))
+    if problems:
+        raise report(name, problems)
     return recipe
 
 
@@ -56,11 +67,10 @@ def shipped() -> list[str]:
 
 def shipped_path(name: str) -> Path:
     """The file of a shipped recipe. Raises RecipeError for a name that is not one."""
-    path = _shelf() / f"{name}.yaml"
     if name not in shipped():
         hint = did_you_mean(name, shipped()) or f"the recipes are {', '.join(shipped())}"
-        raise RecipeError(f'there is no recipe "{name}"', f"{hint} (a file is named with its .yaml)")
-    return path
+        raise RecipeError(f'there is no recipe "{name}"', hint)
+    return _shelf() / f"{name}.yaml"
 
 
 def find(name: str | Path, beside: Path | None = None) -> tuple[Path, str]:
@@ -69,17 +79,22 @@ def find(name: str | Path, beside: Path | None = None) -> tuple[Path, str]:
     A word without suffix and slash is a shipped recipe; anything else is a path, relative to the
     current directory or, in `extends`, to the file that it is written in (`beside`).
     """
-    text = str(name)
-    if isinstance(name, str) and "/" not in text and not text.endswith(_SUFFIXES):
-        if text not in shipped() and Path(text).exists() and beside is None:
-            return Path(text), text
-        return shipped_path(text), f"{text}.yaml"
-    path = Path(text).expanduser()
-    if beside is not None:
-        path = beside.parent / path
-    if not path.exists():
+    here = beside.parent if beside else Path()
+    path = here / Path(name).expanduser()
+    if isinstance(name, str) and "/" not in name and not name.endswith(_SUFFIXES):
+        if name in shipped() or not path.exists():
+            return _shipped_or_hint(name, here), f"{name}.yaml"
+    elif not path.exists():
         raise RecipeError(f'there is no recipe file "{path}"', LIST_HINT)
     return path, str(path)
+
+
+def _shipped_or_hint(name: str, here: Path) -> Path:
+    """`shipped_path`, which also thinks of a file whose suffix was forgotten."""
+    for suffix in _SUFFIXES:
+        if name not in shipped() and (here / f"{name}{suffix}").is_file():
+            raise RecipeError(f'there is no recipe "{name}"', f'did you mean "{name}{suffix}"?')
+    return shipped_path(name)
 
 
 def _shelf() -> Path:
@@ -102,7 +117,9 @@ def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Documen
     document = read(path, label)
     if not isinstance(document.data, dict):
         what = "is empty" if document.data is None else "is not a mapping of keys"
-        raise RecipeError(f'recipe "{label}" {what}', "start from a copy: binarize recipes cp digits")
+        raise RecipeError(
+            f'recipe "{label}" {what}', "start from a copy: binarize recipes cp digits"
+        )
     if "extends" not in document.data:
         return document
     place = document.place(("extends",))
@@ -126,9 +143,8 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, Section):
         return value
     fields = type(value).model_fields
-    written = {
+    return {
         name: _plain(item)
         for name, item in value
         if item is not None or name not in fields or fields[name].default is not None
     }
-    return written

@@ -87,8 +87,8 @@ def _step(node: Any, word: str, walked: KeyPath) -> str | int:
     if word.isdecimal() and int(word) < len(node):
         return int(word)
     where = ".".join(str(step) for step in walked)
-    count = f"index 0 to {len(node) - 1}" if node else "no entries"
-    raise RecipeError(f"{where} is a list with {count}, not {word}")
+    last = f"0 to {len(node) - 1}" if len(node) > 1 else "0" if node else "none"
+    raise RecipeError(f'{where} is a list with the index {last}, not "{word}"')
 
 
 def _paths(data: Any, path: KeyPath) -> list[KeyPath]:

@@ -23,24 +23,25 @@ _PLAIN_WORDS = {
 }
 
 
-def report(name: str, document: Document, error: ValidationError | None) -> RecipeError:
-    """One RecipeError for all problems of the document and of its validation."""
-    problems = list(document.problems)
-    for detail in error.errors() if error else ():
-        problems.append(_problem(detail, document))
-    problems.sort(key=lambda problem: problem[0])
+def problems_of(document: Document, error: ValidationError) -> list[tuple[Place, str]]:
+    """Where each thing that pydantic found was written, and what is wrong with it."""
+    found = []
+    for detail in error.errors():
+        path: KeyPath = detail["loc"]
+        describe = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
+        found.append((document.place(path), describe(path, detail)))
+    return found
+
+
+def report(name: str, problems: list[tuple[Place, str]]) -> RecipeError:
+    """One RecipeError for all of them, in the order of their lines."""
+    problems = sorted(problems, key=lambda problem: problem[0])
     lines = [f"  {place}: {what}" for place, what in problems]
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
     return RecipeError(
         "\n".join([f'recipe "{name}" has {count}:', *lines]),
         "docs/recipes.md describes every key; `binarize recipes show digits` is an example",
     )
-
-
-def _problem(detail: Any, document: Document) -> tuple[Place, str]:
-    path: KeyPath = detail["loc"]
-    what = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
-    return document.place(path), what(path, detail)
 
 
 def _unknown_key(path: KeyPath, detail: Any) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -44,7 +45,11 @@ def _is_constant(value: Any) -> Any:
 Share = Annotated[float, Field(ge=0, le=1)]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 PerChannel = Annotated[list[float], Field(min_length=3, max_length=3)]
-Constant = Annotated[Any, AfterValidator(_is_constant)]
+Constant = Annotated[
+    Any,
+    AfterValidator(_is_constant),
+    WithJsonSchema({"type": ["number", "boolean", "null"]}),
+]
 
 
 class Section(BaseModel):
@@ -90,7 +95,8 @@ class Model(Named):
     )
     num_classes: int | None = key("size of the classifier; `null`: the data's", None, ge=1)
     stem: Literal["auto", "keep", "cifar"] = key(
-        "`cifar`: a 3x3 first convolution without pooling; `auto`: that where img_size <= 64", "auto"
+        "`cifar`: a 3x3 first convolution without pooling; `auto`: that where img_size <= 64",
+        "auto",
     )
     kwargs: dict[str, Any] = key("further arguments of the library's constructor", dict)
 
@@ -172,9 +178,7 @@ class Data(Named):
         "images are brought to this square; `null`: the model's own size", None, unit="pixels", ge=1
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
-    workers: int = key(
-        "loading processes per training process; 0: none", 2, unit="processes", ge=0
-    )
+    workers: int = key("loading processes per training process; 0: none", 2, unit="processes", ge=0)
     cache: bool = key("decode every image once and hold it in memory", False)
     mean: PerChannel | None = key("subtracted, RGB in [0, 1]; `null`: the model's own", None)
     std: PerChannel | None = key("divided by, RGB in [0, 1]; `null`: the model's own", None)
@@ -228,7 +232,9 @@ class Schedule(Named):
     )
     warmup_lr: float = key("learning rate at the start of the warm-up", 0.0, ge=0)
     min_lr: float = key("learning rate at the end of cosine and poly", 0.0, ge=0)
-    decay_epochs: float | None = key("step: multiply after every so many", None, unit="epochs", gt=0)
+    decay_epochs: float | None = key(
+        "step: multiply after every so many", None, unit="epochs", gt=0
+    )
     decay_milestones: list[float] | None = key(
         "multistep: multiply at each of these", None, unit="epochs", min_length=1
     )

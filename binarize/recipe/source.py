@@ -201,5 +201,10 @@ for _kind, _pattern in _CORE.items():
 def write(data: Any) -> str:
     """Plain data as YAML text that `parse` reads back equal."""
     return yaml.dump(
-        data, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+        data,
+        Dumper=_Writer,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
     )

@@ -46,14 +46,16 @@ class Options:
             )
         self.binarizer()
 
+    @property
+    def estimator_name(self) -> str:
+        return self.estimator if isinstance(self.estimator, str) else self.estimator["name"]
+
     def binarizer(self) -> WeightBinarizer:
         """A new binarizer of these options. Raises EstimatorError or BinarizeError for unknown names."""
-        chosen = self.estimator
-        constants = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
-        name = constants.pop("name")
-        return WeightBinarizer(
-            estimators.get(name, **constants), scale.get(self.scale), self.standardise
-        )
+        constants = {} if isinstance(self.estimator, str) else dict(self.estimator)
+        constants.pop("name", None)
+        estimator = estimators.get(self.estimator_name, **constants)
+        return WeightBinarizer(estimator, scale.get(self.scale), self.standardise)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Trainer:
         for epoch in self.plan[place.epochs :]:
             if stage is None:
                 stage = self._open(epoch.stage, model, objective)
-                if saved is not None and saved.optimizer is not None:
+                if saved is not None:
                     stage.restore(saved)
                 saved = None
             seeds.start(epoch.number)
@@ -180,16 +180,19 @@ class Trainer:
             if time.monotonic() - reported > 1 / REPORTS_PER_SECOND or step + 1 == epoch.steps:
                 total += torch.stack(recent).double().sum(0).cpu()
                 recent.clear()
-                self._check_finite(total, epoch, step)
+                if self.accelerator.num_processes == 1:
+                    self._check_finite(total, epoch)
                 self.reporter.step(step + 1, float(total[1] / total[0]))
                 reported = time.monotonic()
         self.train_loader.end()
-        return sum_over_processes(total, self.accelerator)
+        summed = sum_over_processes(total, self.accelerator)
+        self._check_finite(summed, epoch)  # the same sum everywhere: all processes stop, or none
+        return summed
 
-    def _check_finite(self, total: Tensor, epoch: Epoch, step: int) -> None:
+    def _check_finite(self, total: Tensor | list[float], epoch: Epoch) -> None:
         if not math.isfinite(total[1]):
             raise TrainingError(
-                f"the loss is no longer a number (epoch {epoch.number}, by step {step + 1})",
+                f"the loss is no longer a number in epoch {epoch.number}",
                 "lower the learning rate, or set clip_grad in the stage; the checkpoint of the last "
                 "finished epoch is kept",
             )

@@ -98,13 +98,15 @@ class RunningStage:
         return Checkpoint(self.evaluated.state_dict(), raw, optimizer, place)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint that was made within this stage."""
-        if self.ema is not None:
-            self.ema.module.load_state_dict(checkpoint.weights)
-        self.model.load_state_dict(checkpoint.raw or checkpoint.weights)
-        load_optimizer(self._bare_optimizer, checkpoint.optimizer)
+        """Go on from a checkpoint: one made within this stage, or at the end of the one before."""
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(checkpoint.place["scaler"])
+        if checkpoint.optimizer is None:
+            return
+        if self.ema is not None and checkpoint.raw is not None:
+            self.ema.module.load_state_dict(checkpoint.weights)
+            self.model.load_state_dict(checkpoint.raw)
+        load_optimizer(self._bare_optimizer, checkpoint.optimizer)
 
     def _gradients_shared(self, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Processes exchange gradients once per step, with its last part."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from binarize import data
 from binarize.errors import DataError
 from binarize.evaluate.accuracy import Answers, ask, top_k
@@ -78,36 +80,47 @@ def evaluate(
     tests = [_test(target, data_dir, limit, batch_size, workers) for target in found]
     evaluations: list[Evaluation] = []
     first: tuple[Answers, Data] | None = None
-    for target, (config, loader) in zip(found, tests, strict=True):
-        answers = _answers(target, loader, on_progress)
+    for target, test in zip(found, tests, strict=True):
+        answers = _answers(target, test, on_progress)
         parity = None
         if first is None:
-            first = answers, config
-        elif config == first[1] and answers.logits.shape == first[0].logits.shape:
+            first = answers, test.config
+        elif test.config == first[1] and answers.logits.shape == first[0].logits.shape:
             parity = compare(first[0].logits, answers.logits)
-        evaluations.append(_evaluation(target, config, answers, parity, found[0].name))
+        evaluations.append(_evaluation(target, test.config, answers, parity, found[0].name))
     return evaluations
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The data set that a target is tested on."""
+
+    config: Data
+    classes: int
+    loader: Any
 
 
 def _test(
     target: Target, data_dir: str | Path | None, limit: int | None, batch_size: int, workers: int
-) -> tuple[Data, Any]:
-    """The data set that `target` is tested on, and its loader."""
+) -> _Test:
     config = _config(target, data_dir, batch_size, workers)
     loader = data.test_loader(config, target.preprocess, limit=limit)
-    classes = data.open_dataset(config, "test").classes
-    if target.classes and len(target.classes) != len(classes):
+    test = _Test(config, len(data.open_dataset(config, "test").classes), loader)
+    if target.classes:
+        _check_classes(target, len(target.classes), test)
+    return test
+
+
+def _check_classes(target: Target, answers: int, test: _Test) -> None:
+    if answers != test.classes:
         raise DataError(
-            f'"{target.name}" tells {len(target.classes)} classes apart, '
-            f'but data set "{_data_name(config)}" has {len(classes)}',
+            f'"{target.name}" tells {answers} classes apart, '
+            f'but data set "{_data_name(test.config)}" has {test.classes}',
             "give the data it was trained for with --data-dir",
         )
-    return config, loader
 
 
-def _config(
-    target: Target, data_dir: str | Path | None, batch_size: int, workers: int
-) -> Data:
+def _config(target: Target, data_dir: str | Path | None, batch_size: int, workers: int) -> Data:
     name, place = target.data.get("name"), target.data.get("dir")
     if data_dir is not None:
         place = str(data_dir)
@@ -122,8 +135,14 @@ def _config(
     return Data(name=name, dir=place, batch_size=batch_size, workers=workers)
 
 
-def _answers(target: Target, loader: Any, on_progress: OnProgress) -> Answers:
-    total, done = len(loader.dataset), 0
+def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
+    total, done = len(test.loader.dataset), 0
+    predictor = target.predictor()
+
+    def predict(images: Tensor) -> Tensor:
+        logits = predictor(images)
+        _check_classes(target, logits.shape[1], test)
+        return logits
 
     def after_batch(images: int) -> None:
         nonlocal done
@@ -131,7 +150,7 @@ def _answers(target: Target, loader: Any, on_progress: OnProgress) -> Answers:
         on_progress(target.name, done, total)
 
     on_progress(target.name, 0, total)
-    return ask(target.predictor(), loader, after_batch)
+    return ask(predict, test.loader, after_batch)
 
 
 def _evaluation(

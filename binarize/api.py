@@ -1,0 +1,150 @@
+"""The Python face: what `import binarize` offers and what the command line calls.
+
+binarize.convert("resnet18", estimator="ab-tanh")  -> nn.Module
+binarize.load("runs/resnet18-ab-tanh")             -> nn.Module, in eval mode
+binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training run
+binarize.export(model_or_run, "model.onnx")        -> the result of an export
+binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from binarize.rewrite import (
+    Conversion,
+    Converted,
+    Options,
+    Totals,
+    build,
+    convert_source,
+    open_source,
+    summary,
+    totals,
+)
+from binarize.rewrite.size import packed_size
+from binarize.run import Run, RunInfo, new_directory, new_run_path, write_info, write_json
+
+LIBRARIES = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
+
+
+def convert(
+    model_or_name: nn.Module | str | Path,
+    *,
+    estimator: str | dict[str, Any] = "ab-tanh",
+    scale: str = "channel",
+    standardise: bool = True,
+    keep: Sequence[str] = (),
+    pretrained: Any = "auto",
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+    img_size: int | None = None,
+    stem: str = "auto",
+) -> nn.Module:
+    """A module with binary weights, ready to train; nothing is written.
+
+    `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
+    a copy is converted. The options are the flags of `binarize convert`. The module's class, methods and
+    state_dict keys are those of the float model; `layer.weight` reads as ±scale.
+
+    Raises ModelError, PatternError, EstimatorError, CheckpointError or RunError.
+    """
+    options = Options(estimator, scale, standardise, tuple(keep), stem)
+    converted = make(
+        model_or_name,
+        options,
+        pretrained=pretrained,
+        checkpoint=checkpoint,
+        num_classes=num_classes,
+        img_size=img_size,
+    )
+    return converted.conversion.model
+
+
+def load(run: Run | str | Path) -> nn.Module:
+    """The module of a run with its weights, in eval mode, rebuilt without pickle.
+
+    Raises RunError for a module that came from the caller's own code, which cannot be rebuilt.
+    """
+    return build(run)
+
+
+def make(
+    target: nn.Module | str | Path,
+    options: Options,
+    *,
+    values: bool = True,
+    step: Callable[[str], None] = lambda _: None,
+    **source: Any,
+) -> Converted:
+    """`convert` with its layer table. `source` are the arguments of `rewrite.open_source`."""
+    step("loading the model")
+    return convert_source(open_source(target, **source), options, values=values, step=step)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A converted run: its directory (None after a dry run), layer table and totals."""
+
+    run: Path | None
+    conversion: Conversion
+    info: RunInfo
+    totals: Totals
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `binarize convert`."""
+        return {
+            "run": str(self.run) if self.run else None,
+            **summary(self.conversion.rows, self.totals),
+            "weights": self.info.weights,
+            "notes": self.conversion.notes,
+        }
+
+
+def convert_to_run(
+    target: str | Path,
+    options: Options,
+    *,
+    out: Path | None = None,
+    dry_run: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+    **source: Any,
+) -> Saved:
+    """Convert and write a run; with `dry_run`, on shapes alone and without writing."""
+    converted = make(target, options, values=not dry_run, step=step, **source)
+    sums = totals(converted.conversion, packed_size(converted.conversion))
+    if dry_run:
+        return Saved(None, converted.conversion, converted.info, sums)
+    step("writing the run")
+    path = out or new_run_path(f"{converted.info.model['name']}-{options.estimator_name}")
+    with new_directory(path) as directory:
+        save_file(converted.conversion.model.state_dict(), directory / "model.safetensors")
+        write_json(directory / "summary.json", summary(converted.conversion.rows, sums))
+        write_json(directory / "env.json", environment())
+        write_info(directory, converted.info)
+    return Saved(path, converted.conversion, converted.info, sums)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine: the contents of env.json."""
+    return {
+        "binarize": version("binarize"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def read_summary(run: Run) -> dict[str, Any]:
+    """The layer table and totals of a run."""
+    return json.loads((run.path / "summary.json").read_text())

@@ -1,0 +1,67 @@
+"""`binarize checks`: what this machine has, and whether the whole road works on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from binarize.cli import render
+
+EXAMPLES = """
+binarize checks
+binarize checks --json
+"""
+MODEL = "cifar_resnet20"
+
+
+def command(as_json: render.Json = False) -> None:
+    """Show versions, devices and CPU features, then binarize, export and run a tiny network.
+
+    Needs no network access and leaves no files behind. Whether pretrained weights can be downloaded
+    is not tested.
+    """
+    from binarize import environment
+
+    facts = environment.describe()
+    facts["native kernels"] = {
+        "present": False,
+        "why": "this version ships none: ONNX files run on onnxruntime's own kernels",
+    }
+    for title, values in facts.items():
+        render.table((title, ""), ((name, _words(value)) for name, value in values.items()))
+    with render.progress(f"self-test: binarize, export and run {MODEL}"):
+        result = self_test()
+    verdict = "passed" if result["passed"] else "FAILED"
+    render.say(
+        f"self-test {verdict}: {MODEL} binarized, exported and run in onnxruntime, "
+        f"max |diff| to torch {result['max_abs_diff']:.2g}"
+    )
+    if as_json:
+        render.emit_json({**facts, "self_test": result})
+    render.next_command("binarize convert resnet18")
+    if not result["passed"]:
+        raise typer.Exit(1)
+
+
+def self_test() -> dict[str, Any]:
+    """Convert `MODEL` with random weights, export it, compare torch with onnxruntime."""
+    import tempfile
+
+    import binarize
+    from binarize.errors import BinarizeError
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            model = binarize.convert(MODEL, pretrained=False)
+            report = binarize.export(model, Path(folder) / "model.onnx")
+        except BinarizeError as problem:
+            return {"passed": False, "model": MODEL, "max_abs_diff": None, "why": problem.message}
+    return {"passed": True, "model": MODEL, "max_abs_diff": report.max_abs_diff}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

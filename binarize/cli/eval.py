@@ -1,0 +1,106 @@
+"""`binarize eval`: accuracy, speed and parity of runs and ONNX files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from binarize.cli import render
+
+if TYPE_CHECKING:
+    from binarize.evaluate import Evaluation
+
+EXAMPLES = """
+binarize eval
+binarize eval runs/resnet18 resnet18.onnx --data-dir imagenette --limit 500
+"""
+
+
+def command(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]...",
+            help="Runs, their checkpoints (RUN/best) and ONNX files; default: the newest run. "
+            "A run that holds model.onnx counts as two.",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Test images, one folder per class under test/ or val/; "
+            "default: the data set that the target was trained on.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Ask this many images only.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per prediction.")
+    ] = 64,
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Image loading processes.")
+    ] = 2,
+    as_json: render.Json = False,
+) -> None:
+    """Score runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
+
+    An ONNX file says itself how its images are prepared and what its classes are. Parity compares
+    every target's logits with those of the first one.
+    """
+    from binarize.evaluate import evaluate
+    from binarize.run import newest_run
+
+    if not targets:
+        targets = [str(newest_run().path)]
+        render.say(f"evaluating the newest run, {targets[0]}")
+    with render.progress("evaluating") as bar:
+        evaluations = evaluate(
+            targets,
+            data_dir=data_dir,
+            limit=limit,
+            batch_size=batch_size,
+            workers=workers,
+            on_progress=lambda target, done, total: bar.restart(target, total, done),
+        )
+    show(evaluations)
+    if as_json:
+        render.emit_json([asdict(evaluation) for evaluation in evaluations])
+    render.next_command(what_next(evaluations, targets[0]))
+
+
+def show(evaluations: list[Evaluation]) -> None:
+    """The scores as one table, and the parity with the first target as another."""
+    first = evaluations[0]
+    render.table(
+        ("target", "kind", "data", "images", "top-1 %", "top-5 %", "images/s"),
+        (
+            (e.target, e.kind, e.data, e.images, f"{e.top1:.2f}", f"{e.top5:.2f}", e.images_per_s)
+            for e in evaluations
+        ),
+    )
+    compared = [e for e in evaluations if e.compared_with]
+    if compared:
+        render.table(
+            (f"parity with {first.target}", "max |diff|", "max |logit|", "same top-1 %"),
+            (
+                (e.target, e.max_abs_diff, e.max_abs_logit, f"{e.top1_agreement:.2f}")
+                for e in compared
+            ),
+        )
+    for e in evaluations[1:]:
+        if not e.compared_with:
+            render.say(
+                f"no parity for {e.target}: it has other images or classes than {first.target}"
+            )
+
+
+def what_next(evaluations: list[Evaluation], run: str) -> str:
+    """A run without an ONNX file is exported next; else there is a table of layers to look at."""
+    if all(e.kind == "torch" for e in evaluations):
+        return f"binarize export {run} --onnx"
+    return "binarize summary" if evaluations[0].kind == "onnx" else f"binarize summary {run}"

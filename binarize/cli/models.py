@@ -1,0 +1,45 @@
+"""`binarize models`: the networks that can be named."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from binarize.cli import render
+
+HELP = "The networks of timm and torchvision, and the CIFAR networks that come along."
+EXAMPLES = {
+    "ls": """
+        binarize models ls resnet
+        binarize models ls 'torchvision/*' --json
+    """
+}
+
+
+def ls(
+    pattern: Annotated[
+        str, typer.Argument(metavar="[FILTER]", help="A part of the name, or a glob in quotes.")
+    ] = "",
+    as_json: render.Json = False,
+) -> None:
+    """List the models that every command takes; "yes" stands where the library has weights."""
+    from binarize import models
+    from binarize.errors import ModelError
+
+    found = models.list_models(pattern)
+    if not found:
+        raise ModelError(f'no model matches "{pattern}"', "binarize models ls lists them all")
+    if as_json:
+        render.emit_json([asdict(model) for model in found])
+    else:
+        render.table(
+            ("model", "library", "pretrained"),
+            ((model.name, model.library, "yes" if model.pretrained else "no") for model in found),
+        )
+    render.say(f"{len(found)} models")
+    render.next_command(f"binarize convert {found[0].name}")
+
+
+COMMANDS = {"ls": ls}

@@ -1,0 +1,197 @@
+"""`binarize recipes`: list, read, copy and check recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from binarize.cli import render
+
+if TYPE_CHECKING:
+    from binarize.recipe import Recipe
+
+HELP = "Recipes: list, show, copy and validate them."
+
+Name = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as stages.0.epochs=3."),
+]
+
+
+def ls(as_json: render.Json = False) -> None:
+    """List the recipes that come with binarize."""
+    from binarize.recipe import load, shipped
+
+    rows = [_row(name, load(name)) for name in shipped()]
+    if as_json:
+        render.emit_json(rows)
+    columns = ("name", "model", "data", "duration", "description")
+    render.table(columns, [[row[column] for column in columns] for row in rows])
+    render.next_command("binarize recipes show digits")
+
+
+def show(
+    recipe: Name,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With extends, --set and every default written out.")
+    ] = False,
+    overrides: Set = None,
+    as_json: render.Json = False,
+) -> None:
+    """Print a recipe as it is written, or as it would be run (--resolved, --set or --json)."""
+    from binarize.recipe import as_data, dump, find, load
+
+    checked = load(recipe, overrides or [])
+    if as_json:
+        render.emit_json(as_data(checked))
+    else:
+        whole = resolved or overrides
+        text = dump(checked) if whole else find(recipe)[0].read_text(encoding="utf-8-sig")
+        render.say(text.rstrip("\n"))
+        render.use_json(True)  # so that `show … > mine.yaml` is a recipe and nothing else
+    render.next_command(f"binarize train --recipe {recipe}")
+
+
+def cp(
+    recipe: Annotated[str, typer.Argument(metavar="NAME", help="A name from `recipes ls`.")],
+    to: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="By default NAME.yaml, here.")
+    ] = None,
+    as_json: render.Json = False,
+) -> None:
+    """Copy a recipe, to change the copy."""
+    from binarize.errors import RecipeError
+    from binarize.recipe import shipped_path
+    from binarize.run import write_text
+
+    source = shipped_path(recipe)
+    path = to or Path(source.name)
+    path = path / source.name if path.is_dir() else path
+    if path.exists():
+        raise RecipeError(f'"{path}" exists already', "name another file after the recipe")
+    write_text(path, source.read_text(encoding="utf-8"))
+    if as_json:
+        render.emit_json({"recipe": recipe, "file": str(path)})
+    render.say(f"copied {recipe} to {path}")
+    render.next_command(f"binarize recipes validate {path}")
+
+
+def validate(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", help="Names of recipes, or YAML files.")
+    ],
+    overrides: Set = None,
+    as_json: render.Json = False,
+) -> None:
+    """Check recipes without running them: every error of each, with its file and line.
+
+    Beyond the schema, the names of models, estimators (with their constants) and optimisers are looked up.
+    """
+    from binarize.errors import RecipeError
+    from binarize.recipe import load
+
+    wrong = []
+    for recipe in recipes:
+        try:
+            load(recipe, overrides or [], check=unknown_names)
+        except RecipeError as error:
+            wrong.append(error)
+        else:
+            render.say(f"{recipe} is valid")
+    if wrong:
+        raise RecipeError("\n".join(error.message for error in wrong), wrong[0].hint)
+    if as_json:
+        render.emit_json([{"recipe": recipe, "valid": True} for recipe in recipes])
+    render.next_command(f"binarize train --recipe {recipes[0]}")
+
+
+def schema(
+    to: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of recipes, with which editors complete and check them."""
+    from binarize.recipe import json_schema
+    from binarize.run import write_json
+
+    render.use_json(True)  # the schema is data by nature: stdout holds it alone
+    if to is None:
+        render.emit_json(json_schema())
+    else:
+        write_json(to, json_schema())
+        render.say(f"wrote {to}")
+    render.next_command("binarize recipes cp digits mine.yaml")
+
+
+def unknown_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What torch and timm have to be asked about: names of models, estimators and optimisers."""
+    from timm.optim import list_optimizers
+
+    from binarize import estimators, models
+    from binarize.errors import BinarizeError, did_you_mean
+
+    def refused(look_up: Any, *args: Any, **kwargs: Any) -> str:
+        try:
+            look_up(*args, **kwargs)
+        except BinarizeError as error:
+            return "; ".join(part for part in (error.message, error.hint) if part)
+        return ""
+
+    if recipe.model and (what := refused(models.parse, recipe.model.name)):
+        yield ("model", "name"), what
+    estimator = recipe.binarize.estimator if recipe.binarize else None
+    if estimator and (what := refused(estimators.get, estimator.name, **estimator.constants)):
+        yield ("binarize", "estimator"), what
+    known = list_optimizers()
+    for index, stage in enumerate(recipe.stages):
+        name = stage.optimizer.name
+        if name.lower() not in known:
+            hint = did_you_mean(name, known) or "timm.optim.list_optimizers() has them all"
+            yield (
+                ("stages", index, "optimizer", "name"),
+                f'there is no optimiser "{name}"; {hint}',
+            )
+
+
+def _row(name: str, recipe: Recipe) -> dict[str, Any]:
+    durations = [
+        f"{stage.epochs} epochs" if stage.epochs else f"{stage.steps} steps"
+        for stage in recipe.stages
+    ]
+    return {
+        "name": name,
+        "model": recipe.model.name if recipe.model else "any",
+        "data": recipe.data.name,
+        "duration": " + ".join(durations),
+        "twin": recipe.twin,
+        "description": recipe.description,
+    }
+
+
+COMMANDS = {"ls": ls, "show": show, "cp": cp, "validate": validate, "schema": schema}
+EXAMPLES = {
+    "ls": """
+        binarize recipes ls
+        binarize recipes ls --json
+    """,
+    "show": """
+        binarize recipes show digits
+        binarize recipes show digits --resolved --set stages.0.epochs=3
+    """,
+    "cp": """
+        binarize recipes cp digits
+        binarize recipes cp cifar10-resnet20 mine.yaml
+    """,
+    "validate": """
+        binarize recipes validate digits
+        binarize recipes validate cifar10-resnet20 --set binarize.estimator=reste
+    """,
+    "schema": """
+        binarize recipes schema
+        binarize recipes schema -o recipe.schema.json
+    """,
+}

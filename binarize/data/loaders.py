@@ -1,0 +1,108 @@
+"""Data loaders for training and testing, made by timm's `create_loader`.
+
+Nothing here holds random state: shuffling, workers and augmentation follow from torch's, numpy's and
+Python's global generators alone. A caller that seeds those at the start of an epoch gets that epoch
+again, whatever came before it; so workers are started anew for every epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from timm.data import create_loader
+from torch.utils.data import DataLoader
+
+from binarize.data import transforms
+from binarize.data.images import CachedImages, Images, WholeBatches
+from binarize.data.sources import open_dataset
+from binarize.errors import DataError
+
+if TYPE_CHECKING:
+    from binarize.recipe import Data
+
+Preprocess = dict[str, Any]
+
+
+def resolve_preprocess(config: Data, default: Preprocess) -> Preprocess:
+    """What the recipe says of img_size, mean, std, interpolation and crop_pct; else `default`'s."""
+    return {
+        key: value if getattr(config, key) is None else getattr(config, key)
+        for key, value in default.items()
+    }
+
+
+def train_loader(config: Data, preprocess: Preprocess) -> DataLoader:
+    """Shuffled, augmented batches: float32 [batch_size, 3, img_size, img_size] and int64 labels.
+
+    A last batch that is not full is left out. `loader.dataset.classes` are the class names. Raises
+    DataError for data that is missing or has fewer images than a batch.
+    """
+    images = open_dataset(config, "train")
+    if len(images) < config.batch_size:
+        raise DataError(
+            f'data set "{config.name}" has {len(images)} training images, fewer than the '
+            f"{config.batch_size} of a batch",
+            f"take smaller batches: --set data.batch_size={max(1, len(images) // 4)}",
+        )
+    simple = transforms.is_simple(config.augment)
+    if simple and _fits(images, {**preprocess, "crop_pct": 1.0}):
+        whole = transforms.BatchTransform(preprocess, config.augment)
+        return _loader(config, WholeBatches(images), whole, training=True)
+    each = transforms.train_transform(config.augment, preprocess)
+    return _loader(config, images, each, training=True)
+
+
+def test_loader(
+    config: Data,
+    preprocess: Preprocess,
+    limit: int | None = None,  # noqa: PT028
+    classes: list[str] | None = None,  # noqa: PT028
+) -> DataLoader:
+    """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
+
+    `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
+    model knows. Raises DataError for data that is missing or of other classes.
+    """
+    images = open_dataset(config, "test", classes)
+    if limit is not None and limit < len(images):
+        images = images.only(np.linspace(0, len(images) - 1, limit).round().astype(int).tolist())
+    if _fits(images, preprocess):
+        whole = transforms.BatchTransform(preprocess)
+        return _loader(config, WholeBatches(images), whole, training=False)
+    return _loader(config, images, transforms.test_transform(preprocess), training=False)
+
+
+def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:
+    """Whether the images are in memory and already have the size that is wanted."""
+    if not isinstance(images, CachedImages):
+        return False
+    height, width = images.pixels.shape[-2:]
+    return not transforms.resizes((height, width), preprocess)
+
+
+def _loader(
+    config: Data,
+    images: Images | CachedImages | WholeBatches,
+    transform: Callable[[Any], Any],
+    training: bool,
+) -> DataLoader:
+    loader = create_loader(
+        images,
+        input_size=1,
+        batch_size=config.batch_size,
+        is_training=training,
+        num_workers=config.workers,
+        collate_fn=_as_it_is if isinstance(images, WholeBatches) else None,
+        pin_memory=torch.cuda.is_available(),
+        use_prefetcher=False,
+        persistent_workers=False,
+    )
+    images.transform = transform  # in place of the one that create_loader makes
+    return loader
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,105 @@
+"""Data set names to data sets: `digits`, `cifar10`, `folder`, and timm's `torch/…` and `hfds/…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timm.data import create_dataset
+from torch.utils.data import IterableDataset
+
+from binarize.data.digits import digits
+from binarize.data.files import SPLITS, find_split, open_files
+from binarize.data.images import CachedImages, Images, cache
+from binarize.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from binarize.recipe import Data
+
+DOWNLOADS = Path("data")
+BUILT_IN = ("digits", "cifar10", "folder")
+PREFIXES = ("torch/", "hfds/")
+STREAMS = ("tfds/", "wds/", "hfids/")
+
+
+def open_dataset(
+    config: Data, split: str, classes: list[str] | None = None
+) -> Images | CachedImages:
+    """The images of one split, "train" or "test": (RGB PIL image, label) pairs with `.classes`.
+
+    `classes`, where given, are the names that a trained model knows, in the order of its logits.
+    Raises DataError for a data set that is missing, unreadable or of other classes.
+    """
+    if config.name == "digits":
+        images: Images | CachedImages = digits(split)
+    elif config.name == "cifar10":
+        images = _cifar10(config, split, classes)
+    elif config.name == "folder":
+        if config.dir is None:
+            raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
+        images = open_files(Path(config.dir), split, classes)
+    else:
+        images = _from_timm(config.name, config.dir, split)
+    if classes is not None and len(images.classes) != len(classes):
+        raise DataError(
+            f'data set "{config.name}" has {len(images.classes)} classes and the model knows '
+            f"{len(classes)}",
+            "evaluate on the data that the model was trained for, or train it on these",
+        )
+    return cache(images) if config.cache and isinstance(images, Images) else images
+
+
+def _cifar10(config: Data, split: str, classes: list[str] | None) -> Images:
+    """CIFAR-10 from tars or class folders, else as torchvision downloads it."""
+    root = Path(config.dir) if config.dir else DOWNLOADS / "cifar10"
+    if find_split(root, split) or (config.dir and not root.is_dir()):
+        return open_files(root, split, classes)
+    return _from_timm("torch/cifar10", str(root), split)
+
+
+def _from_timm(name: str, root: str | None, split: str) -> Images:
+    _check_name(name)
+    folder = Path(root) if root else DOWNLOADS / name.partition("/")[2]
+    problem: Exception | None = None
+    for split_name in SPLITS[split]:
+        try:
+            source = create_dataset(
+                name, root=str(folder), split=split_name, download=True, search_split=False
+            )
+        except ImportError as error:
+            raise DataError(
+                f'data set "{name}" needs the package "{error.name}"', "install it with pip"
+            ) from error
+        except Exception as error:  # each library behind timm has its own; the first says most
+            problem = problem or error
+            continue
+        if isinstance(source, IterableDataset):
+            raise DataError(f'data set "{name}" cannot be shuffled and resumed', "name another one")
+        return Images(source, _class_names(source))
+    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    raise DataError(
+        f'data set "{name}" is not in "{folder}" and could not be downloaded: {reason}',
+        "--data-dir names the folder where it lies",
+    ) from problem
+
+
+def _check_name(name: str) -> None:
+    if name.startswith(STREAMS):
+        raise DataError(
+            f'data set "{name}" is a stream, which cannot be shuffled and resumed exactly',
+            "use folders of images, torch/… or hfds/…",
+        )
+    if not name.startswith(PREFIXES):
+        hint = did_you_mean(name, BUILT_IN) or f"use {', '.join(BUILT_IN)}, torch/… or hfds/…"
+        raise DataError(f'there is no data set "{name}"', hint)
+
+
+def _class_names(source: Any) -> list[str]:
+    names = getattr(source, "classes", None)
+    if names is None:
+        features = source.reader.dataset.features
+        label = next((f for f in features.values() if hasattr(f, "names")), None)
+        names = label.names if label is not None else None
+    if names is None:
+        raise DataError("the data set does not tell its classes", "use folders of images instead")
+    return [str(name) for name in names]

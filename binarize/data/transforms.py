@@ -1,0 +1,116 @@
+"""From images to normalised tensors: timm's transforms, and the same on a whole batch at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from timm.data import create_transform
+from timm.data.random_erasing import RandomErasing
+from timm.data.transforms import str_to_interp_mode
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision import transforms
+
+if TYPE_CHECKING:
+    from binarize.recipe import Augment
+
+Preprocess = dict[str, Any]
+
+
+def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
+    """PIL image to [3, img_size, img_size]: resized, centre-cropped, normalised."""
+    return create_transform(
+        preprocess["img_size"],
+        mean=preprocess["mean"],
+        std=preprocess["std"],
+        interpolation=preprocess["interpolation"],
+        crop_pct=preprocess["crop_pct"],
+    )
+
+
+def train_transform(augment: Augment, preprocess: Preprocess) -> Callable[[Any], Tensor]:
+    """PIL image to [3, img_size, img_size], with the recipe's random changes."""
+    first, second, last = create_transform(
+        preprocess["img_size"],
+        is_training=True,
+        scale=augment.scale,
+        ratio=augment.ratio,
+        hflip=augment.hflip,
+        vflip=augment.vflip,
+        color_jitter=augment.color_jitter or None,
+        auto_augment=augment.auto_augment,
+        interpolation=preprocess["interpolation"],
+        mean=preprocess["mean"],
+        std=preprocess["std"],
+        re_prob=augment.re_prob,
+        separate=True,
+    )
+    if augment.scale is None:
+        _, *flips = first.transforms  # timm always begins with a random resized crop
+        first = transforms.Compose([*_square(augment.crop_padding, preprocess), *flips])
+    return transforms.Compose([first, second, last])
+
+
+def _square(padding: int, preprocess: Preprocess) -> list[Any]:
+    size = preprocess["img_size"]
+    resize = transforms.Resize(size, str_to_interp_mode(preprocess["interpolation"]))
+    crop = transforms.RandomCrop(size, padding) if padding else transforms.CenterCrop(size)
+    return [resize, crop]
+
+
+def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
+    """Whether test images of that height and width would be resized or cropped."""
+    size = preprocess["img_size"]
+    return side != (size, size) or math.floor(size / preprocess["crop_pct"]) != size
+
+
+def is_simple(augment: Augment) -> bool:
+    """Whether `BatchTransform` can do all of it."""
+    return not (augment.scale or augment.color_jitter or augment.auto_augment)
+
+
+class BatchTransform:
+    """uint8 [B, 3, H, W] to normalised float32 [B, 3, H, W], all images of a batch at once.
+
+    Without `augment` it only normalises. With it, every image is padded with black on all sides and cut
+    out again at a place of its own, flipped, and partly erased, each by its own draw.
+    """
+
+    def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
+        self.mean = 255 * torch.tensor(preprocess["mean"]).view(1, 3, 1, 1)
+        self.std = 255 * torch.tensor(preprocess["std"]).view(1, 3, 1, 1)
+        self.augment = augment
+        self.erase = RandomErasing(augment.re_prob, device="cpu") if augment else None
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        if self.augment is None:
+            return self._normalise(pixels)
+        pixels = random_crop(pixels, self.augment.crop_padding)
+        pixels = random_flip(pixels, self.augment.hflip, dim=-1)
+        pixels = random_flip(pixels, self.augment.vflip, dim=-2)
+        batch = self._normalise(pixels)
+        return self.erase(batch) if self.augment.re_prob else batch
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        return pixels.float().sub_(self.mean).div_(self.std)
+
+
+def random_crop(batch: Tensor, padding: int) -> Tensor:
+    """Pad by `padding` zeros on every side, then cut the old size out, at its own place per image."""
+    if not padding:
+        return batch
+    images, _, height, width = batch.shape
+    windows = F.pad(batch, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    top, left = torch.randint(2 * padding + 1, (2, images))
+    return windows[torch.arange(images), :, top, left]
+
+
+def random_flip(batch: Tensor, probability: float, dim: int) -> Tensor:
+    """Mirror each image along `dim` with that probability."""
+    if not probability:
+        return batch
+    chosen = torch.rand(len(batch)) < probability
+    return torch.where(chosen[:, None, None, None], batch.flip(dim), batch)

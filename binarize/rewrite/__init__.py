@@ -1,0 +1,44 @@
+"""From a float model to a binarized one: record, select, swap, verify; and back from a run."""
+
+from binarize.rewrite.build import build, build_info, load_weights, locate, read_state
+from binarize.rewrite.census import Layer, census
+from binarize.rewrite.convert import Conversion, Options, Row, convert, options_of, replay
+from binarize.rewrite.record import Recording, record
+from binarize.rewrite.start import (
+    Converted,
+    Source,
+    convert_source,
+    image_size,
+    open_source,
+    with_classes,
+)
+from binarize.rewrite.stem import shrinking_stem
+from binarize.rewrite.totals import Totals, summary, totals
+
+__all__ = [
+    "Conversion",
+    "Converted",
+    "Layer",
+    "Options",
+    "Recording",
+    "Row",
+    "Source",
+    "Totals",
+    "build",
+    "build_info",
+    "census",
+    "convert",
+    "convert_source",
+    "image_size",
+    "load_weights",
+    "locate",
+    "open_source",
+    "options_of",
+    "read_state",
+    "record",
+    "replay",
+    "shrinking_stem",
+    "summary",
+    "totals",
+    "with_classes",
+]

@@ -1,0 +1,178 @@
+"""Where a training begins: a run or a model, converted as the recipe says, with initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from binarize import models
+from binarize.recipe import schema
+from binarize.recipe.schema import Recipe
+from binarize.rewrite import (
+    Converted,
+    Options,
+    Source,
+    census,
+    convert_source,
+    open_source,
+    options_of,
+    shrinking_stem,
+    with_classes,
+)
+from binarize.run import Run, newest_run
+from binarize.train.reporter import Reporter
+
+FLOAT = Options(keep=("*",), stem="keep")
+"""The options that leave every layer float."""
+
+SMALL = 64
+"""Up to this many pixels, a stem that was made for 224 leaves nothing to look at."""
+
+Target = Run | str | Path
+
+
+def choose_target(
+    recipe: Recipe, target: Target | None, reporter: Reporter
+) -> tuple[Target, schema.Model | None]:
+    """What is trained: a run (and None) or a model (and its section of the recipe).
+
+    A target given wins over the recipe's `model` section; without either it is the newest run.
+    """
+    section = recipe.model
+    if target is None and section is None:
+        run = newest_run()
+        reporter.say(f"training the newest run, {run.path}")
+        return run, None
+    if target is None:
+        return section.name, section
+    name = str(target.path if isinstance(target, Run) else target)
+    if section is not None and name != section.name:
+        reporter.say(f"training {name}, not the recipe's model ({section.name})")
+    if isinstance(target, (Run, Path)) or _is_path(name):
+        return target, None
+    return name, section if section is not None and section.name == name else schema.Model(name=name)
+
+
+def prepare(
+    target: Target,
+    section: schema.Model | None,
+    recipe: Recipe,
+    classes: list[str],
+    reporter: Reporter,
+) -> Converted:
+    """The converted module with its initial weights and a classifier for `classes`, and its RunInfo."""
+    size = recipe.data.img_size
+    if section is None:
+        source = open_source(_path(target), img_size=size)
+        source = _with_data_classes(source, classes, reporter)
+        before = source.info.conversion
+        options = merge(options_of(before) if before else None, recipe.binarize, reporter)
+    else:
+        source = _from_library(section, size, classes, reporter)
+        options = replace(merge(None, recipe.binarize, reporter), stem=section.stem)
+    converted = convert_source(source, options, values=section is not None)
+    for note in converted.conversion.notes:
+        reporter.say(note)
+    _warn_of_stem(converted, reporter)
+    preprocess = overlaid(converted.info.preprocess, recipe.data)
+    info = replace(
+        converted.info,
+        kind="trained",
+        conversion=_kept(converted.info.conversion),
+        preprocess=preprocess,
+        classes=classes,
+    )
+    return Converted(converted.conversion, info)
+
+
+def merge(kept: Options | None, section: schema.Binarize | None, reporter: Reporter) -> Options:
+    """The options of a run with the fields that the recipe sets in their place; the stem stays.
+
+    `kept` is None for a float model: it takes the whole section, or stays float without one.
+    """
+    if section is None:
+        return replace(kept, stem="keep") if kept is not None else FLOAT
+    written: dict[str, Any] = {
+        "estimator": {"name": section.estimator.name, **section.estimator.constants},
+        "scale": section.scale,
+        "standardise": section.standardise,
+        "keep": tuple(section.keep),
+    }
+    if kept is None:
+        return Options(**written, stem="keep")
+    changed = {name: written[name] for name in section.model_fields_set}
+    for name, value in changed.items():
+        before, after = plain(getattr(kept, name)), plain(value)
+        if before != after:
+            reporter.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
+    return replace(kept, **changed, stem="keep")
+
+
+def plain(option: Any) -> Any:
+    """An option as a recipe has it: an estimator without constants as its name, lists for tuples."""
+    if isinstance(option, dict) and list(option) == ["name"]:
+        return option["name"]
+    return list(option) if isinstance(option, tuple) else option
+
+
+def overlaid(preprocess: dict[str, Any], data: schema.Data) -> dict[str, Any]:
+    """`preprocess` with what the recipe's data section sets of it."""
+    given = {name: getattr(data, name) for name in preprocess}
+    return {**preprocess, **{name: value for name, value in given.items() if value is not None}}
+
+
+def _is_path(name: str) -> bool:
+    """Whether `name` means a run rather than a model."""
+    library, slash, _ = name.partition("/")
+    return Path(name).is_dir() or bool(slash and library not in ("timm", "torchvision"))
+
+
+def _path(target: Target) -> Path:
+    return target.path if isinstance(target, Run) else Path(target)
+
+
+def _from_library(
+    section: schema.Model, size: int | None, classes: list[str], reporter: Reporter
+) -> Source:
+    source = open_source(
+        section.name,
+        pretrained=section.pretrained,
+        checkpoint=section.checkpoint,
+        num_classes=section.num_classes or len(classes),
+        img_size=size,
+        **section.kwargs,
+    )
+    reporter.say(f"{section.name}, weights: {source.info.weights}")
+    if section.num_classes is None and source.info.weights.startswith("pretrained"):
+        reporter.say(f"the classifier starts anew, for the data's {len(classes)} classes")
+    return _with_data_classes(source, classes, reporter)
+
+
+def _with_data_classes(source: Source, classes: list[str], reporter: Reporter) -> Source:
+    """The classifier starts anew where it was made for other classes than the data has."""
+    before, known = models.num_classes(source.model), source.info.classes
+    if before == len(classes) and known in ([], classes):
+        return source
+    names = ", ".join(classes[:3])
+    reporter.say(
+        f"the classifier starts anew: it had {before} classes, the data has {len(classes)} "
+        f"({names}{', …' if len(classes) > 3 else ''})"
+    )
+    return with_classes(source, len(classes))
+
+
+def _warn_of_stem(converted: Converted, reporter: Reporter) -> None:
+    size, recording = converted.info.preprocess["img_size"], converted.conversion.recording
+    if size > SMALL:
+        return
+    if shrinking_stem(converted.conversion.model, recording, census(recording)) is not None:
+        reporter.warn(
+            f"the network's first layers are made for large images, and these have {size} pixels",
+            f"binarize convert with --img-size {size} puts a 3x3 stem there",
+        )
+
+
+def _kept(conversion: dict[str, Any]) -> dict[str, Any] | None:
+    """What the run keeps of a conversion: nothing where nothing was changed."""
+    return conversion if conversion["parameters"] or conversion["replaced_stem"] else None

@@ -1,0 +1,85 @@
+"""Make the directory of a new training: everything that `resume.go_on` needs, before the first step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from binarize import environment
+from binarize.data import open_dataset
+from binarize.recipe import Recipe, dump
+from binarize.recipe.schema import Binarize
+from binarize.rewrite import Converted, Options, options_of, summary, totals
+from binarize.rewrite.size import packed_size
+from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
+from binarize.train.checkpoint import WEIGHTS, save_weights
+from binarize.train.reporter import Reporter
+from binarize.train.seeding import seed_everything
+from binarize.train.source import Target, choose_target, plain, prepare
+
+INITIAL = Path("initial") / WEIGHTS
+TWIN = "twin"
+RECIPE = "recipe.resolved.yaml"
+
+
+def start(
+    recipe: Recipe, name: str, target: Target | None, out: Path | None, reporter: Reporter
+) -> Path:
+    """Write a new run that is ready to be trained, and return its directory.
+
+    `name` is the recipe's, for the directory's name. Nothing is written before everything is known to
+    be right: the target, the data and its classes, the conversion.
+    """
+    chosen, section = choose_target(recipe, target, reporter)
+    classes = list(open_dataset(recipe.data, "train").classes)
+    seed_everything(recipe.seed)
+    converted = prepare(chosen, section, recipe, classes, reporter)
+    directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
+    info = replace(converted.info, data={"name": recipe.data.name, "dir": directory})
+    resolved = recipe.model_copy(
+        update={
+            "model": section,
+            "binarize": as_section(info),
+            "data": recipe.data.model_copy(update={"dir": directory, **info.preprocess}),
+        }
+    )
+    if recipe.twin and not binarizes(info):
+        reporter.say("nothing is binarized: the model is its own float twin, trained once")
+    path = out or new_run_path(f"{info.model['name']}-{name}")
+    with new_directory(path) as part:
+        _write(part, resolved, Converted(converted.conversion, info))
+    return path
+
+
+def binarizes(info: RunInfo) -> bool:
+    """Whether the model has any binary weight."""
+    return bool(info.conversion and info.conversion["parameters"])
+
+
+def twin_info(info: RunInfo) -> RunInfo:
+    """run.json of the float twin: the same model, with its replaced stem if it has one, else untouched."""
+    conversion = info.conversion
+    if conversion is not None:
+        conversion = {**conversion, "parameters": []} if conversion["replaced_stem"] else None
+    return replace(info, conversion=conversion)
+
+
+def as_section(info: RunInfo) -> Binarize | None:
+    """The `binarize` section that says what was done, every field of it."""
+    if not binarizes(info):
+        return None
+    options: Options = options_of(info.conversion)
+    names = ("estimator", "scale", "standardise", "keep")
+    return Binarize.model_validate({name: plain(getattr(options, name)) for name in names})
+
+
+def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:
+    conversion, info = converted.conversion, converted.info
+    save_weights(directory / INITIAL, conversion.model.state_dict())
+    write_text(directory / RECIPE, dump(recipe))
+    write_json(directory / "env.json", environment.describe())
+    sums = totals(conversion, packed_size(conversion))
+    write_json(directory / "summary.json", summary(conversion.rows, sums))
+    if recipe.twin and binarizes(info):
+        write_info(directory / TWIN, twin_info(info))
+    write_info(directory, info)

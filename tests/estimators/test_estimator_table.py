@@ -1,0 +1,107 @@
+"""The table of estimators, and what it says to someone who asks for the wrong thing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from binarize import estimators
+from binarize.errors import EstimatorError
+
+every_estimator = pytest.mark.parametrize("kind", estimators.TABLE.values(), ids=estimators.TABLE)
+
+
+def test_the_table_holds_the_seven():
+    names = ["ste", "clipped-ste", "approx-sign", "ede", "reste", "ab-tanh", "ab-arctan"]
+    assert list(estimators.TABLE) == names
+
+
+@every_estimator
+def test_an_entry_says_what_it_is(kind):
+    for words in (kind.name, kind.source, kind.formula, kind.__doc__):
+        assert words.strip()
+    assert kind.__doc__.startswith(("f(x)", "AB-"))
+    assert all(constant.meaning for constant in kind.constants())
+
+
+@every_estimator
+def test_an_entry_says_that_it_has_a_schedule_exactly_when_progress_matters(kind):
+    x = torch.linspace(-2, 2, 41)
+    changes = not torch.equal(kind().surrogate_grad(x, 0.1), kind().surrogate_grad(x, 0.9))
+    assert bool(kind.schedule) == changes
+
+
+@every_estimator
+def test_an_entry_is_a_frozen_value(kind):
+    assert kind() == estimators.get(kind.name)
+    assert hash(kind()) == hash(kind())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        kind().anything = 1
+
+
+@pytest.mark.parametrize("name", ["ab-tanh", "ab-arctan"])
+def test_ab_ste_is_called_a_reconstruction(name):
+    kind = estimators.TABLE[name]
+    assert "reconstruction" in kind.source
+    assert "reconstruction" in kind.__doc__
+
+
+def test_constants_can_be_given():
+    assert estimators.get("ab-tanh", a_end=0.5, k_end=9) == estimators.TABLE["ab-tanh"](0.5, 1.0, 9)
+    assert estimators.get("reste") != estimators.get("reste", o_end=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ab-tan", 'did you mean "ab-tanh"?'),
+        ("STE", "the estimators are ste, clipped-ste, approx-sign, ede, reste, ab-tanh, ab-arctan"),
+    ],
+)
+def test_an_unknown_name(name, hint):
+    with pytest.raises(EstimatorError) as caught:
+        estimators.get(name)
+    assert caught.value.message == f'there is no estimator "{name}"'
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "hint"),
+    [
+        ("ab-tanh", "kend", 'did you mean "k_end"?'),
+        ("reste", "zzz", "it takes o_end, t, m"),
+        ("ste", "c", "it takes none"),
+    ],
+)
+def test_an_unknown_constant(name, constant, hint):
+    with pytest.raises(EstimatorError) as caught:
+        estimators.get(name, **{constant: 1.0})
+    assert caught.value.message == f'estimator "{name}" has no constant "{constant}"'
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "constants", "rule"),
+    [
+        ("clipped-ste", {"c": 0}, "0 < c"),
+        ("clipped-ste", {"c": None}, "0 < c"),
+        ("ede", {"t_min": -1.0}, "0 < t_min"),
+        ("ede", {"t_max": 0.05}, "t_min <= t_max"),
+        ("reste", {"o_end": 0.5}, "1 <= o_end"),
+        ("reste", {"t": float("nan")}, "0 < t"),
+        ("reste", {"m": 2.0}, "m <= t"),
+        ("ab-tanh", {"a_end": 1.5}, "0 <= a_end <= 1"),
+        ("ab-tanh", {"a_end": "0.8"}, "0 <= a_end <= 1"),
+        ("ab-tanh", {"k_start": float("inf")}, "0 < k_start"),
+        ("ab-arctan", {"k_end": True}, "0 < k_end"),
+        ("ab-arctan", {"clip": 0.0}, "0 < clip"),
+    ],
+)
+def test_a_constant_out_of_its_range(name, constants, rule):
+    (constant,) = constants
+    with pytest.raises(EstimatorError) as caught:
+        estimators.get(name, **constants)
+    assert f"cannot take {constant} = " in caught.value.message
+    assert caught.value.hint == f"{constant} must be a number with {rule}"

@@ -1,14 +1,14 @@
 """A run: the directory that `convert` or `train` makes and that every later command reads.
 
-    run.json              what the model is and how to rebuild it (`RunInfo`); no pickle anywhere
-    summary.json          the layer table and its totals
-    env.json              versions and machine
-    model.safetensors     weights, in a run made by `convert`
-    last/ best/           weights (model.safetensors) and training state, in a run made by `train`
-    recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
-    metrics.csv           one line per epoch
-    twin/                 the float twin, itself a run, where the recipe trains one
-    model.onnx            where `export` wrote it
+run.json              what the model is and how to rebuild it (`RunInfo`); no pickle anywhere
+summary.json          the layer table and its totals
+env.json              versions and machine
+model.safetensors     weights, in a run made by `convert`
+last/ best/           weights (model.safetensors) and training state, in a run made by `train`
+recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
+metrics.csv           one line per epoch
+twin/                 the float twin, itself a run, where the recipe trains one
+model.onnx            where `export` wrote it
 """
 
 from __future__ import annotations
@@ -67,17 +67,15 @@ class Run:
     @property
     def info(self) -> RunInfo:
         try:
-            stored = json.loads((self.path / "run.json").read_text())
+            stored = self.read_json("run.json")
             if stored.get("format") != FORMAT:
                 raise RunError(
                     f'run "{self.path}" has format {stored.get("format")}; this version reads {FORMAT}',
                     "make the run again with this version of binarize",
                 )
             return RunInfo(**stored)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise RunError(
-                f'"{self.path / "run.json"}" is damaged', "make the run again: binarize convert"
-            ) from error
+        except (TypeError, AttributeError) as error:
+            raise self._damaged("run.json") from error
 
     @property
     def weights(self) -> Path:
@@ -91,7 +89,16 @@ class Run:
         )
 
     def read_json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text())
+        """The content of one of the run's JSON files. Raises RunError where it is missing or damaged."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (ValueError, FileNotFoundError) as error:
+            raise self._damaged(name) from error
+
+    def _damaged(self, name: str) -> RunError:
+        return RunError(
+            f'"{self.path / name}" is missing or damaged', "make the run again: binarize convert"
+        )
 
 
 def is_run(path: Path) -> bool:
@@ -109,7 +116,8 @@ def open_run(path: str | Path) -> Run:
 
 def newest_run(root: Path = ROOT) -> Run:
     """The run under `root` that was made last. Raises RunError where there is none."""
-    runs = [Run(entry.parent) for entry in root.glob("*/run.json")]
+    # A name that begins with a dot is half a run, left behind by a process that was killed.
+    runs = [Run(entry.parent) for entry in root.glob("[!.]*/run.json")]
     if not runs:
         raise RunError(f"there is no run under {root}/ yet", "make one: binarize convert resnet18")
     return max(runs, key=lambda run: run.info.created)
@@ -127,7 +135,7 @@ def new_run_path(name: str, root: Path = ROOT) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write beside, then rename: `path` holds the old text or the new one, never half of one."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

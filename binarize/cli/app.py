@@ -21,11 +21,20 @@ from typing import Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import checks, convert, models, recipes, render, summary
+from binarize.cli import eval as evaluate
 from binarize.errors import BinarizeError
 
-COMMANDS: dict[str, ModuleType] = {}
-GROUPS: dict[str, ModuleType] = {}
+COMMANDS: dict[str, ModuleType] = {
+    "convert": convert,
+    "eval": evaluate,
+    "summary": summary,
+    "checks": checks,
+}
+GROUPS: dict[str, ModuleType] = {
+    "recipes": recipes,
+    "models": models,
+}
 
 TRACEBACK = "BINARIZE_TRACEBACK"
 EPILOG = f"""\b

@@ -93,10 +93,9 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Test:
-    """The data set that a target is tested on."""
+    """The images that a target is tested on."""
 
     config: Data
-    classes: int
     loader: Any
 
 
@@ -104,20 +103,8 @@ def _test(
     target: Target, data_dir: str | Path | None, limit: int | None, batch_size: int, workers: int
 ) -> _Test:
     config = _config(target, data_dir, batch_size, workers)
-    loader = data.test_loader(config, target.preprocess, limit=limit)
-    test = _Test(config, len(data.open_dataset(config, "test").classes), loader)
-    if target.classes:
-        _check_classes(target, len(target.classes), test)
-    return test
-
-
-def _check_classes(target: Target, answers: int, test: _Test) -> None:
-    if answers != test.classes:
-        raise DataError(
-            f'"{target.name}" tells {answers} classes apart, '
-            f'but data set "{_data_name(test.config)}" has {test.classes}',
-            "give the data it was trained for with --data-dir",
-        )
+    known = target.classes or None
+    return _Test(config, data.test_loader(config, target.preprocess, limit, known))
 
 
 def _config(target: Target, data_dir: str | Path | None, batch_size: int, workers: int) -> Data:
@@ -151,6 +138,17 @@ def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
 
     on_progress(target.name, 0, total)
     return ask(predict, test.loader, after_batch)
+
+
+def _check_classes(target: Target, answers: int, test: _Test) -> None:
+    """Where no class names are known, the number of logits still is."""
+    classes = len(test.loader.dataset.classes)
+    if answers != classes:
+        raise DataError(
+            f'data set "{_data_name(test.config)}" has {classes} classes and "{target.name}" '
+            f"tells {answers} apart",
+            "evaluate on the data that it was trained for, or train it on these",
+        )
 
 
 def _evaluation(

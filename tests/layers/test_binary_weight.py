@@ -56,6 +56,11 @@ def numpy_grad(g: np.ndarray, centred: np.ndarray, sigma: np.ndarray | None) -> 
     return through_mu / wide - centred * inner / ((fan_in - 1) * sigma * wide**2)
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
 def flat(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().double().numpy().reshape(len(tensor), -1)
 

@@ -6,33 +6,38 @@ A command is a file that defines
     command    the function, with `Annotated` options; its docstring is the `--help`
     Command    (optional) the TyperCommand class that parses it
 
-and a group is a file that defines HELP, COMMANDS (name -> function) and EXAMPLES (name -> lines). They
-import nothing heavy at the top: `--help` has to answer at once.
+and a group is a file that defines HELP, COMMANDS (name -> function) and EXAMPLES (name -> lines). What
+a command's file says of it after the colon of its first line stands in the list of commands. These
+files import nothing heavy at the top: `--help` has to answer at once.
 """
 
 from __future__ import annotations
 
 import errno
+import inspect
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from binarize.cli import checks, convert, models, recipes, render, summary
+from binarize.cli import checks, convert, estimators, models, recipes, render, summary, train
 from binarize.cli import eval as evaluate
 from binarize.errors import BinarizeError
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,
+    "train": train,
     "eval": evaluate,
     "summary": summary,
     "checks": checks,
 }
 GROUPS: dict[str, ModuleType] = {
     "recipes": recipes,
+    "estimators": estimators,
     "models": models,
 }
 
@@ -68,24 +73,34 @@ def program(
 
 def build() -> typer.Typer:
     """The whole program as a Typer application."""
-    options = {
+    look = {
         "add_completion": False,
         "pretty_exceptions_enable": False,
         "rich_markup_mode": None,
         "no_args_is_help": True,
         "context_settings": CONTEXT,
     }
-    app = typer.Typer(name="binarize", epilog=EPILOG, **options)
+    app = typer.Typer(name="binarize", epilog=EPILOG, **look)
     app.callback()(program)
     for name, module in COMMANDS.items():
         kind = getattr(module, "Command", None)
-        app.command(name, cls=kind, epilog=examples(module.EXAMPLES))(module.command)
+        options = {"cls": kind, "epilog": examples(module.EXAMPLES), "short_help": purpose(module)}
+        app.command(name, **options)(module.command)
     for name, module in GROUPS.items():
-        group = typer.Typer(help=module.HELP, **options)
+        two = "\n".join("\n".join(module.EXAMPLES.values()).split("\n")[1:3])
+        group = typer.Typer(help=module.HELP, short_help=module.HELP, epilog=examples(two), **look)
         for verb, function in module.COMMANDS.items():
-            group.command(verb, epilog=examples(module.EXAMPLES[verb]))(function)
+            first = inspect.cleandoc(function.__doc__).splitlines()[0]
+            options = {"epilog": examples(module.EXAMPLES[verb]), "short_help": first}
+            group.command(verb, **options)(function)
         app.add_typer(group, name=name)
     return app
+
+
+def purpose(module: ModuleType) -> str:
+    """`Accuracy of runs.`, of a module whose docstring begins "`binarize eval`: accuracy of runs."."""
+    words = module.__doc__.splitlines()[0].partition(": ")[2]
+    return words[:1].upper() + words[1:]
 
 
 def examples(lines: str) -> str:
@@ -152,28 +167,31 @@ def explain_usage(problem: UsageError) -> int:
     return 2
 
 
-def disk_is_full(problem: BaseException | None) -> bool:
-    """Whether `problem`, or what it was raised from, is a disk or quota that ran full.
-
-    safetensors and torch wrap the system's error in their own, as text.
-    """
+def disk_is_full(problem: BaseException) -> bool:
+    """Whether `problem`, or what it was raised from, is a disk, quota or file size limit reached."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    while problem is not None:
-        if isinstance(problem, OSError) and problem.errno in full:
-            return True
-        if any(words in str(problem) for words in ("No space left", "StorageFull", "FileTooLarge")):
-            return True
-        problem = problem.__cause__ or problem.__context__
-    return False
+    return any(error_number(link) in full for link in chain(problem))
 
 
-def while_writing(problem: BaseException | None) -> str:
-    """` while writing "X"`, for the first error in the chain that knows a file name."""
+def error_number(problem: BaseException) -> int | None:
+    """The system's number for what happened. safetensors hands it on as text only."""
+    if isinstance(problem, OSError):
+        return problem.errno
+    told = re.search(r"\(os error (\d+)\)", str(problem))
+    return int(told[1]) if told else None
+
+
+def while_writing(problem: BaseException) -> str:
+    """` while writing "X"`, where anything in the chain knows a file name."""
+    names = [link.filename for link in chain(problem) if isinstance(link, OSError) and link.filename]
+    return f' while writing "{names[0]}"' if names else ""
+
+
+def chain(problem: BaseException | None) -> Iterator[BaseException]:
+    """`problem`, what it was raised from, and so on."""
     while problem is not None:
-        if isinstance(problem, OSError) and problem.filename:
-            return f' while writing "{problem.filename}"'
+        yield problem
         problem = problem.__cause__ or problem.__context__
-    return ""
 
 
 def where(problem: OSError) -> str:

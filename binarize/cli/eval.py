@@ -23,7 +23,7 @@ def command(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TARGET]...",
+            metavar="TARGET",
             help="Runs, their checkpoints (RUN/best) and ONNX files; default: the newest run. "
             "A run that holds model.onnx counts as two.",
         ),

@@ -20,7 +20,7 @@ EXAMPLES = {
 
 def ls(
     pattern: Annotated[
-        str, typer.Argument(metavar="[FILTER]", help="A part of the name, or a glob in quotes.")
+        str, typer.Argument(metavar="FILTER", help="A part of the name, or a glob in quotes.")
     ] = "",
     as_json: render.Json = False,
 ) -> None:

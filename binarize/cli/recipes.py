@@ -82,7 +82,7 @@ def cp(
 
 def validate(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...", help="Names of recipes, or YAML files.")
+        list[str], typer.Argument(metavar="RECIPE", help="Names of recipes, or YAML files.")
     ],
     overrides: Set = None,
     as_json: render.Json = False,
@@ -129,32 +129,43 @@ def schema(
 
 def unknown_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What torch and timm have to be asked about: names of models, estimators and optimisers."""
+    from binarize import estimators, models
+
+    if recipe.model:
+        yield from _refusal(("model", "name"), models.parse, recipe.model.name)
+    if recipe.binarize:
+        name, constants = recipe.binarize.estimator.name, recipe.binarize.estimator.constants
+        at = ("binarize", "estimator")
+        if name not in estimators.TABLE:
+            constants = {}
+            yield from _refusal((*at, "name"), estimators.get, name)
+        for constant, value in constants.items():
+            yield from _refusal((*at, constant), estimators.get, name, **{constant: value})
+    yield from _unknown_optimizers(recipe)
+
+
+def _refusal(path: tuple[str | int, ...], look_up: Any, *args: Any, **kwargs: Any) -> Any:
+    """`path` and what `look_up` has against its arguments; nothing where it takes them."""
+    from binarize.errors import BinarizeError
+
+    try:
+        look_up(*args, **kwargs)
+    except BinarizeError as error:
+        yield path, "; ".join(part for part in (error.message, error.hint) if part)
+
+
+def _unknown_optimizers(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str]]:
     from timm.optim import list_optimizers
 
-    from binarize import estimators, models
-    from binarize.errors import BinarizeError, did_you_mean
+    from binarize.errors import did_you_mean
 
-    def refused(look_up: Any, *args: Any, **kwargs: Any) -> str:
-        try:
-            look_up(*args, **kwargs)
-        except BinarizeError as error:
-            return "; ".join(part for part in (error.message, error.hint) if part)
-        return ""
-
-    if recipe.model and (what := refused(models.parse, recipe.model.name)):
-        yield ("model", "name"), what
-    estimator = recipe.binarize.estimator if recipe.binarize else None
-    if estimator and (what := refused(estimators.get, estimator.name, **estimator.constants)):
-        yield ("binarize", "estimator"), what
     known = list_optimizers()
     for index, stage in enumerate(recipe.stages):
         name = stage.optimizer.name
         if name.lower() not in known:
             hint = did_you_mean(name, known) or "timm.optim.list_optimizers() has them all"
-            yield (
-                ("stages", index, "optimizer", "name"),
-                f'there is no optimiser "{name}"; {hint}',
-            )
+            path = ("stages", index, "optimizer", "name")
+            yield path, f'there is no optimiser "{name}"; {hint}'
 
 
 def _row(name: str, recipe: Recipe) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,16 +79,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for number, name in enumerate(columns):
         values = [row[number] for row in rows if row[number] is not None]
-        numeric = bool(values) and all(isinstance(value, (int, float)) for value in values)
+        numeric = bool(values) and all(map(_is_number, values))
         grid.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(_cell(value)) for value in row))
     say(grid)
 
 
-def layers(summary: Mapping[str, Any]) -> None:
-    """Talk: summary.json. Every layer with what feeds it and what became of it, then the totals."""
-    totals = summary["totals"]
+def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
+    """Talk: every layer with what feeds it and what became of it, then the totals of summary.json."""
     table(
         ("layer", "kind", "shape", "fed by", "action", "reason"),
         (
@@ -100,7 +99,7 @@ def layers(summary: Mapping[str, Any]) -> None:
                 layer["action"],
                 layer["reason"],
             )
-            for layer in summary["layers"]
+            for layer in layers
         ),
     )
     table(
@@ -158,19 +157,6 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
         yield Bar(bar, bar.add_task(description, total=total, note=""))
 
 
-@contextlib.contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr for work of unknown length; call what it yields to say what is done now."""
-    console = _console(stderr=True)
-    if _silent(console):
-        yield lambda what: None
-        return
-    from rich.text import Text
-
-    with console.status(Text(what)) as status:
-        yield lambda what: status.update(Text(what))
-
-
 def _silent(console: Console) -> bool:
     return json_is_on() or not console.is_terminal or not _first_process()
 
@@ -198,6 +184,14 @@ def _print(console: Console, content: RenderableType) -> None:
 
     # Sentences wrap in the terminal, not here: what is copied from it holds no stray line breaks.
     console.print(content, soft_wrap=isinstance(content, (str, Text)))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _cell(value: Any) -> str:

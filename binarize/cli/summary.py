@@ -18,7 +18,7 @@ binarize summary vit_base_patch16_224 --json
 def command(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN|MODEL]", help="A run or a model; default: the newest run."),
+        typer.Argument(metavar="RUN|MODEL", help="A run or a model; default: the newest run."),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
@@ -35,7 +35,7 @@ def command(
     for fact in ("model", "weights", "estimator", "data", "parent"):
         if summary.get(fact):
             render.say(f"{fact}: {summary[fact]}")
-    render.layers(summary)
+    render.layer_table(summary["layers"], summary["totals"])
     render.next_command(f"binarize eval {target}" if is_path else f"binarize convert {target}")
 
 
@@ -64,7 +64,7 @@ def of_run(run: Any) -> dict[str, Any]:
 
 def of_model(name: str) -> dict[str, Any]:
     """The same of a model as the library makes it, converted with the default options."""
-    with render.working(f"reading {name}"):
+    with render.progress(f"reading {name}"):
         from binarize import api, rewrite
 
         saved = api.convert_to_run(name, rewrite.Options(), dry_run=True, pretrained=False)

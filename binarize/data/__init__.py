@@ -1,14 +1,13 @@
 """Images with labels, and loaders of them: digits, CIFAR-10, folders, and timm's other data sets."""
 
 from binarize.data.images import CachedImages, Images
-from binarize.data.loaders import resolve_preprocess, test_loader, train_loader
+from binarize.data.loaders import test_loader, train_loader
 from binarize.data.sources import open_dataset
 
 __all__ = [
     "CachedImages",
     "Images",
     "open_dataset",
-    "resolve_preprocess",
     "test_loader",
     "train_loader",
 ]

@@ -19,6 +19,18 @@ SPLITS = {
 LAYOUT = "it needs train/ and test/ (or val/) with a folder per class, or train.tar and test.tar"
 
 
+class UnreadableImage(DataError):
+    """An image that cannot be decoded.
+
+    Out of a worker process torch raises it once more, with the whole traceback for a message; the end
+    of that is what was said first.
+    """
+
+    def __init__(self, message: str) -> None:
+        said = message.rpartition(f"{type(self).__name__}: ")[2].strip()
+        super().__init__(said, "replace it or take it away")
+
+
 class ImageFiles:
     """(PIL image, label) pairs from a folder or a tar; nothing stays open between two of them."""
 
@@ -41,9 +53,7 @@ class ImageFiles:
             image = Image.open(io.BytesIO(self._content(index))).convert("RGB")
         except (OSError, UnidentifiedImageError, ValueError) as error:
             name = self.reader.filename(index)
-            raise DataError(
-                f'image "{name}" of "{self.root}" cannot be read', "replace it or take it away"
-            ) from error
+            raise UnreadableImage(f'image "{name}" of "{self.root}" cannot be read') from error
         return image, self.label(index)
 
     def label(self, index: int) -> int:
@@ -85,9 +95,10 @@ def open_files(root: Path, split: str, classes: list[str] | None = None) -> Imag
     found = _open(path)
     if found.classes == [""] or len(found.classes) < 2:
         raise DataError(f'"{path}" does not have at least two classes', LAYOUT)
-    if classes is None or classes == found.classes:
+    if classes is None:
         return Images(found, found.classes)
-    _check_classes(path, found.classes, classes)
+    if not set(found.classes) <= set(classes):
+        raise other_classes(f'"{path}"', found.classes, classes)
     return Images(_open(path, classes), classes)
 
 
@@ -101,11 +112,13 @@ def _open(path: Path, classes: list[str] | None = None) -> ImageFiles:
     return files
 
 
-def _check_classes(path: Path, found: list[str], wanted: list[str]) -> None:
+def other_classes(what: str, found: list[str], wanted: list[str]) -> DataError:
+    """The error for data whose classes are not those that the model knows."""
     strange = [name for name in found if name not in wanted]
-    if strange:
-        raise DataError(
-            f'"{path}" has {len(found)} classes and the model knows {len(wanted)}: '
-            f'"{strange[0]}" is not among them',
-            "evaluate on the data that the model was trained for, or train it on these",
-        )
+    shown = (
+        f'"{strange[0]}" is not among them' if strange else "some are missing or in another order"
+    )
+    return DataError(
+        f"{what} has {len(found)} classes and the model knows {len(wanted)}: {shown}",
+        "evaluate on the data that the model was trained for, or train it on these",
+    )

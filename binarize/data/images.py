@@ -96,26 +96,34 @@ class WholeBatches(Dataset):
 class _Decoded:
     """Images of several sizes, decoded beforehand."""
 
-    def __init__(self, arrays: list[np.ndarray], labels: list[int]) -> None:
-        self.arrays = arrays
-        self.labels = labels
+    def __init__(self, items: list[tuple[np.ndarray, int]]) -> None:
+        self.items = items
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return Image.fromarray(self.arrays[index]), self.labels[index]
+        array, label = self.items[index]
+        return Image.fromarray(array), label
 
 
 def cache(images: Images) -> Images | CachedImages:
     """Decode every image once; what comes back reads from memory only."""
-    arrays: list[np.ndarray] = []
-    labels: list[int] = []
+    first = np.asarray(images[0][0])
+    pixels = np.empty((len(images), 3, *first.shape[:2]), np.uint8)
+    labels = np.empty(len(images), np.int64)
     for index in range(len(images)):
         image, label = images[index]
-        arrays.append(np.asarray(image))
-        labels.append(label)
-    if len({array.shape for array in arrays}) > 1:
-        return Images(_Decoded(arrays, labels), images.classes)
-    pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-    return CachedImages(pixels, torch.tensor(labels), images.classes)
+        array = np.asarray(image)
+        if array.shape != first.shape:
+            return _cache_sizes(images)
+        pixels[index] = array.transpose(2, 0, 1)
+        labels[index] = label
+    return CachedImages(torch.from_numpy(pixels), torch.from_numpy(labels), images.classes)
+
+
+def _cache_sizes(images: Images) -> Images:
+    decoded = [
+        (np.asarray(image), label) for image, label in map(images.__getitem__, range(len(images)))
+    ]
+    return Images(_Decoded(decoded), images.classes)

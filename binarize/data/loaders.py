@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 Preprocess = dict[str, Any]
 
 
-def resolve_preprocess(config: Data, default: Preprocess) -> Preprocess:
-    """What the recipe says of img_size, mean, std, interpolation and crop_pct; else `default`'s."""
-    return {
-        key: value if getattr(config, key) is None else getattr(config, key)
-        for key, value in default.items()
-    }
-
-
 def train_loader(config: Data, preprocess: Preprocess) -> DataLoader:
     """Shuffled, augmented batches: float32 [batch_size, 3, img_size, img_size] and int64 labels.
 

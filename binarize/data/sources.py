@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timm.data import create_dataset
-from torch.utils.data import IterableDataset
 
 from binarize.data.digits import digits
-from binarize.data.files import SPLITS, find_split, open_files
+from binarize.data.files import SPLITS, find_split, open_files, other_classes
 from binarize.data.images import CachedImages, Images, cache
 from binarize.errors import DataError, did_you_mean
 
@@ -40,12 +42,8 @@ def open_dataset(
         images = open_files(Path(config.dir), split, classes)
     else:
         images = _from_timm(config.name, config.dir, split)
-    if classes is not None and len(images.classes) != len(classes):
-        raise DataError(
-            f'data set "{config.name}" has {len(images.classes)} classes and the model knows '
-            f"{len(classes)}",
-            "evaluate on the data that the model was trained for, or train it on these",
-        )
+    if classes is not None and images.classes != classes:
+        raise other_classes(f'data set "{config.name}"', images.classes, classes)
     return cache(images) if config.cache and isinstance(images, Images) else images
 
 
@@ -60,27 +58,38 @@ def _cifar10(config: Data, split: str, classes: list[str] | None) -> Images:
 def _from_timm(name: str, root: str | None, split: str) -> Images:
     _check_name(name)
     folder = Path(root) if root else DOWNLOADS / name.partition("/")[2]
-    problem: Exception | None = None
+    was_there = folder.exists()
+    try:
+        source = _create(name, folder, split)
+    except ImportError as error:
+        raise DataError(
+            f'data set "{name}" needs the package "{error.name}"', "install it"
+        ) from error
+    except Exception as error:  # whatever the library behind timm, the network or the disk raised
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+        reason = str(error).splitlines()[0].rstrip(": ") if str(error) else type(error).__name__
+        raise DataError(
+            f'data set "{name}" was neither found in "{folder}" nor downloaded: {reason}',
+            "--data-dir names the folder where it lies",
+        ) from error
+    return Images(source, _class_names(source))
+
+
+def _create(name: str, folder: Path, split: str) -> Any:
+    """timm's data set of the first name of that split that it knows."""
+    unknown: Exception | None = None
     for split_name in SPLITS[split]:
         try:
-            source = create_dataset(
-                name, root=str(folder), split=split_name, download=True, search_split=False
-            )
-        except ImportError as error:
-            raise DataError(
-                f'data set "{name}" needs the package "{error.name}"', "install it with pip"
-            ) from error
-        except Exception as error:  # each library behind timm has its own; the first says most
-            problem = problem or error
-            continue
-        if isinstance(source, IterableDataset):
-            raise DataError(f'data set "{name}" cannot be shuffled and resumed', "name another one")
-        return Images(source, _class_names(source))
-    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    raise DataError(
-        f'data set "{name}" is not in "{folder}" and could not be downloaded: {reason}',
-        "--data-dir names the folder where it lies",
-    ) from problem
+            with contextlib.redirect_stdout(sys.stderr):  # torchvision prints; stdout is for data
+                return create_dataset(
+                    name, root=str(folder), split=split_name, download=True, search_split=False
+                )
+        except (ValueError, KeyError, AssertionError) as error:
+            unknown = unknown or error
+    raise unknown or ValueError(split)
 
 
 def _check_name(name: str) -> None:

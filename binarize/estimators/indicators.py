@@ -13,7 +13,7 @@ from torch import Tensor
 
 from binarize.estimators.base import Estimator, sign
 
-REACH, CELLS = 8.0, 160_000  # the mass beyond ±8 is 1e-15; midpoints keep clear of kinks and of 0
+REACH, CELLS = 8.0, 16_000  # the mass beyond ±8 is 1e-15; midpoints keep clear of kinks and of 0
 
 
 def distance_to_sign(estimator: Estimator, progress: float) -> float | None:

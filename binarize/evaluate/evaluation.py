@@ -115,7 +115,7 @@ def _config(target: Target, data_dir: str | Path | None, batch_size: int, worker
     if name is None:
         raise DataError(
             f'"{target.name}" was not trained on any data set, so there is nothing to test it on',
-            "give images with --data-dir: one folder per class, under test/ or val/",
+            "train it, or give images with --data-dir: one folder per class, under test/ or val/",
         )
     if name == "digits":
         workers = 0  # 360 images in memory: a process would take longer to start

@@ -184,9 +184,9 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def cifar_resnet20(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """ResNet-20 for 32x32 images with option-A shortcuts."""
-    return build_model_with_cfg(
-        CifarResNet, "cifar_resnet20", pretrained, **{"blocks": 3, **kwargs}
-    )
+    features = {"out_indices": (0, 1, 2, 3)}
+    build = {"blocks": 3, "feature_cfg": features, **kwargs}
+    return build_model_with_cfg(CifarResNet, "cifar_resnet20", pretrained, **build)
 
 
 @register_model
@@ -199,4 +199,6 @@ def cifar_resnet18(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 @register_model
 def cifar_vgg_small(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """VGG-small of the 1-bit literature."""
-    return build_model_with_cfg(CifarVGGSmall, "cifar_vgg_small", pretrained, **kwargs)
+    features = {"flatten_sequential": True, "out_indices": (0, 1, 2)}
+    build = {"feature_cfg": features, **kwargs}
+    return build_model_with_cfg(CifarVGGSmall, "cifar_vgg_small", pretrained, **build)

@@ -16,7 +16,7 @@ _EXTENDS = "the recipe that this one is put over: a name, or a path relative to 
 _INTRO = """\
 # Recipes
 
-<!-- Made from binarize/recipe/schema.py by `python docs/recipes.py`; do not edit. -->
+<!-- Made from binarize/recipe/schema.py by `make docs`; do not edit. -->
 
 A recipe is a YAML file that says how a network is trained: on which images, in which stages, how it is
 binarized. These come with binarize (`binarize recipes ls`); a copy is a good start:
@@ -24,7 +24,8 @@ binarized. These come with binarize (`binarize recipes ls`); a copy is a good st
 ```bash
 binarize recipes cp digits mine.yaml
 binarize recipes validate mine.yaml --set seed=1
-binarize train --recipe mine.yaml resnet18
+binarize convert cifar_resnet20
+binarize train --recipe mine.yaml --set seed=1 --set twin=false --set stages.0.epochs=1
 ```
 
 `binarize recipes show digits --resolved` prints a recipe with every default written out. A run holds
@@ -102,7 +103,7 @@ def _sections(section: type[Section], path: str) -> list[str]:
 def _row(name: str, field: FieldInfo) -> str:
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    cells = [f"`{name}`", _type(field.annotation) + _limits(field), _default(field), unit]
+    cells = [f"`{name}`", _type(field.annotation, _limits(field)), _default(field), unit]
     return "| " + " | ".join(str(cell) for cell in [*cells, field.description]) + " |"
 
 
@@ -114,26 +115,28 @@ def _default(field: FieldInfo) -> str:
         return "its defaults"
     if isinstance(value, list) and value and isinstance(value[0], float):
         value = [round(number, 4) for number in value]
-    return f"`{json.dumps(value)}`" if value != "" else "empty"
+    if isinstance(value, str):
+        return f"`{value}`" if value else "empty"
+    return f"`{json.dumps(value)}`"
 
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true, false"}
 
 
-def _type(annotation: Any) -> str:
-    """A type in the words of someone who writes YAML."""
+def _type(annotation: Any, limits: str = "") -> str:
+    """A type, with its limits, in the words of someone who writes YAML."""
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(inside[0])
+        return _type(inside[0], limits)
     if origin is Literal:
-        return ", ".join(f"`{json.dumps(choice).strip(chr(34))}`" for choice in inside)
+        return ", ".join(f"`{json.dumps(choice)}`".replace('"', "") for choice in inside)
     if origin in (Union, types.UnionType):
-        return ", ".join("null" if part is type(None) else _type(part) for part in inside)
+        return ", ".join("null" if part is type(None) else _type(part, limits) for part in inside)
     if origin is list:
         return f"list of {_type(inside[0])}"
     if origin is dict:
         return "mapping"
-    return _WORDS.get(annotation, "section")
+    return _WORDS.get(annotation, "section") + limits
 
 
 def _limits(field: FieldInfo) -> str:

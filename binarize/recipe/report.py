@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -45,6 +45,8 @@ def report(name: str, problems: list[tuple[Place, str]]) -> RecipeError:
 
 
 def _unknown_key(path: KeyPath, detail: Any) -> str:
+    if path == ("extends",):
+        return "extends is read from files only"
     section = section_at(path[:-1])
     known = [*section.model_fields] if section else []
     if len(path) == 1:
@@ -75,13 +77,14 @@ def _meaning(path: KeyPath) -> str:
 
 
 def _choices(path: KeyPath, value: Any) -> str:
+    """`one of "channel", "layer", "none"`, and the one that was probably meant."""
     section = section_at(path[:-1])
     assert section is not None
     annotation = section.model_fields[str(path[-1])].annotation
-    flat = [choice for part in (annotation, *get_args(annotation)) for choice in get_args(part)]
-    words = [_shown(choice) for choice in flat if isinstance(choice, (str, bool))]
-    listed = f"one of {', '.join(words)}"
-    hint = did_you_mean(value, [w.strip('"') for w in words]) if isinstance(value, str) else ""
+    literals = [part for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal]
+    choices = [choice for literal in literals for choice in get_args(literal)]
+    listed = f"one of {', '.join(_shown(choice) for choice in choices)}"
+    hint = did_you_mean(str(value), [str(choice) for choice in choices])
     return f"{listed} ({hint})" if hint else listed
 
 

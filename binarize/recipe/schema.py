@@ -100,6 +100,13 @@ class Model(Named):
     )
     kwargs: dict[str, Any] = key("further arguments of the library's constructor", dict)
 
+    @field_validator("pretrained", mode="before")
+    @classmethod
+    def _no_number(cls, pretrained: Any) -> Any:
+        if type(pretrained) in (int, float):  # pydantic takes 1 for the literal true
+            raise ValueError(f"should be auto, true or false, not {pretrained}")
+        return pretrained
+
 
 class Estimator(Named):
     """Which surrogate gradient trains the signs. Keys besides `name` are the estimator's constants."""
@@ -317,7 +324,7 @@ class Export(Section):
 class Recipe(Section):
     """A whole recipe, resolved and checked."""
 
-    version: Literal[1] = key("of the recipe format", 1)
+    version: int = key("of the recipe format; 1 is the only one", 1)
     description: str = key("one line for `binarize recipes ls`", "")
     seed: int = key("of everything random", 0, ge=0, lt=2**32)
     twin: bool = key("train the float model by the same stages first, for comparison", False)
@@ -333,6 +340,13 @@ class Recipe(Section):
     stages: list[Stage] = key("the training, in order", min_length=1)
     engine: Engine = key("how the arithmetic is done", Engine)
     export: Export = key("what `binarize export` takes from here", Export)
+
+    @field_validator("version")
+    @classmethod
+    def _known_version(cls, version: int) -> int:
+        if version != 1:
+            raise ValueError(f"this version of binarize reads recipes of version 1, not {version}")
+        return version
 
 
 def section_at(path: tuple[str | int, ...]) -> type[Section] | None:

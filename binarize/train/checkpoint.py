@@ -13,7 +13,6 @@ another name, and `recover` puts it back.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ class Checkpoint:
     Attributes:
         weights: state_dict that evaluation uses.
         raw: state_dict that the optimiser works on where that is another one (EMA), else None.
-        optimizer: the optimiser's state_dict, or None at the end of a stage, where the next one makes its own.
-        place: JSON object that says where in the recipe this is (`engine.Place`).
+        optimizer: the optimiser's state_dict; None at the end of a stage, as the next one has its own.
+        place: JSON object that says where in the recipe this is (`place.Place`).
     """
 
     weights: dict[str, Tensor]
@@ -68,33 +67,45 @@ def save(last: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(part, ignore_errors=True)
         raise
     if last.exists():
-        os.replace(last, old)
-    os.replace(part, last)
+        last.replace(old)
+    part.replace(last)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def recover(last: Path) -> None:
-    """Undo a `save` that was cut short: afterwards `last` is whole, or there is none."""
-    part, old = _beside(last)
+def recover(run: Path) -> None:
+    """Undo what was cut short in a run's directory: `last` is whole afterwards, or there is none."""
+    last = run / "last"
+    old = _beside(last)[1]
     if old.exists() and not last.exists():
-        os.replace(old, last)
+        old.replace(last)
     shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(part, ignore_errors=True)
+    for part in [*run.glob(".*.part"), *run.glob("best/.*.part")]:
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def load(last: Path) -> Checkpoint:
     """Read the directory `last`. Raises CheckpointError where a file is missing or damaged."""
+    scalars = check(last)
     try:
-        scalars = json.loads((last / SCALARS).read_text())
-        for name, expected in scalars["files"].items():
-            if _fingerprint(last / name) != expected:
-                raise CheckpointError(f'"{last / name}" is damaged', _hint(last))
         tensors = load_file(last / TENSORS)
         raw = {key[4:]: value for key, value in tensors.items() if key.startswith("raw.")}
         optimizer = unpack(scalars["optimizer"], tensors)
         return Checkpoint(load_file(last / WEIGHTS), raw or None, optimizer, scalars["place"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f'the checkpoint "{last}" is damaged: {error}', _hint(last)) from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _damaged(last / TENSORS) from error
+
+
+def check(last: Path) -> dict[str, Any]:
+    """The contents of training.json. Raises CheckpointError where it or a file it lists is damaged."""
+    try:
+        scalars = json.loads((last / SCALARS).read_text())
+        files = scalars["files"].items()
+        wrong = [name for name, expected in files if _fingerprint(last / name) != expected]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(last / SCALARS) from error
+    if wrong:
+        raise _damaged(last / wrong[0])
+    return scalars
 
 
 def _write(part: Path, checkpoint: Checkpoint) -> None:
@@ -124,5 +135,8 @@ def _beside(last: Path) -> tuple[Path, Path]:
     return last.with_name(f".{last.name}.part"), last.with_name(f".{last.name}.old")
 
 
-def _hint(last: Path) -> str:
-    return f'remove "{last}" and resume again: the training starts over from the initial weights'
+def _damaged(file: Path) -> CheckpointError:
+    return CheckpointError(
+        f'"{file}" is missing or damaged',
+        f'remove "{file.parent}" and resume again: training starts over from the initial weights',
+    )

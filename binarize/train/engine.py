@@ -19,13 +19,14 @@ from timm.utils import distribute_bn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from binarize.errors import CheckpointError, TrainingError
+from binarize.errors import TrainingError
 from binarize.layers import set_progress
 from binarize.recipe.schema import Recipe
 from binarize.train import checkpoint, metrics
 from binarize.train.accuracy import score, sum_over_processes
 from binarize.train.metrics import Scores
 from binarize.train.objective import Objective
+from binarize.train.place import Place
 from binarize.train.plan import Epoch, lay_out
 from binarize.train.reporter import Reporter
 from binarize.train.seeding import EpochSeeds
@@ -40,36 +41,13 @@ class Phase:
 
     Attributes:
         name: as shown, "binarized" or "float twin".
-        number: 0 or 1; the random numbers of the two differ.
         directory: a run; its checkpoints and metrics are written there.
         model: holds the initial weights.
     """
 
     name: str
-    number: int
     directory: Path
     model: nn.Module
-
-
-@dataclass
-class Place:
-    """How far a phase is, and how good; `training.json` keeps it.
-
-    Attributes:
-        epochs: done.
-        per_epoch: optimiser steps of one pass over the data.
-        top1, top5: of the last epoch, in per cent.
-        best_top1, best_epoch: of the best one.
-        seconds: spent in epochs that were finished.
-    """
-
-    epochs: int = 0
-    per_epoch: int = 0
-    top1: float = 0.0
-    top5: float = 0.0
-    best_top1: float = -1.0
-    best_epoch: int = 0
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -105,14 +83,18 @@ class Trainer:
         checkpoint cannot be read. Whatever happens, the last checkpoint stays.
         """
         model = phase.model.to(self.accelerator.device, memory_format=self.layout)
-        saved = self._last(phase)
-        place = Place(per_epoch=self.per_epoch) if saved is None else _place(saved, self.per_epoch)
+        last = phase.directory / "last"
+        saved = checkpoint.load(last) if last.exists() else None
+        place = Place(per_epoch=self.per_epoch)
         if saved is not None:
+            place = Place.of(saved.place)
+            place.check(self.per_epoch)
             model.load_state_dict(saved.weights)
+        if self.accelerator.is_main_process:
+            metrics.keep_rows(phase.directory / "metrics.csv", place.epochs)
         objective = self.accelerator.prepare_model(Objective(model))
-        seeds = EpochSeeds(
-            self.recipe.seed, phase.number, self.accelerator.process_index, self.train_loader
-        )
+        rank = self.accelerator.process_index
+        seeds = EpochSeeds(self.recipe.seed, rank, self.train_loader)
         stage = None
         self.reporter.phase(phase.name, len(self.plan), place.epochs)
         for epoch in self.plan[place.epochs :]:
@@ -126,13 +108,6 @@ class Trainer:
             if epoch.last_of_stage:
                 stage = None
         return place
-
-    def _last(self, phase: Phase) -> checkpoint.Checkpoint | None:
-        last = phase.directory / "last"
-        if self.accelerator.is_main_process:
-            checkpoint.recover(last)
-        self.accelerator.wait_for_everyone()
-        return checkpoint.load(last) if last.exists() else None
 
     def _open(self, index: int, model: nn.Module, objective: nn.Module) -> RunningStage:
         return RunningStage(
@@ -238,19 +213,3 @@ class Trainer:
         if epoch.last_of_stage:
             saved.optimizer = None
         checkpoint.save(phase.directory / "last", saved)
-
-
-def _place(saved: checkpoint.Checkpoint, per_epoch: int) -> Place:
-    """The place that a checkpoint was made at. Raises where it is of other data."""
-    try:
-        place = Place(**{k: v for k, v in saved.place.items() if k != "scaler"})
-    except TypeError as error:
-        raise CheckpointError(
-            "the checkpoint was made by another version of binarize", "start a new training"
-        ) from error
-    if place.per_epoch != per_epoch:
-        raise TrainingError(
-            f"the data has changed: an epoch was {place.per_epoch} steps and is {per_epoch} now",
-            "resume with the images that the training began with",
-        )
-    return place

@@ -54,6 +54,13 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def add_row(path: Path, row: dict[str, Any]) -> None:
-    """Add the line of an epoch after those of earlier ones; a later line is of a life that was cut short."""
-    earlier = [line for line in read_rows(path) if int(line["epoch"]) < row["epoch"]]
-    write_rows(path, [*earlier, row])
+    """Add the line of an epoch."""
+    write_rows(path, [*read_rows(path), row])
+
+
+def keep_rows(path: Path, epochs: int) -> None:
+    """Drop the lines of epochs that the checkpoint knows nothing of: they will be trained again."""
+    rows = read_rows(path)
+    kept = [row for row in rows if int(row["epoch"]) <= epochs]
+    if len(kept) < len(rows):
+        write_rows(path, kept)

@@ -56,4 +56,6 @@ def mixer(stage: Stage, classes: int, batch_size: int) -> Mixup | None:
             f"mixup and cutmix need an even batch, and each process gets {batch_size} images",
             "choose another batch size: --set data.batch_size=128",
         )
-    return Mixup(stage.mixup, stage.cutmix, label_smoothing=stage.label_smoothing, num_classes=classes)
+    return Mixup(
+        stage.mixup, stage.cutmix, label_smoothing=stage.label_smoothing, num_classes=classes
+    )

@@ -1,4 +1,4 @@
-"""Random numbers of an epoch: a function of seed, phase and epoch, so none need be saved.
+"""Random numbers of an epoch: a function of seed and epoch, so none need be saved.
 
 Every epoch starts by seeding all generators anew. A run resumed at that epoch draws the numbers that
 an uninterrupted one draws, and no generator's state has to go into a checkpoint.
@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, RandomSampler
 SHUFFLE = 1 << 16  # a rank that no process has
 
 
-def seed_of(seed: int, phase: int, epoch: int, rank: int) -> int:
-    """A 32-bit seed that differs wherever one of the four does (numpy's SeedSequence mixes them)."""
-    return int(np.random.SeedSequence((seed, phase, epoch, rank)).generate_state(1)[0])
+def seed_of(seed: int, epoch: int, rank: int) -> int:
+    """A 32-bit seed that differs wherever one of the three does (numpy's SeedSequence mixes them)."""
+    return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
 
 
 def seed_everything(seed: int) -> None:
@@ -28,16 +28,18 @@ def seed_everything(seed: int) -> None:
 
 
 class EpochSeeds:
-    """Seeds the generators at the start of each epoch of one phase (0: binarized, 1: float twin)."""
+    """Seeds the generators at the start of each epoch; the shuffling of `loader` gets one of its own.
 
-    def __init__(self, seed: int, phase: int, rank: int, loader: DataLoader) -> None:
-        self._numbers = (seed, phase)
-        self._rank = rank
+    A model and its float twin see the same images in the same order, changed in the same ways.
+    """
+
+    def __init__(self, seed: int, rank: int, loader: DataLoader) -> None:
+        self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
         if isinstance(loader.sampler, RandomSampler):
             loader.sampler.generator = self._shuffle
 
     def start(self, epoch: int) -> None:
         """All processes draw the same order of images, and each its own augmentation and dropout."""
-        self._shuffle.manual_seed(seed_of(*self._numbers, epoch, SHUFFLE))
-        seed_everything(seed_of(*self._numbers, epoch, self._rank))
+        self._shuffle.manual_seed(seed_of(self._seed, epoch, SHUFFLE))
+        seed_everything(seed_of(self._seed, epoch, self._rank))

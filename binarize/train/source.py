@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from binarize.rewrite import (
     Source,
     census,
     convert_source,
+    locate,
     open_source,
     options_of,
     shrinking_stem,
@@ -37,7 +39,8 @@ def choose_target(
 ) -> tuple[Target, schema.Model | None]:
     """What is trained: a run (and None) or a model (and its section of the recipe).
 
-    A target given wins over the recipe's `model` section; without either it is the newest run.
+    A target given wins over the recipe's `model` section; without either it is the newest run. Raises
+    RunError where the target is a directory but no run.
     """
     section = recipe.model
     if target is None and section is None:
@@ -50,8 +53,11 @@ def choose_target(
     if section is not None and name != section.name:
         reporter.say(f"training {name}, not the recipe's model ({section.name})")
     if isinstance(target, (Run, Path)) or _is_path(name):
+        locate(target)
         return target, None
-    return name, section if section is not None and section.name == name else schema.Model(name=name)
+    if section is None or section.name != name:
+        section = schema.Model(name=name)
+    return name, section
 
 
 def prepare(
@@ -75,13 +81,13 @@ def prepare(
     for note in converted.conversion.notes:
         reporter.say(note)
     _warn_of_stem(converted, reporter)
-    preprocess = overlaid(converted.info.preprocess, recipe.data)
     info = replace(
         converted.info,
         kind="trained",
         conversion=_kept(converted.info.conversion),
-        preprocess=preprocess,
+        preprocess=overlaid(converted.info.preprocess, recipe.data),
         classes=classes,
+        created=time.time(),
     )
     return Converted(converted.conversion, info)
 

@@ -31,7 +31,8 @@ def start(
     be right: the target, the data and its classes, the conversion.
     """
     chosen, section = choose_target(recipe, target, reporter)
-    classes = list(open_dataset(recipe.data, "train").classes)
+    undecoded = recipe.data.model_copy(update={"cache": False})
+    classes = list(open_dataset(undecoded, "train").classes)
     seed_everything(recipe.seed)
     converted = prepare(chosen, section, recipe, classes, reporter)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())

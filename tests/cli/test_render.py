@@ -31,6 +31,8 @@ TOTALS = {
 @pytest.fixture(autouse=True)
 def _no_json(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.delenv("RANK", raising=False)
+    render.use_json(False)
     yield
     render.use_json(False)
 
@@ -54,7 +56,7 @@ def test_with_json_stdout_holds_the_data_alone(capsys):
 
 
 def test_no_name_is_cut_where_there_is_no_terminal(capsys):
-    render.layers({"layers": [ROW], "totals": TOTALS})
+    render.layer_table([ROW], TOTALS)
     out, _ = capsys.readouterr()
     line = next(line for line in out.splitlines() if LONG in line)
     assert "64x3x7x7" in line
@@ -93,8 +95,6 @@ def test_progress_is_silent_without_a_terminal(capsys):
         bar.step()
         bar.step(2, "loss 0.1")
         bar.restart("again", 5)
-    with render.working("loading") as step:
-        step("running")
     assert capsys.readouterr() == ("", "")
 
 

@@ -175,9 +175,14 @@ class TestReplacing:
     def test_an_exception_leaves_the_old_file_and_nothing_else(self, tmp_path, problem):
         path = tmp_path / "file.txt"
         path.write_text("old")
-        with pytest.raises(problem), replacing(path) as temporary:
-            temporary.write_text("half")
-            raise problem
+
+        def write_half():
+            with replacing(path) as temporary:
+                temporary.write_text("half")
+                raise problem
+
+        with pytest.raises(problem):
+            write_half()
         assert path.read_text() == "old"
         assert everything_in(tmp_path) == ["file.txt"]
 
@@ -201,13 +206,15 @@ class TestReplacing:
         full = Path("/dev/full")
         if not full.exists():
             pytest.skip("this system has no /dev/full")
-        with (
-            pytest.raises(OSError, match="No space left"),
-            replacing(tmp_path / "file") as temporary,
-        ):
-            temporary.unlink()
-            temporary.symlink_to(full)
-            temporary.write_text("x")
+
+        def write_to_it():
+            with replacing(tmp_path / "file") as temporary:
+                temporary.unlink()
+                temporary.symlink_to(full)
+                temporary.write_text("x")
+
+        with pytest.raises(OSError, match="No space left"):
+            write_to_it()
         assert everything_in(tmp_path) == []
 
     def test_text_is_utf_8_and_json_ends_with_a_line(self, tmp_path):
@@ -235,17 +242,25 @@ class TestNewDirectory:
 
     @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
     def test_an_exception_leaves_nothing(self, tmp_path, problem):
-        with pytest.raises(problem), new_directory(tmp_path / "r") as temporary:
-            (temporary / "sub").mkdir()
-            (temporary / "sub" / "file").write_text("x")
-            raise problem
+        def write_half():
+            with new_directory(tmp_path / "r") as temporary:
+                (temporary / "sub").mkdir()
+                (temporary / "sub" / "file").write_text("x")
+                raise problem
+
+        with pytest.raises(problem):
+            write_half()
         assert everything_in(tmp_path) == []
 
     def test_a_full_disk_leaves_nothing(self, tmp_path, monkeypatch):
-        with pytest.raises(OSError, match="No space left"), new_directory(tmp_path / "r") as made:
-            write_text(made / "first", "x")
-            monkeypatch.setattr(runs.os, "fsync", full_disk)
-            write_text(made / "second", "x")
+        def write_two():
+            with new_directory(tmp_path / "r") as temporary:
+                write_text(temporary / "first", "x")
+                monkeypatch.setattr(runs.os, "fsync", full_disk)
+                write_text(temporary / "second", "x")
+
+        with pytest.raises(OSError, match="No space left"):
+            write_two()
         assert everything_in(tmp_path) == []
 
     @pytest.mark.parametrize("kind", ["directory", "file"])

@@ -1,0 +1,44 @@
+"""Small things that several passes do to a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """The elements of `value` where the file itself fixes them, else None."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def add_constant(graph: ir.Graph, name: str, elements: np.ndarray) -> ir.Value:
+    """A new initializer, called `name`, or `name_2`, `name_3`, … where that is taken."""
+    unique, number = name, 1
+    while unique in graph.initializers:
+        number += 1
+        unique = f"{name}_{number}"
+    tensor = ir.tensor(elements, name=unique)
+    value = ir.val(unique, const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The node that alone reads `value`, or None where others or the caller of the graph do too."""
+    uses = value.uses()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return next(iter(uses)).node
+
+
+def replace(node: ir.Node, new: ir.Node) -> None:
+    """Put `new` where `node` was; its first output takes over the name, type and readers."""
+    old, output = node.outputs[0], new.outputs[0]
+    output.name, output.shape, output.type = old.name, old.shape, old.type
+    graph = node.graph
+    graph.insert_before(node, new)
+    old.replace_all_uses_with(output, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

@@ -1,0 +1,52 @@
+"""Nothing is left in the file that a reader of it does not need."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from binarize.export.functions import DOMAIN
+
+
+class Tidy(ir.passes.InPlacePass):
+    """Drop what only the exporter needed.
+
+    1. Metadata and doc strings of the graph, of nodes and of values go.
+    2. Types and shapes of values between nodes go: every reader infers them.
+    3. A node keeps its name if it is one of ours, whose names are those of their layers. A node that
+       reads an initializer `layer.weight` is called `layer`. All other names go.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        changed = _forget(graph)
+        for value in (*graph.inputs, *graph.initializers.values()):
+            changed |= _forget(value)
+        for node in graph.all_nodes():
+            changed |= _forget(node) | _rename(node)
+            for value in node.outputs:
+                changed |= _forget(value) | _untype(value)
+        return ir.passes.PassResult(model, changed)
+
+
+def _forget(thing: ir.Graph | ir.Node | ir.Value) -> bool:
+    before = bool(thing.metadata_props or thing.doc_string)
+    thing.metadata_props.clear()
+    thing.doc_string = None
+    return before
+
+
+def _rename(node: ir.Node) -> bool:
+    if node.domain == DOMAIN:
+        return False
+    weights = [value.name for value in node.inputs if value is not None and value.is_initializer()]
+    name = next((w.removesuffix(".weight") for w in weights if w.endswith(".weight")), None)
+    changed = node.name != name
+    node.name = name
+    return changed
+
+
+def _untype(value: ir.Value) -> bool:
+    if value.is_graph_output() or (value.type is None and value.shape is None):
+        return False
+    value.type = value.shape = None
+    return True

@@ -1,0 +1,86 @@
+"""A float module to an ONNX graph, by torch's own exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from binarize.errors import ExportError
+
+Size = tuple[int, int, int]
+INPUT, OUTPUT = "image", "logits"
+BATCH = 2
+"""Of the example: 0 and 1 would be taken for constants."""
+
+
+def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
+    """The graph of `model`, image float32[N, C, H, W] -> logits, for any N.
+
+    `model` is changed: fused attention, which has no ONNX form below opset 23, is switched off.
+    Initializers carry the names of the parameters. Raises ExportError where torch cannot export it.
+    """
+    _unfuse_attention(model)
+    image = torch.zeros(BATCH, *size)
+    dynamic = ({0: torch.export.Dim("batch")},)
+    try:
+        with torch.no_grad(), _no_fast_path(), quiet():
+            program = torch.export.export(model, (image,), dynamic_shapes=dynamic, strict=False)
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=False,
+                opset_version=opset,
+                input_names=[INPUT],
+                verbose=False,
+            )
+    except Exception as error:  # torch raises what its tracing meets: no common base
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(
+            f"torch cannot export this model to ONNX: {reason}",
+            "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
+        ) from error
+    _name_ends(exported.model.graph)
+    return exported.model
+
+
+def _name_ends(graph: ir.Graph) -> None:
+    if len(graph.outputs) == 1:
+        graph.outputs[0].name = OUTPUT
+
+
+def _unfuse_attention(model: nn.Module) -> None:
+    """timm's attention chooses its form when it is made, by this attribute."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False
+
+
+@contextlib.contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """nn.MultiheadAttention without its fused kernel, which has no ONNX form."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of what the exporter prints, logs or warns about reaches the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

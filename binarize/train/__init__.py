@@ -1,0 +1,105 @@
+"""Training by recipe: `train` makes a run and trains it, or goes on with one that was interrupted.
+
+plan         the stages of a recipe as epochs
+source       what is trained: a run or a model, converted
+start        the new run's directory, complete before the first step
+resume       from a run's directory to its end
+engine       the loop over epochs; `stages` holds what lives as long as one stage
+checkpoint   last/ and best/, without pickle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from binarize.errors import TrainingError
+from binarize.recipe import Recipe, load
+from binarize.train.device import make_accelerator
+from binarize.train.reporter import Reporter
+from binarize.train.resume import TrainResult, go_on, open_training
+from binarize.train.source import Target
+from binarize.train.start import start
+
+__all__ = ["Reporter", "TrainResult", "train"]
+
+
+def train(
+    recipe: Recipe | str | Path | None = None,
+    target: Target | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Train a model by a recipe into a new run, or finish a run that was interrupted.
+
+    Args:
+        recipe: name of a shipped recipe, a YAML file, or a Recipe.
+        target: a run to go on from, or the name of a model. Left out: the recipe's model, else the newest
+            run under runs/.
+        data_dir: where the images are; wins over the recipe's data.dir.
+        overrides: "key=value" changes to the recipe, as `--set` takes them.
+        out: the new run's directory; by default one under runs/.
+        resume: a run to finish, in place of recipe and target. On CPU it ends with the weights that it
+            would have had without the interruption, bit for bit.
+        reporter: told how it goes.
+
+    Under `accelerate launch` every process calls this; the first one writes.
+    Raises the errors of binarize.errors; the run's directory stays resumable through all of them.
+    """
+    reporter = reporter or Reporter()
+    if resume is not None:
+        path = Path(resume)
+        training = open_training(path, data_dir)
+        accelerator = make_accelerator(training.recipe.engine)
+    elif recipe is None:
+        raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
+    else:
+        chosen, name = _recipe(recipe, overrides, data_dir)
+        accelerator = make_accelerator(chosen.engine)
+        path = _start(accelerator, chosen, name, target, out and Path(out), reporter)
+        training = open_training(path)
+    if accelerator.is_main_process:
+        reporter.run(training.run.path)
+    return go_on(training, accelerator, reporter if accelerator.is_main_process else Reporter())
+
+
+def _recipe(
+    recipe: Recipe | str | Path, overrides: Sequence[str], data_dir: str | Path | None
+) -> tuple[Recipe, str]:
+    """The recipe as it shall be run, and its name."""
+    name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
+    if not isinstance(recipe, Recipe):
+        recipe = load(recipe, overrides)
+    elif overrides:
+        raise TrainingError("overrides change a recipe that is loaded by name", "load it with them")
+    if data_dir is not None:
+        data = recipe.data.model_copy(update={"dir": str(data_dir)})
+        recipe = recipe.model_copy(update={"data": data})
+    return recipe, name
+
+
+def _start(
+    accelerator: Accelerator,
+    recipe: Recipe,
+    name: str,
+    target: Target | None,
+    out: Path | None,
+    reporter: Reporter,
+) -> Path:
+    """The first process makes the run's directory; the others learn where it is, or that it failed."""
+    made: list[str | None] = [None]
+    try:
+        if accelerator.is_main_process:
+            made[0] = str(start(recipe, name, target, out, reporter))
+    finally:
+        broadcast_object_list(made)
+    if made[0] is None:
+        raise TrainingError("the first process could not start the training", "see what it said")
+    return Path(made[0])

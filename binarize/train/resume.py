@@ -1,0 +1,161 @@
+"""Train what a run's directory describes, from where it is to its end.
+
+A new training is one that has done nothing yet: `start` writes the directory, then this goes on from it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from binarize.data import test_loader, train_loader
+from binarize.errors import CheckpointError, RunError
+from binarize.recipe import Recipe, load
+from binarize.rewrite import build_info, load_weights
+from binarize.run import Run, RunInfo, open_run
+from binarize.train import checkpoint
+from binarize.train.device import shard_test, shard_train
+from binarize.train.engine import Phase, Place, Trainer
+from binarize.train.plan import lay_out
+from binarize.train.reporter import Reporter
+from binarize.train.start import INITIAL, RECIPE, TWIN, binarizes, twin_info
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images.
+
+    Attributes:
+        run: the run's directory.
+        epochs: of each model that was trained.
+        top1, top5: of the last epoch, which is what every later command uses.
+        top1_best, epoch_best: of the best epoch, in RUN/best.
+        top1_float: of the float twin's last epoch; None where the recipe trains none.
+        seconds: spent in epochs, the twin's included.
+    """
+
+    run: str
+    epochs: int
+    top1: float
+    top5: float
+    top1_best: float
+    epoch_best: int
+    top1_float: float | None
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        content = dict(vars(self))
+        if self.top1_float is None:
+            del content["top1_float"]
+        return content
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run's directory, read: what has to be trained, in order."""
+
+    run: Run
+    info: RunInfo
+    recipe: Recipe
+
+    @property
+    def phases(self) -> list[tuple[str, Path, RunInfo]]:
+        """(name, directory, RunInfo) of the float twin, where there is one, then of the model."""
+        name = "binarized" if binarizes(self.info) else "float model"
+        phases = [(name, self.run.path, self.info)]
+        if self.recipe.twin and binarizes(self.info):
+            phases.insert(0, ("float twin", self.run.path / TWIN, twin_info(self.info)))
+        return phases
+
+
+def open_training(path: str | Path, data_dir: str | Path | None = None) -> Training:
+    """The training in a run's directory. Raises RunError where the directory is of another kind.
+
+    `data_dir` is where the images are now, if they have moved.
+    """
+    path = Path(path)
+    if path.name == TWIN and (path.parent / RECIPE).is_file():
+        path = path.parent
+    run = open_run(path)
+    if not (path / RECIPE).is_file():
+        raise RunError(
+            f'run "{path}" was not made by train, so there is nothing to resume',
+            f"train it: binarize train --recipe digits {path}",
+        )
+    recipe = load(path / RECIPE)
+    if data_dir is not None:
+        data = recipe.data.model_copy(update={"dir": str(data_dir)})
+        recipe = recipe.model_copy(update={"data": data})
+    return Training(run, run.info, recipe)
+
+
+def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> TrainResult:
+    """Train what is left of it and say what came out. A finished training is only reported."""
+    path = training.run.path
+    if accelerator.is_main_process:
+        for _, directory, _ in training.phases:
+            checkpoint.recover(directory)
+    accelerator.wait_for_everyone()
+    places = [finished(directory, training.recipe) for _, directory, _ in training.phases]
+    if all(places):
+        reporter.say(f"run {path} is finished: nothing is left to train")
+        return result(path, places)
+    trainer = _trainer(training, accelerator, reporter)
+    for index, (name, directory, info) in enumerate(training.phases):
+        if places[index] is None:
+            model = build_info(info)
+            if not (directory / "last").exists():
+                _load_initial(model, path)
+            places[index] = trainer.train(Phase(name, directory, model))
+    if accelerator.is_main_process:
+        shutil.rmtree((path / INITIAL).parent, ignore_errors=True)
+    return result(path, places)
+
+
+def finished(directory: Path, recipe: Recipe) -> Place | None:
+    """The place of a phase that is done; None where something is left. Raises CheckpointError."""
+    if not (directory / "last").exists():
+        return None
+    place = Place.of(checkpoint.check(directory / "last")["place"])
+    done = place.epochs == len(lay_out(recipe.stages, place.per_epoch))
+    return place if done else None
+
+
+def result(path: Path, places: list[Place]) -> TrainResult:
+    """The outcome of a run from the places of its phases, the binarized model's last."""
+    main = places[-1]
+    return TrainResult(
+        run=str(path),
+        epochs=main.epochs,
+        top1=round(main.top1, 3),
+        top5=round(main.top5, 3),
+        top1_best=round(main.best_top1, 3),
+        epoch_best=main.best_epoch,
+        top1_float=round(places[0].top1, 3) if len(places) > 1 else None,
+        seconds=round(sum(place.seconds for place in places), 1),
+    )
+
+
+def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -> Trainer:
+    recipe, info = training.recipe, training.info
+    return Trainer(
+        recipe,
+        accelerator,
+        shard_train(train_loader(recipe.data, info.preprocess), accelerator),
+        shard_test(test_loader(recipe.data, info.preprocess, classes=info.classes), accelerator),
+        len(info.classes),
+        reporter,
+    )
+
+
+def _load_initial(model: Any, path: Path) -> None:
+    if not (path / INITIAL).is_file():
+        raise CheckpointError(
+            f'run "{path}" has neither a checkpoint nor its initial weights',
+            f"start a new training: binarize train --recipe {path / RECIPE}",
+        )
+    load_weights(model, path / INITIAL)

@@ -1,0 +1,82 @@
+"""Write the tables and the plots of docs/estimators.md from the code: `python docs/estimators.py`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from binarize.estimators import TABLE
+from binarize.estimators.indicators import distance_to_sign, gradient_variance
+from binarize.run import write_text
+
+PAGE = Path(__file__).with_suffix(".md")
+PROGRESS = (0.0, 0.5, 1.0)
+
+
+def with_tables(page: str) -> str:
+    """The page with every table between its markers made again."""
+    for name, table in tables().items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, _, rest = page.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"{PAGE} has no markers for the table {name}")
+        page = before + begin + table + end + after
+    return page
+
+
+def tables() -> dict[str, str]:
+    """The tables by name, in Markdown."""
+    kinds = list(TABLE.values())
+    estimators = [
+        (f"`{k.name}`", f"`{k.formula}`", f"`{k.schedule}`" if k.schedule else "", k.source)
+        for k in kinds
+    ]
+    constants = [
+        (f"`{k.name}`", f"`{c.name}`", _default(c.default), f"`{c.range}`", c.meaning)
+        for k in kinds
+        for c in k.constants()
+    ]
+    measures = (distance_to_sign, gradient_variance)
+    indicators = [
+        (f"`{k.name}`", *(f"{measure(k(), p):.3f}" for measure in measures for p in PROGRESS))
+        for k in kinds
+    ]
+    at = [f"{words}, p = {p:g}" for words in ("distance", "variance") for p in PROGRESS]
+    return {
+        "estimators": _markdown(("name", "f'(x)", "schedule", "source"), estimators),
+        "constants": _markdown(("estimator", "constant", "default", "range", "meaning"), constants),
+        "indicators": _markdown(("estimator", *at), indicators),
+    }
+
+
+def plot_commands(page: str) -> list[list[str]]:
+    """The page's commands that draw its plots, each as a list of arguments of `binarize`."""
+    lines = re.findall(r"^binarize (estimators plot .* -o docs/images/.*)$", page, re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def _default(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
+
+
+def main() -> None:
+    from binarize.cli.app import main as binarize
+
+    page = PAGE.read_text(encoding="utf-8")
+    write_text(PAGE, with_tables(page))
+    for arguments in plot_commands(page):
+        binarize([*arguments[:-1], str(PAGE.parents[1] / arguments[-1])])
+
+
+if __name__ == "__main__":
+    main()

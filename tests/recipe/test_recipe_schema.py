@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from binarize.errors import RecipeError
+from binarize.recipe import Estimator, Recipe, Stage, load
+from binarize.recipe.schema import Named, Section, section_at
+
+MINIMAL = {"data": "digits", "stages": [{"epochs": 1, "optimizer": {"lr": 0.1}}]}
+
+
+def with_keys(**keys: object) -> dict[str, object]:
+    return {**MINIMAL, **keys}
+
+
+def stage(**keys: object) -> dict[str, object]:
+    return with_keys(stages=[{"epochs": 4, "optimizer": {"lr": 0.1}, **keys}])
+
+
+def sections() -> list[type[Section]]:
+    found, kinds = [], [Section]
+    while kinds:
+        kinds = [child for kind in kinds for child in kind.__subclasses__()]
+        found += [kind for kind in kinds if kind not in (Named, *found)]
+    return found
+
+
+def test_a_recipe_may_be_this_short() -> None:
+    recipe = load(MINIMAL)
+    assert (recipe.seed, recipe.twin, recipe.model, recipe.binarize) == (0, False, None, None)
+    assert recipe.data.name == "digits"
+    assert recipe.model_fields_set == {"data", "stages"}
+
+
+def test_a_bare_name_stands_for_its_section() -> None:
+    recipe = load(with_keys(model="resnet18", binarize={"estimator": "reste"}))
+    assert recipe.model is not None
+    assert recipe.model.name == "resnet18"
+    assert recipe.binarize is not None
+    assert recipe.binarize.estimator == Estimator(name="reste")
+    assert recipe.binarize.estimator.constants == {}
+
+
+def test_estimator_constants_are_the_keys_besides_name() -> None:
+    estimator = {"name": "ab-tanh", "a_end": 0.5, "clip": None, "n": 9}
+    recipe = load(with_keys(binarize={"estimator": estimator}))
+    assert recipe.binarize is not None
+    constants = recipe.binarize.estimator.constants
+    assert constants == {"a_end": 0.5, "clip": None, "n": 9}
+    assert type(constants["n"]) is int
+
+
+@pytest.mark.parametrize("kind", sections(), ids=lambda kind: kind.__name__)
+def test_every_key_has_a_meaning_and_every_section_is_strict(kind: type[BaseModel]) -> None:
+    assert kind.__doc__
+    assert all(field.description for field in kind.model_fields.values())
+    assert kind.model_config["strict"] is True
+    assert kind.model_config["extra"] == ("allow" if kind is Estimator else "forbid")
+
+
+def test_recipes_are_read_only() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load(MINIMAL).seed = 1
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (with_keys(seed="1"), 'seed should be a whole number, not "1"'),
+        (with_keys(seed=True), "seed should be a whole number, not true"),
+        (with_keys(seed=-1), "seed should be greater than or equal to 0, not -1"),
+        (with_keys(twin=1), "twin should be true or false, not 1"),
+        (with_keys(version=2), "reads recipes of version 1, not 2"),
+        (with_keys(version=True), "version should be a whole number, not true"),
+        (with_keys(description=3), "description should be text, not 3"),
+        (with_keys(stages=[]), "stages should have at least 1 item"),
+        (with_keys(stages={}), "stages should be a list, not a mapping of keys"),
+        (with_keys(model={"kwargs": {}}), "model.name is missing"),
+        (with_keys(model=3), "model should be a name or a mapping of keys, not 3"),
+        (with_keys(model={"name": "x", "pretrained": 1}), "should be auto, true or false, not 1"),
+        (
+            with_keys(model={"name": "x", "pretrained": "autto"}),
+            'one of "auto", true, false (did you mean "auto"?), not "autto"',
+        ),
+        (with_keys(binarize="ab-tanh"), "binarize should be a mapping of keys"),
+        (with_keys(binarize={"keep": "layer1"}), "binarize.keep should be a list"),
+        (
+            with_keys(binarize={"estimator": {"name": "ab-tanh", "a_end": "x"}}),
+            "binarize.estimator.a_end: should be a number, true, false or null",
+        ),
+        (with_keys(data={"name": "d", "batch_size": 0}), "data.batch_size should be greater"),
+        (with_keys(data={"name": "d", "std": [1, 1, 0]}), "three positive"),
+        (with_keys(data={"name": "d", "mean": [1, 1]}), "data.mean should have at least 3 items"),
+        (with_keys(data={"name": "d", "augment": {"scale": [1, 0.5]}}), "0 < low <= high"),
+        (
+            with_keys(data={"name": "d", "augment": {"scale": [0.5, 1], "crop_padding": 4}}),
+            "data.augment.crop_padding: cannot be used together with scale",
+        ),
+        (stage(steps=3), "this one has both"),
+        (stage(epochs=None), "this one has neither"),
+        (stage(epochs=1.5), "stages.0.epochs should be a whole number, not 1.5"),
+        (stage(optimizer={}), "stages.0.optimizer.lr is missing: learning rate"),
+        (stage(optimizer={"lr": float("nan")}), "stages.0.optimizer.lr should be a finite number"),
+        (stage(schedule={"warmup_epochs": 5}), "warms up for 5 epochs, but the stage has 4"),
+        (stage(schedule="step"), "decay_epochs: is needed by schedule step"),
+        (stage(schedule={"decay_milestones": [1]}), "belongs to schedule multistep, and this one"),
+        (stage(schedule="cosin"), '(did you mean "cosine"?), not "cosin"'),
+        (stage(ema=True), "stages.0.ema should be a mapping of keys"),
+        ({}, "data is missing"),
+        (with_keys(extends="digits"), "extends is read from files only"),
+    ],
+)
+def test_what_does_not_fit_is_refused(contents: dict[str, object], words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(contents)
+    assert words in caught.value.message
+
+
+def test_schedules_take_the_keys_of_their_curve() -> None:
+    step = load(stage(schedule={"name": "step", "decay_epochs": 2})).stages[0].schedule
+    assert step.decay_epochs == 2
+    milestones = {"name": "multistep", "decay_milestones": [1, 3]}
+    assert load(stage(schedule=milestones)).stages[0].schedule.decay_milestones == [1, 3]
+
+
+def test_section_at_follows_lists_and_stops_at_free_mappings() -> None:
+    assert section_at(()) is Recipe
+    assert section_at(("stages", 0)) is Stage
+    assert section_at(("binarize", "estimator")) is Estimator
+    assert section_at(("model", "kwargs")) is None
+    assert section_at(("model", "kwargs", "data")) is None
+    assert section_at(("seed",)) is None

@@ -37,7 +37,7 @@ format: setup
 	$(BIN)/ruff format .
 
 docs: setup  ## write the generated pages and plots again
-	$(BIN)/python docs/generate.py
+	@for page in docs/*.py; do $(BIN)/python $$page; done
 
 clean:
 	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

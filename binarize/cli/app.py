@@ -183,7 +183,9 @@ def error_number(problem: BaseException) -> int | None:
 
 def while_writing(problem: BaseException) -> str:
     """` while writing "X"`, where anything in the chain knows a file name."""
-    names = [link.filename for link in chain(problem) if isinstance(link, OSError) and link.filename]
+    names = [
+        link.filename for link in chain(problem) if isinstance(link, OSError) and link.filename
+    ]
     return f' while writing "{names[0]}"' if names else ""
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from timm.data import create_transform
 from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import str_to_interp_mode
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision import transforms
 
 if TYPE_CHECKING:
@@ -77,40 +77,49 @@ class BatchTransform:
 
     Without `augment` it only normalises. With it, every image is padded with black on all sides and cut
     out again at a place of its own, flipped, and partly erased, each by its own draw.
+
+    Written in numpy, which stays on one thread: torch spreads such a batch over all cores, and where
+    those are busy it then waits a hundred times longer than the work takes.
     """
 
     def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
-        self.mean = 255 * torch.tensor(preprocess["mean"]).view(1, 3, 1, 1)
-        self.std = 255 * torch.tensor(preprocess["std"]).view(1, 3, 1, 1)
+        self.mean = 255 * np.array(preprocess["mean"], np.float32)[:, None, None]
+        self.std = 255 * np.array(preprocess["std"], np.float32)[:, None, None]
         self.augment = augment
         self.erase = RandomErasing(augment.re_prob, device="cpu") if augment else None
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: np.ndarray) -> Tensor:
         if self.augment is None:
             return self._normalise(pixels)
         pixels = random_crop(pixels, self.augment.crop_padding)
-        pixels = random_flip(pixels, self.augment.hflip, dim=-1)
-        pixels = random_flip(pixels, self.augment.vflip, dim=-2)
+        pixels = random_flip(pixels, self.augment.hflip, axis=-1)
+        pixels = random_flip(pixels, self.augment.vflip, axis=-2)
         batch = self._normalise(pixels)
         return self.erase(batch) if self.augment.re_prob else batch
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.float().sub_(self.mean).div_(self.std)
+    def _normalise(self, pixels: np.ndarray) -> Tensor:
+        batch = pixels.astype(np.float32)
+        batch -= self.mean
+        batch /= self.std
+        return torch.from_numpy(batch)
 
 
-def random_crop(batch: Tensor, padding: int) -> Tensor:
+def random_crop(batch: np.ndarray, padding: int) -> np.ndarray:
     """Pad by `padding` zeros on every side, then cut the old size out, at its own place per image."""
     if not padding:
         return batch
     images, _, height, width = batch.shape
-    windows = F.pad(batch, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    top, left = torch.randint(2 * padding + 1, (2, images))
-    return windows[torch.arange(images), :, top, left]
+    padded = np.pad(batch, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+    top, left = torch.randint(2 * padding + 1, (2, images)).numpy()
+    return windows[np.arange(images), :, top, left]
 
 
-def random_flip(batch: Tensor, probability: float, dim: int) -> Tensor:
-    """Mirror each image along `dim` with that probability."""
+def random_flip(batch: np.ndarray, probability: float, axis: int) -> np.ndarray:
+    """Mirror each image along `axis` with that probability."""
     if not probability:
         return batch
-    chosen = torch.rand(len(batch)) < probability
-    return torch.where(chosen[:, None, None, None], batch.flip(dim), batch)
+    chosen = (torch.rand(len(batch)) < probability).numpy()
+    flipped = batch.copy()
+    flipped[chosen] = np.flip(batch[chosen], axis)
+    return flipped

@@ -64,10 +64,9 @@ def _names(library: str) -> tuple[str, ...]:
 def _has(library: str, bare: str) -> bool:
     if library == "torchvision":
         return bare in _names(library)
-    _, dot, tag = bare.partition(".")
-    if not timm.is_model(bare):
-        return False
-    return not (dot and tag) or bare in timm.list_models(f"{bare}*", include_tags=True)
+    if not timm.is_model(bare) or timm.models.get_pretrained_cfg(bare.partition(".")[0]) is None:
+        return False  # unknown, or a name that timm has given up
+    return "." not in bare or bare in timm.list_models(f"{bare}*", include_tags=True)
 
 
 def _hint(searched: tuple[str, ...], bare: str, prefixed: bool) -> str:

@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 
 from binarize.errors import TrainingError
 from binarize.recipe import Recipe, load
-from binarize.train.device import make_accelerator
+from binarize.train.device import cpu_threads, make_accelerator
 from binarize.train.reporter import Reporter
 from binarize.train.resume import TrainResult, go_on, open_training
 from binarize.train.source import Target
@@ -67,7 +67,10 @@ def train(
         training = open_training(path)
     if accelerator.is_main_process:
         reporter.run(training.run.path)
-    return go_on(training, accelerator, reporter if accelerator.is_main_process else Reporter())
+    else:
+        reporter = Reporter()
+    with cpu_threads(training.recipe.engine.threads):
+        return go_on(training, accelerator, reporter)
 
 
 def _recipe(

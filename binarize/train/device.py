@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.data_loader import prepare_data_loader
@@ -20,8 +23,6 @@ def make_accelerator(config: Engine) -> Accelerator:
     Raises TrainingError for a precision that the device does not have.
     """
     AcceleratorState._reset_state()  # a process may train twice, in another precision
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     try:
         accelerator = Accelerator(
             mixed_precision=PRECISIONS[config.precision],
@@ -32,6 +33,17 @@ def make_accelerator(config: Engine) -> Accelerator:
     if config.precision == "fp16" and accelerator.scaler is None:
         raise _no_precision(config)
     return accelerator
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch use `count` CPU threads for as long as the block lasts; None: as many as it does."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def shard_test(loader: DataLoader, accelerator: Accelerator) -> DataLoader:

@@ -73,7 +73,8 @@ def prepare(
         source = open_source(_path(target), img_size=size)
         source = _with_data_classes(source, classes, reporter)
         before = source.info.conversion
-        options = merge(options_of(before) if before else None, recipe.binarize, reporter)
+        kept = options_of(before) if before and before["parameters"] else None
+        options = merge(kept, recipe.binarize, reporter)
     else:
         source = _from_library(section, size, classes, reporter)
         options = replace(merge(None, recipe.binarize, reporter), stem=section.stem)

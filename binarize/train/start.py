@@ -44,8 +44,11 @@ def start(
             "data": recipe.data.model_copy(update={"dir": directory, **info.preprocess}),
         }
     )
-    if recipe.twin and not binarizes(info):
-        reporter.say("nothing is binarized: the model is its own float twin, trained once")
+    if not binarizes(info):
+        reporter.warn(
+            "the model stays float: neither it nor the recipe says what to binarize",
+            "run binarize convert first, or --set binarize.estimator=ab-tanh",
+        )
     path = out or new_run_path(f"{info.model['name']}-{name}")
     with new_directory(path) as part:
         _write(part, resolved, Converted(converted.conversion, info))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import docs_code
 import pytest
 from docs_code import DOCS, ROOT
@@ -40,3 +42,15 @@ def test_ab_ste_is_never_named_without_saying_reconstruction():
         text = page.read_text(encoding="utf-8")
         if "AB-STE" in text or "Gupta" in text:
             assert "reconstruction" in text, page.name
+
+
+def test_contributing_names_files_and_targets_that_exist():
+    text = (DOCS / "contributing.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"\bmake ([a-z]+)", text)
+    assert {"setup", "test", "docs"} <= set(targets)
+    for target in targets:
+        assert f"\n{target}:" in makefile, target
+    paths = re.findall(r"`((?:binarize|tests|docs|recipes)/[^`]*)`", text)
+    for path in paths:
+        assert "NAME" in path or (ROOT / path).exists(), path

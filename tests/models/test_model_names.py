@@ -43,7 +43,10 @@ def test_unknown_name_offers_a_near_one(name: str, meant: str) -> None:
     assert meant in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["zzzzqqqq", "nowhere/resnet18x", "", "timm/", "../resnet18"])
+@pytest.mark.parametrize(
+    "name",
+    ["zzzzqqqq", "nowhere/resnet18x", "", "timm/", "../resnet18", "tv_resnet50", "resnet18."],
+)
 def test_no_such_model(name: str) -> None:
     with pytest.raises(ModelError, match="there is no model"):
         models.parse(name)

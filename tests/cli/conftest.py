@@ -1,0 +1,33 @@
+"""A small run, trained for two steps, and its ONNX file: made once, through the commands themselves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typed import run
+
+TWO_STEPS = ["--set", "stages.0.epochs=null", "--set", "stages.0.steps=2", "--set", "twin=false"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A `cifar_resnet20` on digits, exported to model.onnx. Tests read it, none changes it."""
+    home, before = tmp_path_factory.mktemp("trained"), Path.cwd()
+    os.chdir(home)
+    try:
+        assert run("convert", "cifar_resnet20", "--no-pretrained", "-o", "runs/converted") == 0
+        recipe = ["--recipe", "digits", *TWO_STEPS]
+        assert run("train", "runs/converted", *recipe, "-o", "runs/trained") == 0
+        assert run("export", "runs/trained", "--onnx") == 0
+    finally:
+        os.chdir(before)
+    return home / "runs/trained"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,48 @@
+"""The four lines of the README, typed in an empty folder with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINES = (
+    "binarize convert resnet18 --estimator ab-tanh",
+    "binarize train --recipe digits",
+    "binarize export --onnx",
+    "binarize eval",
+)
+
+
+def type_in(line, folder):
+    """Run `line` in a shell whose PATH begins with this Python's programs."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        line,
+        shell=True,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_four_lines_take_resnet18_to_an_evaluated_onnx_file(tmp_path):
+    for line, following in zip(LINES, (*LINES[1:], "binarize "), strict=True):
+        done = type_in(line, tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout.splitlines()[-1].startswith(f"next: {following}"), line
+    torch_one, onnx_one = json.loads(type_in("binarize eval --json", tmp_path).stdout)
+    assert (torch_one["kind"], onnx_one["kind"]) == ("torch", "onnx")
+    for one in (torch_one, onnx_one):
+        assert one["images"] == 360
+        assert one["top1"] > 50  # ten classes: it has learned
+        assert one["top1"] <= one["top5"] <= 100
+        assert one["images_per_s"] > 0
+    assert onnx_one["max_abs_diff"] <= 1e-4 * onnx_one["max_abs_logit"]
+    assert onnx_one["top1"] == pytest.approx(torch_one["top1"], abs=0.6)

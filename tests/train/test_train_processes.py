@@ -1,0 +1,104 @@
+"""Training in processes of its own: killed, interrupted, several at once. Each one imports torch anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train_runs as tiny
+from binarize.recipe import dump
+from binarize.train import train
+
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "ignore",
+}
+BINARIZE = [sys.executable, "-m", "binarize"]
+
+
+@pytest.fixture
+def recipe_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(dump(tiny.recipe(3, **tiny.BINARY)))
+    return "tiny.yaml"
+
+
+def run(*command):
+    return subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def stop_in_second_epoch(how, *arguments):
+    """Start training, send the signal within the second epoch, return what was said and the exit code."""
+    process = subprocess.Popen(
+        [*BINARIZE, "train", *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line.startswith("epoch 1/"):
+            time.sleep(0.05)
+            process.send_signal(how)
+            break
+    rest, errors = process.communicate(timeout=60)
+    return said + rest, errors, process.returncode
+
+
+def same(a, b):
+    first, second = (load_file(f"{path}/last/model.safetensors") for path in (a, b))
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_killed_with_sigkill_and_resumed_it_ends_with_the_same_weights(recipe_file):
+    train(recipe_file, out="whole")
+    said, _, code = stop_in_second_epoch(signal.SIGKILL, "--recipe", recipe_file, "-o", "cut")
+    assert code == -signal.SIGKILL
+    assert "epoch 3/3" not in said
+    assert not same("whole", "cut")
+    resumed = run(*BINARIZE, "train", "--resume", "cut", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["epochs"] == 3
+    assert "epochs, 1 of them done" in resumed.stderr
+    assert same("whole", "cut")
+
+
+def test_ctrl_c_says_how_to_go_on(recipe_file):
+    said, errors, code = stop_in_second_epoch(signal.SIGINT, "--recipe", recipe_file, "-o", "cut")
+    assert code == 130
+    assert "to go on: binarize train --resume cut" in said
+    assert errors == "error: interrupted\n"
+    assert train(resume="cut").epochs == 3
+
+
+def test_accelerate_launches_two_processes(recipe_file):
+    launched = run(
+        *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),
+        *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("--main_process_port", "0", "-m", "binarize", "train"),
+        *("--recipe", recipe_file, "--set", "stages.0.epochs=1", "-o", "both", "--json"),
+    )
+    assert launched.returncode == 0, launched.stderr
+    result = json.loads(launched.stdout)
+    assert (result["run"], result["epochs"]) == ("both", 1)
+    assert launched.stderr.count("epoch 1/1") == 1
+    assert os.listdir() == ["both", "tiny.yaml"] or set(os.listdir()) == {"both", "tiny.yaml"}
+
+    train(recipe_file, overrides=["stages.0.epochs=1"], out="alone")
+    both, alone = (load_file(f"{path}/last/model.safetensors") for path in ("both", "alone"))
+    assert both["fc.bias"].shape == alone["fc.bias"].shape
+    torch.testing.assert_close(both["conv1.weight"], alone["conv1.weight"], atol=0.05, rtol=0)

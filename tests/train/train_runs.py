@@ -1,0 +1,72 @@
+"""Real but tiny trainings: digits at 8x8 pixels, batches of 256, so an epoch is five steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from binarize.recipe import Recipe, load
+from binarize.train import Reporter, TrainResult, train
+
+MODEL = "cifar_resnet20"
+
+
+def recipe(epochs: int = 2, **sections: Any) -> Recipe:
+    data = {"name": "digits", "img_size": 8, "batch_size": 256, "workers": 0, "cache": True}
+    stage = {"epochs": epochs, "optimizer": {"name": "momentum", "lr": 0.05}}
+    return load(
+        {
+            "data": {**data, **sections.pop("data", {})},
+            "stages": [stage],
+            "engine": {"threads": 1},
+            **sections,
+        }
+    )
+
+
+BINARY = {"model": {"name": MODEL, "pretrained": False}, "binarize": {"estimator": "ab-tanh"}}
+
+
+class Told(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.phases: list[tuple[str, int, int]] = []
+        self.path: Path | None = None
+
+    def run(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def phase(self, name: str, epochs: int, done: int) -> None:
+        self.phases.append((name, epochs, done))
+
+    def heard(self, words: str) -> bool:
+        return any(words in text for text in self.said)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody catches it."""
+
+
+class KillIn(Told):
+    """Dies within the given epoch of the phase with the given name."""
+
+    def __init__(self, phase: str, epoch: int) -> None:
+        super().__init__()
+        self.at = (phase, epoch)
+        self.now = 0
+
+    def epoch(self, number: int, steps: int) -> None:
+        self.now = number
+
+    def step(self, done: int, loss: float) -> None:
+        if (self.phases[-1][0], self.now) == self.at:
+            raise Killed
+
+
+def finish(chosen: Recipe, out: Path, **more: Any) -> TrainResult:
+    return train(chosen, out=out, **more)

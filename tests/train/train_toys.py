@@ -1,0 +1,85 @@
+"""A small network on made-up images, and a trainer for it: nothing here reads a file or a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from binarize import estimators
+from binarize.layers import WeightBinarizer, binarize_weight, scale
+from binarize.recipe import Recipe, load
+from binarize.train.device import make_accelerator, shard_test, shard_train
+from binarize.train.engine import Phase, Trainer
+from binarize.train.place import Place
+from binarize.train.reporter import Reporter
+
+IMAGES, CLASSES, BATCH = 96, 4, 16
+STAGE: dict[str, Any] = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}}
+
+
+def recipe(*stages: dict[str, Any], **sections: Any) -> Recipe:
+    """A recipe of these stages (by default one of two epochs) with a batch of 16."""
+    data = {"name": "digits", "batch_size": BATCH, **sections.pop("data", {})}
+    return load({"data": data, "stages": list(stages) or [STAGE], **sections})
+
+
+def network(binary: bool = True) -> nn.Module:
+    """Convolution, binary convolution with batch norm and dropout, classifier; the same at every call."""
+    torch.manual_seed(5)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, CLASSES),
+    )
+    if binary:
+        binarizer = WeightBinarizer(estimators.get("ab-tanh"), scale.get("channel"))
+        binarize_weight(model[2], "weight", binarizer)
+    return model
+
+
+def images() -> TensorDataset:
+    """[96, 3, 6, 6] of noise with a trace of their class in one channel's mean."""
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randn(IMAGES, 3, 6, 6, generator=generator)
+    labels = torch.arange(IMAGES) % CLASSES
+    pixels[:, 0] += (labels - 1.5)[:, None, None]
+    return TensorDataset(pixels, labels)
+
+
+def trainer(chosen: Recipe, reporter: Reporter | None = None) -> Trainer:
+    accelerator = make_accelerator(chosen.engine)
+    training = DataLoader(images(), chosen.data.batch_size, shuffle=True, drop_last=True)
+    testing = DataLoader(images(), 40)
+    return Trainer(
+        chosen,
+        accelerator,
+        shard_train(training, accelerator),
+        shard_test(testing, accelerator),
+        CLASSES,
+        reporter or Reporter(),
+    )
+
+
+def train(
+    chosen: Recipe,
+    directory: Path,
+    reporter: Reporter | None = None,
+    model: nn.Module | None = None,
+) -> Place:
+    """Train the network in `directory`, or go on with what is there."""
+    return trainer(chosen, reporter).train(Phase("binarized", directory, model or network()))
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Equal keys and equal bits."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

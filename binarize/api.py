@@ -10,16 +10,15 @@ binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import nn
 
+from binarize import environment
 from binarize.rewrite import (
     Conversion,
     Converted,
@@ -33,8 +32,6 @@ from binarize.rewrite import (
 )
 from binarize.rewrite.size import packed_size
 from binarize.run import Run, RunInfo, new_directory, new_run_path, write_info, write_json
-
-LIBRARIES = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
 
 
 def convert(
@@ -129,20 +126,9 @@ def convert_to_run(
     with new_directory(path) as directory:
         save_file(converted.conversion.model.state_dict(), directory / "model.safetensors")
         write_json(directory / "summary.json", summary(converted.conversion.rows, sums))
-        write_json(directory / "env.json", environment())
+        write_json(directory / "env.json", environment.describe())
         write_info(directory, converted.info)
     return Saved(path, converted.conversion, converted.info, sums)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine: the contents of env.json."""
-    return {
-        "binarize": version("binarize"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        **{name: version(name) for name in LIBRARIES},
-    }
 
 
 def read_summary(run: Run) -> dict[str, Any]:

@@ -49,7 +49,11 @@ Examples:
 
 {TRACEBACK}=1 in the environment shows the Python traceback of an error.
 """
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "default_map": {"help": False},  # given as None, it has Typer import pydantic: twice the time
+}
 
 UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of its own since 0.16
 

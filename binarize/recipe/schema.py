@@ -175,7 +175,7 @@ class Data(Named):
     """The images, and how they are fed."""
 
     name: str = key(
-        "`digits` (built in), `cifar10`, `folder`, or a timm data set (`torch/…`, `tfds/…`, `hfds/…`)",
+        "`digits` (built in), `cifar10`, `folder`, or a timm data set (`torch/…`, `hfds/…`)",
         min_length=1,
     )
     dir: str | None = key(
@@ -333,7 +333,7 @@ class Recipe(Section):
         None,
     )
     binarize: Binarize | None = key(
-        "what becomes 1-bit; without it, a run keeps its own conversion and a model stays float",
+        "what becomes 1-bit; without it, a run keeps its own conversion and a model takes the defaults",
         None,
     )
     data: Data = key("the images")

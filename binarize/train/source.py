@@ -77,7 +77,9 @@ def prepare(
         options = merge(kept, recipe.binarize, reporter)
     else:
         source = _from_library(section, size, classes, reporter)
-        options = replace(merge(None, recipe.binarize, reporter), stem=section.stem)
+        options = replace(
+            merge(None, recipe.binarize or schema.Binarize(), reporter), stem=section.stem
+        )
     converted = convert_source(source, options, values=section is not None)
     for note in converted.conversion.notes:
         reporter.say(note)

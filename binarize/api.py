@@ -9,7 +9,6 @@ binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,8 +128,3 @@ def convert_to_run(
         write_json(directory / "env.json", environment.describe())
         write_info(directory, converted.info)
     return Saved(path, converted.conversion, converted.info, sums)
-
-
-def read_summary(run: Run) -> dict[str, Any]:
-    """The layer table and totals of a run."""
-    return json.loads((run.path / "summary.json").read_text())

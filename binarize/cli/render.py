@@ -149,7 +149,7 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
     columns = (
         rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
-        rich.MofNCompleteColumn(),
+        rich.TaskProgressColumn(),
         rich.TimeRemainingColumn(),
         rich.TextColumn("{task.fields[note]}", markup=False),
     )

@@ -1,0 +1,1 @@
+"""Running ONNX files: sessions of onnxruntime, and what a file says about itself."""

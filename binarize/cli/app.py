@@ -13,12 +13,10 @@ files import nothing heavy at the top: `--help` has to answer at once.
 
 from __future__ import annotations
 
-import errno
 import inspect
 import os
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Annotated
 
@@ -26,7 +24,7 @@ import typer
 
 from binarize.cli import checks, convert, estimators, models, recipes, render, summary, train
 from binarize.cli import eval as evaluate
-from binarize.errors import BinarizeError
+from binarize.cli.explain import TRACEBACK, ctrl_c_stays_ctrl_c, explain
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,
@@ -41,7 +39,6 @@ GROUPS: dict[str, ModuleType] = {
     "models": models,
 }
 
-TRACEBACK = "BINARIZE_TRACEBACK"
 EPILOG = f"""\b
 Examples:
   binarize convert resnet18
@@ -54,8 +51,6 @@ CONTEXT = {
     "max_content_width": 100,
     "default_map": {"help": False},  # given as None, it has Typer import pydantic: twice the time
 }
-
-UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of its own since 0.16
 
 
 def show_version(wanted: bool) -> None:
@@ -119,12 +114,8 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a crash
     render.use_json(False)
     try:
-        # Not command.main(): it has answers of its own to Ctrl-C and to a broken pipe.
-        command = typer.main.get_command(build())
-        arguments = list(sys.argv[1:] if args is None else args)
-        with command.make_context("binarize", arguments) as context:
-            command.invoke(context)
-        sys.stdout.flush()
+        with ctrl_c_stays_ctrl_c():
+            run(list(sys.argv[1:] if args is None else args))
         return 0
     except typer.Exit as done:
         return done.exit_code
@@ -134,74 +125,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return explain(problem)
 
 
-def explain(problem: BaseException) -> int:
-    """One sentence and one hint on stderr for what went wrong; the exit code."""
-    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
-        render.error("interrupted")
-        return 130
-    if isinstance(problem, UsageError):
-        return explain_usage(problem)
-    if isinstance(problem, BrokenPipeError):
-        # Whoever read us has left; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    if disk_is_full(problem):
-        render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
-    elif isinstance(problem, BinarizeError):
-        render.error(problem.message, problem.hint)
-    elif isinstance(problem, OSError) and problem.strerror:
-        render.error(f"{problem.strerror.lower()}{where(problem)}", "check the path and its rights")
-    else:
-        words = " ".join(str(problem).split()) or "no message"
-        render.error(
-            f"unexpected {type(problem).__name__}: {words}",
-            f"this is a bug in binarize; {TRACEBACK}=1 shows where it happened",
-        )
-    return 1
-
-
-def explain_usage(problem: UsageError) -> int:
-    """Wrong usage: click's sentence, and where the help is. No arguments at all: the help itself."""
-    if type(problem).__name__ == "NoArgsIsHelpError":
-        print(problem.ctx.get_help())
-        return 2
-    path = problem.ctx.command_path if problem.ctx else "binarize"
-    message = " ".join(problem.format_message().split()).rstrip(".")
-    render.error(message[:1].lower() + message[1:], f"see {path} --help")
-    return 2
-
-
-def disk_is_full(problem: BaseException) -> bool:
-    """Whether `problem`, or what it was raised from, is a disk, quota or file size limit reached."""
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return any(error_number(link) in full for link in chain(problem))
-
-
-def error_number(problem: BaseException) -> int | None:
-    """The system's number for what happened. safetensors hands it on as text only."""
-    if isinstance(problem, OSError):
-        return problem.errno
-    told = re.search(r"\(os error (\d+)\)", str(problem))
-    return int(told[1]) if told else None
-
-
-def while_writing(problem: BaseException) -> str:
-    """` while writing "X"`, where anything in the chain knows a file name."""
-    names = [
-        link.filename for link in chain(problem) if isinstance(link, OSError) and link.filename
-    ]
-    return f' while writing "{names[0]}"' if names else ""
-
-
-def chain(problem: BaseException | None) -> Iterator[BaseException]:
-    """`problem`, what it was raised from, and so on."""
-    while problem is not None:
-        yield problem
-        problem = problem.__cause__ or problem.__context__
-
-
-def where(problem: OSError) -> str:
-    return f': "{problem.filename}"' if problem.filename else ""
+def run(args: list[str]) -> None:
+    """Parse `args` and do what they say. Not command.main(): it explains errors in its own way."""
+    command = typer.main.get_command(build())
+    with command.make_context("binarize", args) as context:
+        command.invoke(context)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Score runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
 
-    An ONNX file says itself how its images are prepared and what its classes are. Parity compares
-    every target's logits with those of the first one.
+    An ONNX file says itself how its images are prepared and what its classes are. Parity compares the
+    logits of an ONNX file in a run with the run's, and those of any other target with the first one's.
     """
     from binarize.evaluate import evaluate
     from binarize.run import newest_run
@@ -74,29 +74,50 @@ def command(
 
 
 def show(evaluations: list[Evaluation]) -> None:
-    """The scores as one table, and the parity with the first target as another."""
-    first = evaluations[0]
+    """The scores as one table. Parity is that of a run's ONNX file with the run, or with the first."""
     render.table(
-        ("target", "kind", "data", "images", "top-1 %", "top-5 %", "images/s"),
         (
-            (e.target, e.kind, e.data, e.images, f"{e.top1:.2f}", f"{e.top5:.2f}", e.images_per_s)
+            "target",
+            "kind",
+            "top-1 %",
+            "top-5 %",
+            "bytes",
+            "images/s",
+            "ms",
+            "parity",
+            "same top-1 %",
+        ),
+        (
+            (
+                e.target,
+                e.kind,
+                f"{e.top1:.2f}",
+                f"{e.top5:.2f}",
+                e.bytes,
+                round(e.images_per_s),
+                f"{e.ms_per_image:.2f}",
+                parity(e),
+                None if e.top1_agreement is None else f"{e.top1_agreement:.2f}",
+            )
             for e in evaluations
         ),
+        title=", ".join(dict.fromkeys(f"{e.images} test images of {e.data}" for e in evaluations)),
     )
-    compared = [e for e in evaluations if e.compared_with]
-    if compared:
-        render.table(
-            (f"parity with {first.target}", "max |diff|", "max |logit|", "same top-1 %"),
-            (
-                (e.target, e.max_abs_diff, e.max_abs_logit, f"{e.top1_agreement:.2f}")
-                for e in compared
-            ),
-        )
+    render.say(
+        "ms: of one image alone; parity: max |diff| of max |logit|, to the run or the first target"
+    )
     for e in evaluations[1:]:
         if not e.compared_with:
             render.say(
-                f"no parity for {e.target}: it has other images or classes than {first.target}"
+                f"no parity for {e.target}: it has other images or classes than the first target"
             )
+
+
+def parity(evaluation: Evaluation) -> str | None:
+    """`2.9e-06 of 14.2`."""
+    if evaluation.max_abs_diff is None:
+        return None
+    return f"{evaluation.max_abs_diff:.1e} of {evaluation.max_abs_logit:.3g}"
 
 
 def what_next(evaluations: list[Evaluation], run: str) -> str:

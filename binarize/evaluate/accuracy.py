@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ Predict = Callable[[Tensor], Tensor]
 """Images float32[N, 3, H, W] -> logits float32[N, classes], both on the CPU."""
 
 
+WARM_UPS, TIMED = 3, 15
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a predictor answered, image by image.
@@ -22,11 +26,13 @@ class Answers:
         labels: int64[images].
         images_per_s: images per second of prediction alone, without loading and decoding. The first
             batch, which warms up caches and allocators, is left out where there is a second one.
+        ms_per_image: median milliseconds of a prediction for one image alone.
     """
 
     logits: Tensor
     labels: Tensor
     images_per_s: float
+    ms_per_image: float
 
 
 def ask(
@@ -47,7 +53,18 @@ def ask(
         torch.cat(logits),
         torch.cat(labels),
         sum(map(len, labels[timed])) / max(sum(seconds[timed]), 1e-9),
+        1000 * _latency(predict, images[:1]),
     )
+
+
+def _latency(predict: Predict, image: Tensor) -> float:
+    """Median seconds of one prediction, over `TIMED` of them that follow `WARM_UPS`."""
+    seconds = []
+    for _ in range(WARM_UPS + TIMED):
+        begin = time.perf_counter()
+        predict(image)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds[WARM_UPS:])
 
 
 def top_k(logits: Tensor, labels: Tensor, k: int) -> float:

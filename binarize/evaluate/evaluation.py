@@ -34,8 +34,11 @@ class Evaluation:
         images: how many test images were asked.
         top1, top5: percent.
         images_per_s: images per second of prediction alone, without loading.
-        compared_with: the target that the next three compare with: the first one, where it answered
-            the same images with as many classes; else None, like the three.
+        ms_per_image: median milliseconds of a prediction for one image alone.
+        bytes: of the file that holds the weights.
+        compared_with: the target that the next three compare with: its run for an ONNX file that lies in
+            one, else the first target, where that answered the same images with as many classes; else
+            None, like the three.
         max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluate.parity.Parity`.
     """
 
@@ -46,6 +49,8 @@ class Evaluation:
     top1: float
     top5: float
     images_per_s: float
+    ms_per_image: float
+    bytes: int
     compared_with: str | None = None
     max_abs_diff: float | None = None
     max_abs_logit: float | None = None
@@ -79,15 +84,17 @@ def evaluate(
     # All that can be refused is refused before the first image is asked.
     tests = [_test(target, data_dir, limit, batch_size, workers) for target in found]
     evaluations: list[Evaluation] = []
-    first: tuple[Answers, Data] | None = None
+    answered: dict[str, tuple[Answers, Data]] = {}
     for target, test in zip(found, tests, strict=True):
         answers = _answers(target, test, on_progress)
+        reference = target.reference or found[0].name
         parity = None
-        if first is None:
-            first = answers, test.config
-        elif test.config == first[1] and answers.logits.shape == first[0].logits.shape:
-            parity = compare(first[0].logits, answers.logits)
-        evaluations.append(_evaluation(target, test.config, answers, parity, found[0].name))
+        if reference in answered:
+            others, config = answered[reference]
+            if test.config == config and answers.logits.shape == others.logits.shape:
+                parity = compare(others.logits, answers.logits)
+        answered[target.name] = answers, test.config
+        evaluations.append(_evaluation(target, test.config, answers, parity, reference))
     return evaluations
 
 
@@ -152,7 +159,7 @@ def _check_classes(target: Target, answers: int, test: _Test) -> None:
 
 
 def _evaluation(
-    target: Target, config: Data, answers: Answers, parity: Parity | None, first: str
+    target: Target, config: Data, answers: Answers, parity: Parity | None, reference: str
 ) -> Evaluation:
     return Evaluation(
         target=target.name,
@@ -162,7 +169,9 @@ def _evaluation(
         top1=top_k(answers.logits, answers.labels, 1),
         top5=top_k(answers.logits, answers.labels, 5),
         images_per_s=answers.images_per_s,
-        **({"compared_with": first, **vars(parity)} if parity else {}),
+        ms_per_image=answers.ms_per_image,
+        bytes=target.bytes,
+        **({"compared_with": reference, **vars(parity)} if parity else {}),
     )
 
 

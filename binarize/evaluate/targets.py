@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class Target:
         preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
         data: `{"name", "dir"}` of the data it was trained on; empty where there was none.
         classes: class names in the order of the logits; empty where unknown.
+        bytes: of the file that holds its weights.
+        reference: the target that its parity is measured against: a run, for its ONNX file; None: the
+            first target.
         predictor: gives the function from images to logits; called when its turn comes, so that one
             model at a time is in memory.
     """
@@ -39,7 +42,9 @@ class Target:
     preprocess: dict[str, Any]
     data: dict[str, Any]
     classes: list[str]
+    bytes: int
     predictor: Callable[[], Predict]
+    reference: str | None = None
 
 
 def find(names: list[str | Path]) -> list[Target]:
@@ -63,7 +68,7 @@ def find(names: list[str | Path]) -> list[Target]:
 
 def of_directory(path: Path) -> list[Target]:
     """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
-    run, _ = rewrite.locate(path)
+    run, weights = rewrite.locate(path)
     info = run.info
     target = Target(
         str(path),
@@ -71,10 +76,13 @@ def of_directory(path: Path) -> list[Target]:
         info.preprocess,
         info.data,
         info.classes,
+        weights.stat().st_size,
         lambda: torch_predictor(path),
     )
     beside = path / ONNX_IN_RUN
-    return [target, of_onnx(beside)] if is_run(path) and beside.is_file() else [target]
+    if not (is_run(path) and beside.is_file()):
+        return [target]
+    return [target, replace(of_onnx(beside), reference=target.name)]
 
 
 def of_onnx(path: Path) -> Target:
@@ -88,6 +96,7 @@ def of_onnx(path: Path) -> Target:
         about.preprocess,
         about.data,
         about.classes,
+        path.stat().st_size,
         lambda: onnx_predictor(path),
     )
 

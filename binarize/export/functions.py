@@ -19,7 +19,9 @@ VERSION = 1
 # Row b holds the eight signs of byte b, least significant bit first: `binarize.packing`.
 _TABLE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 
-# uint8[ceil(O·K/8)] -> bool[O, K]; the bits that fill up the last byte are cut off.
+# uint8[ceil(numel / 8)] -> bool[shape]; the bits that fill up the last byte are cut off. Signs take
+# their shape, and a linear layer's are turned round, while they are one byte each and not yet floats:
+# what a session costs to make is the memory that this chain touches.
 _UNPACK = f"""
   table = Constant <value = bool[256, 8] {{{", ".join(map(str, _TABLE.reshape(-1)))}}}> ()
   index = Cast <to = {onnx.TensorProto.INT32}> (bits)
@@ -27,29 +29,25 @@ _UNPACK = f"""
   flat = Constant <value = int64[1] {{-1}}> ()
   filled = Reshape (octets, flat)
   shape = Constant <value_ints: ints = @shape> ()
-  count = ReduceProd <keepdims = 1> (shape)
   zero = Constant <value = int64[1] {{0}}> ()
+  count = ReduceProd <keepdims = 1> (shape)
   positive = Slice (filled, zero, count)
+  signs = Reshape (positive, shape)
 """
 
 _CONVOLUTION = """
-  one = Constant <value = int64[1] {1}> ()
-  outputs = Slice (shape, zero, one)
-  rows = Concat <axis = 0> (outputs, flat)
-  column = Concat <axis = 0> (outputs, one)
-  signs = Reshape (positive, rows)
-  plus = Reshape (scale, column)
+  one = Constant <value = int64 {1}> ()
+  rank = Size (shape)
+  axes = Range (one, rank, one)
+  plus = Unsqueeze (scale, axes)
   minus = Neg (plus)
-  chosen = Where (signs, plus, minus)
-  weight = Reshape (chosen, shape)
+  weight = Where (signs, plus, minus)
   y = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
             group: int = @group> (x, weight, bias)
 """
 
-# The signs are turned round while they are one byte each, not as floats.
 _LINEAR = """
-  rows = Reshape (positive, shape)
-  columns = Transpose <perm = [1, 0]> (rows)
+  columns = Transpose <perm = [1, 0]> (signs)
   minus = Neg (scale)
   weight = Where (columns, scale, minus)
   product = MatMul (x, weight)

@@ -1,1 +1,6 @@
-"""Running ONNX files: sessions of onnxruntime, and what a file says about itself."""
+"""Exported files at work: what they say about themselves, and onnxruntime sessions of them."""
+
+from binarize.runtime.metadata import FileInfo
+from binarize.runtime.session import Session, metadata, open_session
+
+__all__ = ["FileInfo", "Session", "metadata", "open_session"]

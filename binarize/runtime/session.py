@@ -1,113 +1,110 @@
-"""onnxruntime sessions over files that `export` wrote, and the metadata that such a file carries."""
+"""onnxruntime sessions of exported files, with errors that say what is wrong with a file."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
 
 from binarize.errors import ExportError
+from binarize.runtime.metadata import FileInfo
 
-PREFIX = "binarize."
-"""Of our keys in metadata_props, each holding JSON."""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What an ONNX file says about itself; everything that evaluation needs.
-
-    Attributes:
-        form: the kind of file, "packed" or "float".
-        model: the model's name.
-        preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
-        data: `{"name"}` of the data set it was trained on; empty where there was none.
-        classes: names in the order of the logits; empty where unknown.
-        weights: where the weights came from, in words.
-        conversion: the options it was binarized with, or None.
-        recipe: YAML of the recipe it was trained by, or None.
-        versions: of the packages that wrote it.
-    """
-
-    form: str
-    model: str
-    preprocess: dict[str, Any]
-    data: dict[str, Any]
-    classes: list[str]
-    weights: str
-    conversion: dict[str, Any] | None
-    recipe: str | None
-    versions: dict[str, str]
-
-    def as_props(self) -> dict[str, str]:
-        """The entries of metadata_props."""
-        return {PREFIX + name: json.dumps(value) for name, value in vars(self).items()}
+ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True)
 class Session:
-    """An ONNX file in onnxruntime, on the CPU."""
+    """An exported file, loaded.
+
+    Attributes:
+        path: the file.
+        info: what it says about itself.
+        runner: onnxruntime's session.
+    """
 
     path: Path
-    session: onnxruntime.InferenceSession
+    info: FileInfo
+    runner: ort.InferenceSession
 
     @property
-    def size(self) -> tuple[int, ...]:
-        """Channels, height and width of the image."""
-        return tuple(self.session.get_inputs()[0].shape[1:])
+    def size(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images that it takes."""
+        return tuple(self.runner.get_inputs()[0].shape[1:])
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """float32[N, C, H, W] -> float32[N, classes]. Raises ExportError for images of another shape."""
+        name, output = self.runner.get_inputs()[0].name, self.runner.get_outputs()[0].name
+        feed = {name: np.ascontiguousarray(images, dtype=np.float32)}
         try:
-            return self.session.run(None, {self.session.get_inputs()[0].name: images})[0]
+            return self.runner.run([output], feed)[0]
         except Exception as error:  # onnxruntime's errors have no common base
             raise ExportError(
-                f'"{self.path}" cannot run images of shape {list(images.shape)}: {_first_line(error)}',
-                f"it takes images of shape {list(self.size)}",
+                f'"{self.path}" cannot run on images of {list(images.shape)}: {_reason(error)}',
+                f"it takes images of {'x'.join(map(str, self.size))}",
             ) from error
 
 
 def open_session(path: str | Path, threads: int | None = None) -> Session:
-    """Open a file in stock onnxruntime.
+    """Load an exported file in stock onnxruntime, on the CPU.
 
-    `threads`: of one run; None leaves the choice to onnxruntime. The optimised model is never written:
-    that would unpack the weights again. Raises ExportError for a file that is missing, truncated, corrupt
-    or no ONNX.
+    `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores. The
+    optimised graph is never saved: it holds the binary weights as floats. Raises ExportError for a
+    file that is missing, corrupt, truncated or not ours.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if threads is not None:
-        options.intra_op_num_threads = threads
     path = Path(path)
+    info = metadata(path)
+    options = ort.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    try:
+        runner = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ExportError(
+            f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}',
+            "export the run again: binarize export RUN --onnx",
+        ) from error
+    return Session(path, info, runner)
+
+
+def metadata(path: str | Path) -> FileInfo:
+    """What the file says about itself. Raises ExportError as `open_session` does."""
+    path = Path(path)
+    model = _read(path)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    try:
+        return FileInfo.from_properties(properties)
+    except ValueError as error:
+        raise ExportError(
+            f'"{path}" was not written by this version of binarize export ({error})',
+            "export the run again: binarize export RUN --onnx",
+        ) from error
+
+
+def _read(path: Path) -> Any:
     if not path.is_file():
         raise ExportError(f'there is no file "{path}"', "binarize export RUN --onnx writes one")
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common base
-        raise ExportError(
-            f'"{path}" cannot be opened by onnxruntime: {_first_line(error)}',
-            "it is truncated, corrupt or no ONNX file: export it again",
-        ) from error
-    return Session(path, session)
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise _damaged(path) from error
+    if not model.graph.node:
+        raise _damaged(path)
+    return model
 
 
-def metadata(path: str | Path) -> Metadata:
-    """What the file at `path` says about itself. Raises ExportError where `export` did not write it."""
-    props = open_session(path).session.get_modelmeta().custom_metadata_map
-    try:
-        return Metadata(
-            **{name: json.loads(props[PREFIX + name]) for name in Metadata.__dataclass_fields__}
-        )
-    except (KeyError, ValueError) as error:
-        raise ExportError(
-            f'"{path}" does not say how its images are prepared',
-            "evaluate a file that binarize export wrote",
-        ) from error
+def _damaged(path: Path) -> ExportError:
+    return ExportError(
+        f'"{path}" is corrupt, truncated or no ONNX file',
+        "export the run again: binarize export RUN --onnx",
+    )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _reason(error: Exception) -> str:
+    """The words of an onnxruntime error without its `[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : `."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rpartition(" : ")[2]

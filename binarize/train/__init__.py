@@ -57,12 +57,12 @@ def train(
     if resume is not None:
         path = Path(resume)
         training = open_training(path, data_dir)
-        accelerator = make_accelerator(training.recipe.engine)
+        accelerator = make_accelerator(training.recipe.engine, training.recipe.data.batch_size)
     elif recipe is None:
         raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
     else:
         chosen, name = _recipe(recipe, overrides, data_dir)
-        accelerator = make_accelerator(chosen.engine)
+        accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
         path = _start(accelerator, chosen, name, target, out and Path(out), reporter)
         training = open_training(path)
     if accelerator.is_main_process:

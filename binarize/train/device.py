@@ -17,10 +17,11 @@ from binarize.recipe.schema import Engine
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
-def make_accelerator(config: Engine) -> Accelerator:
+def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
     """The Accelerator of a recipe's `engine` section, also under `accelerate launch`.
 
-    Raises TrainingError for a precision that the device does not have.
+    Raises TrainingError for a precision that the device does not have, and for a batch that cannot be
+    shared evenly among the processes.
     """
     AcceleratorState._reset_state()  # a process may train twice, in another precision
     try:
@@ -32,6 +33,12 @@ def make_accelerator(config: Engine) -> Accelerator:
         raise _no_precision(config) from error
     if config.precision == "fp16" and accelerator.scaler is None:
         raise _no_precision(config)
+    processes = accelerator.num_processes
+    if batch_size % processes:
+        raise TrainingError(
+            f"a batch of {batch_size} images cannot be shared among {processes} processes",
+            f"choose a multiple: --set data.batch_size={-(-batch_size // processes) * processes}",
+        )
     return accelerator
 
 
@@ -50,26 +57,12 @@ def shard_test(loader: DataLoader, accelerator: Accelerator) -> DataLoader:
     """A loader of this process's share of the test images: each image in exactly one share."""
     if accelerator.num_processes == 1:
         return loader
-    size = loader.batch_size or 1
-    if size % accelerator.num_processes:
-        raise indivisible(size, accelerator)
     return prepare_data_loader(loader, split_batches=True, even_batches=False)
 
 
 def shard_train(loader: DataLoader, accelerator: Accelerator) -> DataLoader:
     """A loader of this process's share of every batch; all shares together are the recipe's batch."""
-    size = loader.batch_size or 1
-    if size % accelerator.num_processes:
-        raise indivisible(size, accelerator)
     return accelerator.prepare_data_loader(loader)
-
-
-def indivisible(batch_size: int, accelerator: Accelerator) -> TrainingError:
-    processes = accelerator.num_processes
-    return TrainingError(
-        f"a batch of {batch_size} images cannot be shared among {processes} processes",
-        f"choose a multiple: --set data.batch_size={-(-batch_size // processes) * processes}",
-    )
 
 
 def _no_precision(config: Engine) -> TrainingError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from binarize import environment
 from binarize.data import open_dataset
 from binarize.recipe import Recipe, dump
@@ -13,6 +15,9 @@ from binarize.rewrite import Converted, Options, options_of, summary, totals
 from binarize.rewrite.size import packed_size
 from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
 from binarize.train.checkpoint import WEIGHTS, save_weights
+from binarize.train.objective import mixer
+from binarize.train.optim import make_optimizer
+from binarize.train.plan import lay_out
 from binarize.train.reporter import Reporter
 from binarize.train.seeding import seed_everything
 from binarize.train.source import Target, choose_target, plain, prepare
@@ -31,10 +36,10 @@ def start(
     be right: the target, the data and its classes, the conversion.
     """
     chosen, section = choose_target(recipe, target, reporter)
-    undecoded = recipe.data.model_copy(update={"cache": False})
-    classes = list(open_dataset(undecoded, "train").classes)
+    classes = _classes(recipe)
     seed_everything(recipe.seed)
     converted = prepare(chosen, section, recipe, classes, reporter)
+    _check_stages(recipe, converted.conversion.model)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
     info = replace(converted.info, data={"name": recipe.data.name, "dir": directory})
     resolved = recipe.model_copy(
@@ -75,6 +80,23 @@ def as_section(info: RunInfo) -> Binarize | None:
     options: Options = options_of(info.conversion)
     names = ("estimator", "scale", "standardise", "keep")
     return Binarize.model_validate({name: plain(getattr(options, name)) for name in names})
+
+
+def _classes(recipe: Recipe) -> list[str]:
+    """The data's class names. Raises where a split is missing, or there is not one batch of images."""
+    undecoded = recipe.data.model_copy(update={"cache": False})
+    images = open_dataset(undecoded, "train")
+    classes = list(images.classes)
+    open_dataset(undecoded, "test", classes)
+    lay_out(recipe.stages, len(images) // recipe.data.batch_size)
+    return classes
+
+
+def _check_stages(recipe: Recipe, model: nn.Module) -> None:
+    """Raises for a stage that could not begin, before an earlier one has cost hours."""
+    for stage in recipe.stages:
+        make_optimizer(stage.optimizer, model)
+        mixer(stage, classes=1, batch_size=recipe.data.batch_size)
 
 
 def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:

@@ -220,22 +220,33 @@ def test_a_full_disk(arguments, folder, trained):
     assert tree(folder) in ([], ["runs"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "arguments",
-    [["convert", "resnet50", "--no-pretrained"], ["train", "RUN", "--recipe", "digits"]],
-    ids=lambda arguments: arguments[0],
-)
-def test_ctrl_c(arguments, folder, trained):
-    line = [str(trained) if word == "RUN" else word for word in arguments]
+def interrupted(line, folder, moment):
+    """Start a command, send Ctrl-C when `moment` (given its stdout) returns; what is left of stdout."""
     started = subprocess.Popen(
-        [*PROGRAM, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, *map(str, line)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(12 if arguments[0] == "train" else 3)
+    moment(started.stdout)
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=60)
+    out, err = started.communicate(timeout=120)
     assert (started.returncode, err) == (130, "error: interrupted\n")
     assert not list(folder.rglob("*.part"))
+    return out
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+def test_ctrl_c_while_libraries_are_loading(seconds, folder):
+    interrupted(["convert", "resnet50", "--no-pretrained"], folder, lambda out: time.sleep(seconds))
+    assert not (folder / "runs").exists()
+
+
+def test_ctrl_c_in_training_says_how_to_go_on(folder, trained):
+    def first_epoch(out):
+        while "epochs" not in out.readline():
+            pass
+
+    said = interrupted(["train", trained, "--recipe", "digits"], folder, first_epoch)
+    (run,) = (folder / "runs").iterdir()
+    assert f"binarize train --resume runs/{run.name}" in said
 
 
 def test_the_error_of_a_json_command_leaves_stdout_empty(capsys, folder):

@@ -122,11 +122,16 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, epoch, eve
         assert [cut[column] for column in fixed] == [whole[column] for column in fixed]
 
 
-@pytest.mark.parametrize("victim", ["metrics.add_row", "checkpoint.save_weights", "checkpoint.save"])
+@pytest.mark.parametrize(
+    "victim", ["metrics.add_row", "checkpoint.save_weights", "checkpoint.save"]
+)
 def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, victim):
     chosen = toys.recipe({"epochs": 3, "optimizer": {"name": "momentum", "lr": 0.05}})
     toys.train(chosen, tmp_path / "whole")
-    module, name = {"metrics": metrics, "checkpoint": checkpoint}[victim.split(".")[0]], victim.split(".")[1]
+    module, name = (
+        {"metrics": metrics, "checkpoint": checkpoint}[victim.split(".")[0]],
+        victim.split(".")[1],
+    )
     original, calls = getattr(module, name), []
 
     def killed(path, *args, **kwargs):

@@ -63,12 +63,16 @@ def test_biases_and_norms_are_not_decayed_unless_the_recipe_says_so():
 
 def test_arguments_reach_the_optimiser():
     optimizer = {"name": "adamw", "lr": 0.1, "betas": [0.8, 0.9], "eps": 1e-5}
-    made = make_optimizer(recipe({"steps": 1, "optimizer": optimizer}).stages[0].optimizer, nn.Linear(2, 2))
+    made = make_optimizer(
+        recipe({"steps": 1, "optimizer": optimizer}).stages[0].optimizer, nn.Linear(2, 2)
+    )
     assert isinstance(made, torch.optim.AdamW)
     assert (made.defaults["betas"], made.defaults["eps"]) == ((0.8, 0.9), 1e-5)
 
 
-@pytest.mark.parametrize("optimizer", [{"name": "nosuch"}, {"name": "sgd", "kwargs": {"nosuch": 1}}])
+@pytest.mark.parametrize(
+    "optimizer", [{"name": "nosuch"}, {"name": "sgd", "kwargs": {"nosuch": 1}}]
+)
 def test_what_timm_does_not_know_is_refused(optimizer):
     config = recipe({"steps": 1, "optimizer": {"lr": 0.1, **optimizer}}).stages[0]
     with pytest.raises(RecipeError, match="timm cannot make the optimiser"):

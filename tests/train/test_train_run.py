@@ -88,20 +88,22 @@ def test_everything_is_there_before_the_first_step(tmp_path):
             out=tmp_path / "run",
             reporter=tiny.KillIn("float twin", 1),
         )
-    names = {str(f.relative_to(tmp_path / "run")) for f in (tmp_path / "run").rglob("*.*") if f.is_file()}
+    names = {
+        str(f.relative_to(tmp_path / "run")) for f in (tmp_path / "run").rglob("*.*") if f.is_file()
+    }
     assert names == {
         *("run.json", "summary.json", "env.json", "recipe.resolved.yaml"),
         *("initial/model.safetensors", "twin/run.json"),
     }
 
 
-@pytest.mark.parametrize(("phase", "epoch"), [("float twin", 1), ("float twin", 2), ("binarized", 2)])
+@pytest.mark.parametrize(
+    ("phase", "epoch"), [("float twin", 1), ("float twin", 2), ("binarized", 2)]
+)
 def test_killed_anywhere_it_ends_with_the_same_weights(whole, tmp_path, phase, epoch):
     path = tmp_path / "run"
     with pytest.raises(tiny.Killed):
-        train(
-            tiny.recipe(twin=True, **tiny.BINARY), out=path, reporter=tiny.KillIn(phase, epoch)
-        )
+        train(tiny.recipe(twin=True, **tiny.BINARY), out=path, reporter=tiny.KillIn(phase, epoch))
     told = tiny.Told()
     result = train(resume=path, reporter=told)
     assert told.phases[0] == (phase, 2, epoch - 1)
@@ -200,7 +202,9 @@ def test_a_stem_for_large_images_draws_a_warning(tmp_path):
 
 def test_a_replaced_stem_is_in_the_twin_too(tmp_path):
     model = {"name": "test_resnet", "pretrained": False}
-    chosen = tiny.recipe(1, model=model, binarize={"estimator": "ste"}, twin=True, data={"img_size": 16})
+    chosen = tiny.recipe(
+        1, model=model, binarize={"estimator": "ste"}, twin=True, data={"img_size": 16}
+    )
     train(chosen, out=tmp_path / "run")
     twin = build(tmp_path / "run" / "twin")
     assert twin.get_submodule("conv1.0").stride == (1, 1)
@@ -257,8 +261,12 @@ def test_data_of_other_classes_is_refused_on_resume(tmp_path, whole):
         for name in ("cat", "dog"):
             (folder / split / name).mkdir(parents=True)
             for number in range(4):
-                Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / split / name / f"{number}.png")
-    chosen = tiny.recipe(**tiny.BINARY, data={"name": "folder", "dir": str(folder), "batch_size": 4})
+                Image.new("RGB", (8, 8), (number, 0, 0)).save(
+                    folder / split / name / f"{number}.png"
+                )
+    chosen = tiny.recipe(
+        **tiny.BINARY, data={"name": "folder", "dir": str(folder), "batch_size": 4}
+    )
     with pytest.raises(tiny.Killed):
         train(chosen, out=path, reporter=tiny.KillIn("binarized", 1))
     assert open_run(path).info.classes == ["cat", "dog"]

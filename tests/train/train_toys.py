@@ -57,7 +57,7 @@ def images() -> TensorDataset:
 
 
 def trainer(chosen: Recipe, reporter: Reporter | None = None) -> Trainer:
-    accelerator = make_accelerator(chosen.engine)
+    accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
     training = DataLoader(images(), chosen.data.batch_size, shuffle=True, drop_last=True)
     testing = DataLoader(images(), 40)
     return Trainer(

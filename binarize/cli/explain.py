@@ -1,0 +1,120 @@
+"""What the program says when something goes wrong: one sentence and one hint, never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import typer
+
+from binarize.cli import render
+from binarize.errors import BinarizeError
+
+TRACEBACK = "BINARIZE_TRACEBACK"
+INTERRUPTED = 130
+
+UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of its own since 0.16
+
+
+@contextlib.contextmanager
+def ctrl_c_stays_ctrl_c() -> Iterator[None]:
+    """Whatever a Ctrl-C is turned into on its way up, it leaves the block as KeyboardInterrupt.
+
+    Libraries that are being imported when it comes swallow it and fail later, with another error.
+    """
+    pressed = threading.Event()
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    in_charge = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not in_charge or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    except Exception as problem:
+        if pressed.is_set():
+            raise KeyboardInterrupt from problem
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def explain(problem: BaseException) -> int:
+    """One sentence and one hint on stderr for what went wrong; the exit code."""
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
+        render.error("interrupted")
+        return INTERRUPTED
+    if isinstance(problem, UsageError):
+        return explain_usage(problem)
+    if isinstance(problem, BrokenPipeError):
+        # Whoever read us has left; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if disk_is_full(problem):
+        render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
+    elif isinstance(problem, BinarizeError):
+        render.error(problem.message, problem.hint)
+    elif isinstance(problem, OSError) and problem.strerror:
+        render.error(f"{problem.strerror.lower()}{where(problem)}", "check the path and its rights")
+    else:
+        words = " ".join(str(problem).split()) or "no message"
+        render.error(
+            f"unexpected {type(problem).__name__}: {words}",
+            f"this is a bug in binarize; {TRACEBACK}=1 shows where it happened",
+        )
+    return 1
+
+
+def explain_usage(problem: UsageError) -> int:
+    """Wrong usage: click's sentence, and where the help is. No arguments at all: the help itself."""
+    if type(problem).__name__ == "NoArgsIsHelpError":
+        print(problem.ctx.get_help())
+        return 2
+    path = problem.ctx.command_path if problem.ctx else "binarize"
+    message = " ".join(problem.format_message().split()).rstrip(".")
+    render.error(message[:1].lower() + message[1:], f"see {path} --help")
+    return 2
+
+
+def disk_is_full(problem: BaseException) -> bool:
+    """Whether `problem`, or what it was raised from, is a disk, quota or file size limit reached."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return any(error_number(link) in full for link in chain(problem))
+
+
+def error_number(problem: BaseException) -> int | None:
+    """The system's number for what happened. safetensors hands it on as text only."""
+    if isinstance(problem, OSError):
+        return problem.errno
+    told = re.search(r"\(os error (\d+)\)", str(problem))
+    return int(told[1]) if told else None
+
+
+def while_writing(problem: BaseException) -> str:
+    """` while writing "X"`, where anything in the chain knows a file name."""
+    names = [
+        link.filename for link in chain(problem) if isinstance(link, OSError) and link.filename
+    ]
+    return f' while writing "{names[0]}"' if names else ""
+
+
+def chain(problem: BaseException | None) -> Iterator[BaseException]:
+    """`problem`, what it was raised from, and so on."""
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or problem.__context__
+
+
+def where(problem: OSError) -> str:
+    return f': "{problem.filename}"' if problem.filename else ""

@@ -1,0 +1,43 @@
+"""A frozen module to the graph that is written: trace, optimise, pack, tidy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+from torch import nn
+
+from binarize.export.functions import append_functions
+from binarize.export.optimise import optimise
+from binarize.export.passes import FoldNorm, PackWeights, SealWeights, ShareIntegers, Tidy
+from binarize.export.trace import Size, quiet, trace
+from binarize.layers import FrozenWeight
+
+IR_VERSION = 10
+"""What onnxruntime 1.18 reads; newer versions of onnx would write a later one."""
+
+
+def to_graph(
+    model: nn.Module, frozen: Mapping[str, FrozenWeight], size: Size, opset: int
+) -> ir.Model:
+    """The packed graph of `model`, whose parameters `frozen` hold ±s. `model` is changed (`trace`).
+
+    The general optimiser runs while the frozen weights are sealed: it knows our ops as little as it
+    may touch our weights. The functions come last, so that nothing inlines them.
+    """
+    graph = trace(model, size, opset)
+    SealWeights(frozen)(graph)
+    with quiet():
+        optimise(graph)
+    ir.passes.Sequential(
+        PackWeights(frozen),
+        FoldNorm(),
+        RemoveUnusedNodesPass(),
+        RemoveUnusedOpsetsPass(),
+        ShareIntegers(),
+        Tidy(),
+    )(graph)
+    append_functions(graph)
+    graph.ir_version = IR_VERSION
+    return graph

@@ -1,0 +1,70 @@
+"""What is exported: a module, and what a file should say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from torch import nn
+
+from binarize import rewrite
+from binarize.errors import ExportError
+from binarize.rewrite.record import Size
+from binarize.run import Run, RunInfo
+
+RECIPE = "recipe.resolved.yaml"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module and its description.
+
+    Attributes:
+        model: latent weights and all; never changed by the export.
+        info: as in a run.
+        size: channels, height and width of its images.
+        recipe: the resolved recipe of a trained run, YAML; else empty.
+    """
+
+    model: nn.Module
+    info: RunInfo
+    size: Size
+    recipe: str = ""
+
+    @property
+    def opset(self) -> int | None:
+        """What the recipe asks for."""
+        recipe = yaml.safe_load(self.recipe) if self.recipe else {}
+        return recipe.get("export", {}).get("opset")
+
+
+def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = None) -> Subject:
+    """The subject that `target` means: a module, a run or the directory of one of its checkpoints.
+
+    `input_size` is the width of the images, for a module that does not say it itself. Raises RunError
+    or CheckpointError for a run that cannot be read.
+    """
+    if isinstance(target, nn.Module):
+        info = _info(target, input_size)
+        return Subject(target, info, rewrite.image_size(target, info.preprocess["img_size"]))
+    run, _ = rewrite.locate(target)
+    if input_size is not None:
+        raise ExportError(
+            "a run has images of a fixed size", "leave input_size away, or export a module"
+        )
+    info = run.info
+    recipe = run.path / RECIPE
+    text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
+    model = rewrite.build(target)
+    return Subject(model, info, rewrite.image_size(model, info.preprocess["img_size"]), text)
+
+
+def _info(model: nn.Module, input_size: int | None) -> RunInfo:
+    """The description that `binarize.convert` left on the module, else one made from the module alone."""
+    info = getattr(model, "binarize_info", None)
+    if info is None:
+        info = rewrite.open_source(model).info
+    if input_size is None:
+        return info
+    return RunInfo(**{**vars(info), "preprocess": {**info.preprocess, "img_size": input_size}})

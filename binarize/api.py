@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from binarize import environment
@@ -26,6 +25,7 @@ from binarize.rewrite import (
     build,
     convert_source,
     open_source,
+    save_weights,
     summary,
     totals,
 )
@@ -123,7 +123,7 @@ def convert_to_run(
     step("writing the run")
     path = out or new_run_path(f"{converted.info.model['name']}-{options.estimator_name}")
     with new_directory(path) as directory:
-        save_file(converted.conversion.model.state_dict(), directory / "model.safetensors")
+        save_weights(directory / "model.safetensors", converted.conversion.model.state_dict())
         write_json(directory / "summary.json", summary(converted.conversion.rows, sums))
         write_json(directory / "env.json", environment.describe())
         write_info(directory, converted.info)

@@ -22,13 +22,24 @@ from typing import Annotated
 
 import typer
 
-from binarize.cli import checks, convert, estimators, models, recipes, render, summary, train
+from binarize.cli import (
+    checks,
+    convert,
+    estimators,
+    export,
+    models,
+    recipes,
+    render,
+    summary,
+    train,
+)
 from binarize.cli import eval as evaluate
 from binarize.cli.explain import TRACEBACK, ctrl_c_stays_ctrl_c, explain
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,
     "train": train,
+    "export": export,
     "eval": evaluate,
     "summary": summary,
     "checks": checks,

@@ -101,8 +101,9 @@ def show(evaluations: list[Evaluation]) -> None:
             )
             for e in evaluations
         ),
-        title=", ".join(dict.fromkeys(f"{e.images} test images of {e.data}" for e in evaluations)),
     )
+    for data, images in dict.fromkeys((e.data, e.images) for e in evaluations):
+        render.say(f"{images} test images of {data}")
     render.say(
         "ms: of one image alone; parity: max |diff| of max |logit|, to the run or the first target"
     )

@@ -113,8 +113,12 @@ def schema(
     to: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here.")
     ] = None,
+    as_json: render.Json = False,
 ) -> None:
-    """Print the JSON Schema of recipes, with which editors complete and check them."""
+    """Print the JSON Schema of recipes, with which editors complete and check them.
+
+    It is JSON with --json or without.
+    """
     from binarize.recipe import json_schema
     from binarize.run import write_json
 

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,14 +69,14 @@ def emit_json(content: Any) -> None:
         sys.stdout.write(json.dumps(_finite(content), indent=1, default=str) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Talk: a table. Numbers stand right, None is shown as an empty cell."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     rows = [list(row) for row in rows]
-    grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, collapse_padding=True)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, name in enumerate(columns):
         values = [row[number] for row in rows if row[number] is not None]
         numeric = bool(values) and all(map(_is_number, values))
@@ -155,6 +155,13 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
     )
     with rich.Progress(*columns, console=console, transient=True, disable=_silent(console)) as bar:
         yield Bar(bar, bar.add_task(description, total=total, note=""))
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A bar for work of unknown length; call what it yields to say what is done now."""
+    with progress(what) as bar:
+        yield bar.restart
 
 
 def _silent(console: Console) -> bool:

@@ -64,9 +64,11 @@ def of_run(run: Any) -> dict[str, Any]:
 
 def of_model(name: str) -> dict[str, Any]:
     """The same of a model as the library makes it, converted with the default options."""
-    with render.progress(f"reading {name}"):
+    with render.working(f"reading {name}") as step:
         from binarize import api, rewrite
 
-        saved = api.convert_to_run(name, rewrite.Options(), dry_run=True, pretrained=False)
+        saved = api.convert_to_run(
+            name, rewrite.Options(), dry_run=True, step=step, pretrained=False
+        )
     info = saved.info
     return {**saved.as_json(), "model": f"{info.model['library']}/{info.model['name']}"}

@@ -82,7 +82,8 @@ def evaluate(
     names = [targets] if isinstance(targets, (str, Path)) else list(targets)
     found = find(names)
     # All that can be refused is refused before the first image is asked.
-    tests = [_test(target, data_dir, limit, batch_size, workers) for target in found]
+    configs = [_config(target, found, data_dir, batch_size, workers) for target in found]
+    tests = [_test(*pair, limit) for pair in zip(found, configs, strict=True)]
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
     for target, test in zip(found, tests, strict=True):
@@ -91,7 +92,7 @@ def evaluate(
         parity = None
         if reference in answered:
             others, config = answered[reference]
-            if test.config == config and answers.logits.shape == others.logits.shape:
+            if _same_images(test.config, config) and answers.logits.shape == others.logits.shape:
                 parity = compare(others.logits, answers.logits)
         answered[target.name] = answers, test.config
         evaluations.append(_evaluation(target, test.config, answers, parity, reference))
@@ -106,27 +107,40 @@ class _Test:
     loader: Any
 
 
-def _test(
-    target: Target, data_dir: str | Path | None, limit: int | None, batch_size: int, workers: int
-) -> _Test:
-    config = _config(target, data_dir, batch_size, workers)
+def _test(target: Target, config: Data, limit: int | None) -> _Test:
     known = target.classes or None
     return _Test(config, data.test_loader(config, target.preprocess, limit, known))
 
 
-def _config(target: Target, data_dir: str | Path | None, batch_size: int, workers: int) -> Data:
-    name, place = target.data.get("name"), target.data.get("dir")
-    if data_dir is not None:
-        place = str(data_dir)
-        name = "folder" if name in (None, "digits") else name
+def _config(
+    target: Target, found: list[Target], data_dir: str | Path | None, batch_size: int, workers: int
+) -> Data:
+    name = target.data.get("name")
+    if data_dir is not None and name in (None, "digits"):
+        name = "folder"
     if name is None:
         raise DataError(
             f'"{target.name}" was not trained on any data set, so there is nothing to test it on',
             "train it, or give images with --data-dir: one folder per class, under test/ or val/",
         )
+    place = _place(target, found) if data_dir is None else str(data_dir)
     if name == "digits":
         workers = 0  # 360 images in memory: a process would take longer to start
     return Data(name=name, dir=place, batch_size=batch_size, workers=workers)
+
+
+def _place(target: Target, found: list[Target]) -> str | None:
+    """Where the target's images lie. An ONNX file does not tell: a run beside it may."""
+    for one in (target, *found):
+        place = one.data.get("dir")
+        if one.data.get("name") == target.data["name"] and place and Path(place).exists():
+            return place
+    return target.data.get("dir")
+
+
+def _same_images(one: Data, other: Data) -> bool:
+    places = [Path(config.dir or "").resolve() for config in (one, other)]
+    return one.name == other.name and places[0] == places[1]
 
 
 def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:

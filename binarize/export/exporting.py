@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from binarize import environment, layers
+from binarize import environment, layers, rewrite
 from binarize.errors import ExportError
 from binarize.export.graph import to_graph
-from binarize.export.size import predicted_bytes
+from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
 from binarize.export.validate import TOLERANCE, Validation, images_for, validate
 from binarize.export.write import write
@@ -89,7 +89,7 @@ def export(
     plain = copy.deepcopy(model)
     frozen = layers.freeze(plain)
     info = describe(subject, "packed" if frozen else "float")
-    predicted = predicted_bytes(model, subject.size, info)
+    predicted = packed_size(model, rewrite.record(model, subject.size), info)
     graph = to_graph(plain, frozen, subject.size, opset)
     with replacing(Path(path)) as temporary:
         step("writing")

@@ -1,3 +1,226 @@
+"""The size of the ONNX file, predicted from a recording, before anything is exported.
+
+    binary layers   ceil(weights / 8) bytes of bits, 4·O of scales, 4·O of a bias that is always there,
+                    and one node; a batch norm behind it costs nothing
+    the rest        the parameters and buffers that the graph reads, in their own types, and the nodes
+                    that each recorded function becomes
+    the file        functions and metadata
+
+Everything with a name or a payload is counted as protobuf encodes it; what is estimated is the cost of
+nodes without parameters (`COST`), measured on the models of benchmarks/export_models.py.
+"""
+
 from __future__ import annotations
-def predicted_bytes(model,size,info): return 0
-def packed_size(x): return 0
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import onnx
+from onnx import helper
+from torch import Tensor, fx, nn
+
+from binarize.export.functions import DOMAIN, function
+from binarize.layers import binary_weights
+from binarize.packing import packed_bytes
+from binarize.rewrite import Layer, Recording, census
+from binarize.rewrite.census import CONVOLUTIONS, argument, function_name
+from binarize.runtime import FileInfo
+
+HEADER = 200
+"""Input, output, producer, versions."""
+PROPERTIES = 900
+"""Metadata of a converted run, where it is not known yet."""
+VALUE = 11
+"""The name of a value between nodes."""
+FIELD = 3
+"""Tag and length of a string or message."""
+
+COST: dict[str, int] = {
+    **dict.fromkeys(("dropout", "dropout2d", "contiguous", "detach", "to", "unbind", "chunk"), 0),
+    **dict.fromkeys(("dim", "size", "_assert", "split", "type", "float", "clone", ""), 0),
+    "relu": 27,
+    "add": 36,
+    "add_": 36,
+    "mul": 36,
+    "sigmoid": 34,
+    "silu": 72,
+    "hardsigmoid": 75,
+    "gelu": 52,
+    "softmax": 55,
+    "matmul": 44,
+    "scaled_dot_product_attention": 235,
+    "batch_norm": 60,
+    "layer_norm": 85,
+    "conv2d": 135,
+    "linear": 110,
+    "max_pool2d": 173,
+    "adaptive_avg_pool2d": 85,
+    "mean": 85,
+    "cat": 60,
+    "permute": 56,
+    "transpose": 56,
+    "view": 63,
+    "reshape": 63,
+    "getitem": 93,
+    "__getitem__": 64,
+    "pad": 54,
+    "roll": 300,
+    "unsqueeze": 40,
+}
+"""Function -> bytes of the nodes that it becomes, without the names of its parameters."""
+OTHER = 45
+
+
+def packed_size(model: nn.Module, recording: Recording, info: FileInfo | None = None) -> int:
+    """Predicted bytes of the file that `export` writes for `model`.
+
+    Args:
+        model: converted, or a float one.
+        recording: of `model`, converted or before.
+        info: the file's metadata, where it is known already.
+    """
+    return _Estimate(model, recording).bytes(info)
+
+
+@dataclass
+class _Estimate:
+    """Bytes of the parts of a file."""
+
+    model: nn.Module
+    recording: Recording
+    absorbed: set[fx.Node] = field(default_factory=set)
+    """Nodes, parameters included, that leave nothing in the file."""
+
+    def __post_init__(self) -> None:
+        binary = _binary_parameters(self.model)
+        names = self.recording.names
+        self.layers = census(self.recording)
+        self.binary = [one for one in self.layers if binary & set(names.get(one.parameter, ()))]
+        self.tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+
+    def bytes(self, info: FileInfo | None) -> int:
+        layers = sum(self._packed(layer) for layer in self.binary)
+        floats = [one for one in self.layers if one not in self.binary and one.kind in CONVOLUTIONS]
+        biases = sum(self._fold_norm(layer) for layer in floats)
+        nodes = sum(self._node(node) for node in self.recording.graph.nodes)
+        return layers + biases + nodes + self._constants() + self._frame(info)
+
+    def _packed(self, layer: Layer) -> int:
+        """Tensors and nodes of a binary layer; marks what they make superfluous."""
+        outputs = layer.shape[0]
+        total = _tensor(f"{layer.name}.bits", [packed_bytes(layer.params)], 1)
+        total += _tensor(f"{layer.name}.scale", [outputs], 4)
+        for node in layer.nodes:
+            self.absorbed.add(node)
+            self.absorbed.update(_norm_behind(node))
+            self.absorbed.update(_parameters_of(node))
+            total += _tensor(f"{layer.name}.bias", [outputs], 4) + _binary_node(layer)
+        return total
+
+    def _fold_norm(self, layer: Layer) -> int:
+        """A norm behind a float convolution goes into its weight and bias."""
+        total = 0
+        for node in layer.nodes:
+            norm = _norm_behind(node)
+            self.absorbed.update(norm)
+            if norm and argument(node, 2, "bias") is None:
+                total += _tensor(f"{layer.name}.weight_bias", [layer.shape[0]], 4)
+        return total
+
+    def _node(self, node: fx.Node) -> int:
+        if node.op != "call_function" or node in self.absorbed:
+            return 0
+        name = function_name(node)
+        read = [key for key in _keys(node)]
+        names = sum(len(key) - VALUE + 2 for key in read)
+        weight = next((key for key in read if key.endswith(".weight")), None)
+        own = len(weight.removesuffix(".weight")) + 2 if weight else 0
+        return COST.get(name, OTHER) + names + own
+
+    def _constants(self) -> int:
+        """Parameters and buffers that are read as they are; equal index tables once."""
+        total, tables = 0, set()
+        for node in self.recording.graph.nodes:
+            tensor = self.tensors.get(node.target) if node.op == "get_attr" else None
+            if tensor is None or node in self.absorbed or not _is_read(node):
+                continue
+            table = (node.target.rpartition(".")[2], tensor.shape)
+            if tensor.is_floating_point() or table not in tables:
+                tables.add(table)
+                total += _tensor(node.target, list(tensor.shape), tensor.element_size())
+        return total
+
+    def _frame(self, info: FileInfo | None) -> int:
+        ops = {_op(layer) for layer in self.binary}
+        functions = sum(function_bytes(op) for op in ops)
+        entries = info.to_properties().items() if info else ()
+        metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
+        return HEADER + functions + (metadata or PROPERTIES)
+
+
+def function_bytes(op: str) -> int:
+    """What the function of `op` takes in a file."""
+    import onnx_ir as ir
+
+    return ir.to_proto(function(op, 20)).ByteSize() + FIELD
+
+
+def _binary_parameters(model: nn.Module) -> set[str]:
+    paths = {id(module): name for name, module in model.named_modules()}
+    return {
+        f"{paths[id(module)]}.{parameter}".lstrip(".")
+        for _, module, parameter, _ in binary_weights(model)
+    }
+
+
+def _op(layer: Layer) -> str:
+    return "BinaryConv" if layer.kind in CONVOLUTIONS else "BinaryLinear"
+
+
+def _tensor(name: str, shape: list[int], width: int) -> int:
+    """Bytes of an initializer with its raw data."""
+    proto = onnx.TensorProto(name=name, dims=shape, data_type=onnx.TensorProto.FLOAT)
+    payload = width * math.prod(shape)
+    return proto.ByteSize() + payload + _varint(payload) + 1 + _varint(payload) + 1
+
+
+def _varint(number: int) -> int:
+    return max(1, math.ceil(number.bit_length() / 7))
+
+
+def _binary_node(layer: Layer) -> int:
+    attributes: dict[str, object] = {"shape": list(layer.shape)}
+    if layer.kind in CONVOLUTIONS:
+        axes = len(layer.shape) - 2
+        ones, pads = [1] * axes, [1] * 2 * axes
+        attributes |= {"strides": ones, "pads": pads, "dilations": ones, "group": 1}
+    inputs = ["x" * VALUE, *(f"{layer.name}.{part}" for part in ("bits", "scale", "bias"))]
+    proto = helper.make_node(
+        _op(layer), inputs, ["y" * VALUE], name=layer.name, domain=DOMAIN, **attributes
+    )
+    return proto.ByteSize() + FIELD
+
+
+def _norm_behind(node: fx.Node) -> list[fx.Node]:
+    """The batch norm that alone reads `node`, with its parameters."""
+    users = list(node.users)
+    if len(users) != 1 or function_name(users[0]) != "batch_norm":
+        return []
+    return [users[0], *_parameters_of(users[0])]
+
+
+def _parameters_of(node: fx.Node) -> Iterator[fx.Node]:
+    """Parameters and buffers that `node` alone reads, through binary weights as well."""
+    for one in node.all_input_nodes:
+        origin = one.args[0] if one.op == "call_module" else one
+        if origin.op == "get_attr":
+            yield origin
+
+
+def _keys(node: fx.Node) -> list[str]:
+    return [one.target for one in node.all_input_nodes if one.op == "get_attr"]
+
+
+def _is_read(node: fx.Node) -> bool:
+    return any(user.op != "output" for user in node.users)

@@ -20,7 +20,9 @@ def write(model: ir.Model, info: FileInfo, path: Path) -> None:
     model.graph.name = info.model["name"]
     model.metadata_props.update(info.to_properties())
     try:
-        content = ir.to_proto(model).SerializeToString()
+        proto = ir.to_proto(model)
+        del proto.graph.value_info[:]  # types and shapes between nodes: every reader infers them
+        content = proto.SerializeToString()
     except (EncodeError, ValueError) as error:
         raise ExportError(
             "the file would be larger than the 2 GiB that ONNX allows", "binarize more of its layers"

@@ -1,6 +1,13 @@
 """From a float model to a binarized one: record, select, swap, verify; and back from a run."""
 
-from binarize.rewrite.build import build, build_info, load_weights, locate, read_state
+from binarize.rewrite.build import (
+    build,
+    build_info,
+    load_weights,
+    locate,
+    read_state,
+    save_weights,
+)
 from binarize.rewrite.census import Layer, census
 from binarize.rewrite.convert import Conversion, Options, Row, convert, options_of, replay
 from binarize.rewrite.record import Recording, record
@@ -37,6 +44,7 @@ __all__ = [
     "read_state",
     "record",
     "replay",
+    "save_weights",
     "shrinking_stem",
     "summary",
     "totals",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from binarize import models
 from binarize.errors import CheckpointError, RunError
 from binarize.rewrite.convert import replay
-from binarize.run import Run, RunInfo, open_run
+from binarize.run import Run, RunInfo, open_run, replacing
 
 CUSTOM = "custom"
 """The library of a module that came from the caller's own code."""
@@ -70,6 +72,16 @@ def load_weights(model: nn.Module, file: str | Path) -> None:
             "give the checkpoint of the same model; --num-classes must be the checkpoint's too",
         )
     model.load_state_dict(state)
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:
+    """Write a state_dict as safetensors, beside and then in the place of `path`.
+
+    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do.
+    """
+    copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state.items()}
+    with replacing(path) as temporary:
+        save_file(copies, temporary, {key: str(value) for key, value in metadata.items()})
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

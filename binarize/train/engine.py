@@ -118,27 +118,30 @@ class Trainer:
         """One epoch, its evaluation, and their traces on disk. `place` is brought up to date."""
         began = time.monotonic()
         self.reporter.epoch(epoch.number, epoch.steps)
-        total = self._steps(epoch, stage)
-        trained = time.monotonic() - began
-        lr, mixed = stage.lr, stage.mix is not None
+        images, loss, right = self._steps(epoch, stage)
+        trained, lr = time.monotonic() - began, stage.lr
         if epoch.last_of_stage:
             stage.close()
-        scores = self._evaluate(stage)
-        place.epochs, place.top1, place.top5 = epoch.number, scores.top1, scores.top5
-        place.seconds += time.monotonic() - began
-        better = scores.top1 > place.best_top1
-        if better:
-            place.best_top1, place.best_epoch = scores.top1, epoch.number
-        images, loss, right = total
+        scores = self._evaluate(stage, epoch)
+        seconds = time.monotonic() - began
+        better = place.add(epoch.number, scores, seconds)
+        done = epoch.before + epoch.steps
         row = {
-            **self._columns(epoch, lr, scores),
+            "epoch": epoch.number,
+            "stage": self.recipe.stages[epoch.stage].name or epoch.stage + 1,
+            "step": done,
+            "progress": round(self._progress(done - 1), 5),
+            "lr": lr,
             "train_loss": round(loss / images, 5),
-            "train_top1": "" if mixed else round(100 * right / images, 3),
-            "seconds": round(time.monotonic() - began, 2),
+            "train_top1": "" if stage.mix else round(100 * right / images, 3),
+            "test_loss": round(scores.loss, 5),
+            "test_top1": round(scores.top1, 3),
+            "test_top5": round(scores.top5, 3),
+            "seconds": round(seconds, 2),
             "images_per_s": round(images / trained, 1),
         }
         if self.accelerator.is_main_process:
-            self._write(epoch, stage, phase, place, row, better)
+            self._write(phase.directory, stage, place, row, better)
         self.reporter.epoch_done(row)
 
     def _steps(self, epoch: Epoch, stage: RunningStage) -> list[float]:
@@ -147,69 +150,50 @@ class Trainer:
         total = torch.zeros(3, dtype=torch.float64)
         recent: list[Tensor] = []
         reported = time.monotonic()
-        span = max(self.steps - 1, 1)
         for step, (images, labels) in zip(range(epoch.steps), self.train_loader, strict=False):
-            set_progress(stage.model, (epoch.before + step) / span)
+            set_progress(stage.model, self._progress(epoch.before + step))
             images = images.contiguous(memory_format=self.layout)
             recent.append(stage.step(epoch.start + step, images, labels))
             if time.monotonic() - reported > 1 / REPORTS_PER_SECOND or step + 1 == epoch.steps:
                 total += torch.stack(recent).double().sum(0).cpu()
                 recent.clear()
                 if self.accelerator.num_processes == 1:
-                    self._check_finite(total, epoch)
+                    check_finite(float(total[1]), epoch)
                 self.reporter.step(step + 1, float(total[1] / total[0]))
                 reported = time.monotonic()
         self.train_loader.end()
         summed = sum_over_processes(total, self.accelerator)
-        self._check_finite(summed, epoch)  # the same sum everywhere: all processes stop, or none
+        check_finite(summed[1], epoch)  # the same sum everywhere: all processes stop, or none
         return summed
 
-    def _check_finite(self, total: Tensor | list[float], epoch: Epoch) -> None:
-        if not math.isfinite(total[1]):
-            raise TrainingError(
-                f"the loss is no longer a number in epoch {epoch.number}",
-                "lower the learning rate, or set clip_grad in the stage; the checkpoint of the last "
-                "finished epoch is kept",
-            )
+    def _progress(self, update: int) -> float:
+        """Share of the training done at an optimiser step: 0 at the first one, 1 at the last."""
+        return update / max(self.steps - 1, 1)
 
-    def _evaluate(self, stage: RunningStage) -> Scores:
+    def _evaluate(self, stage: RunningStage, epoch: Epoch) -> Scores:
         if self.accelerator.num_processes > 1:
             distribute_bn(stage.evaluated, self.accelerator.num_processes, reduce=True)
-        return score(stage.evaluated, self.test_loader, self.accelerator, self.layout)
-
-    def _columns(self, epoch: Epoch, lr: float, scores: Scores) -> dict[str, Any]:
-        stage = self.recipe.stages[epoch.stage]
-        done = epoch.before + epoch.steps
-        return {
-            "epoch": epoch.number,
-            "stage": stage.name or epoch.stage + 1,
-            "step": done,
-            "progress": round((done - 1) / max(self.steps - 1, 1), 5),
-            "lr": lr,
-            "test_loss": round(scores.loss, 5),
-            "test_top1": round(scores.top1, 3),
-            "test_top5": round(scores.top5, 3),
-        }
+        scores = score(stage.evaluated, self.test_loader, self.accelerator, self.layout)
+        check_finite(scores.loss, epoch)
+        return scores
 
     def _write(
-        self,
-        epoch: Epoch,
-        stage: RunningStage,
-        phase: Phase,
-        place: Place,
-        row: dict[str, Any],
-        better: bool,
+        self, directory: Path, stage: RunningStage, place: Place, row: dict[str, Any], better: bool
     ) -> None:
         """Metrics, best, last: in this order, so that what `last` says is done is on disk."""
-        metrics.add_row(phase.directory / "metrics.csv", row)
+        metrics.add_row(directory / "metrics.csv", row)
         if better:
-            checkpoint.save_weights(
-                phase.directory / "best" / checkpoint.WEIGHTS,
-                stage.evaluated.state_dict(),
-                epoch=epoch.number,
-                top1=place.best_top1,
-            )
-        saved = stage.checkpoint(asdict(place))
-        if epoch.last_of_stage:
-            saved.optimizer = None
-        checkpoint.save(phase.directory / "last", saved)
+            best = {"epoch": place.best_epoch, "top1": place.best_top1}
+            weights = stage.evaluated.state_dict()
+            checkpoint.save_weights(directory / "best" / checkpoint.WEIGHTS, weights, **best)
+        checkpoint.save(directory / "last", stage.checkpoint(asdict(place)))
+
+
+def check_finite(loss: float, epoch: Epoch) -> None:
+    """Raises TrainingError where the loss is infinite or no number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss is no longer a number in epoch {epoch.number}",
+            "lower the learning rate, or set clip_grad in the stage; the checkpoint of the last "
+            "finished epoch is kept",
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from binarize.errors import CheckpointError, TrainingError
+from binarize.train.metrics import Scores
 
 
 @dataclass
@@ -38,6 +39,15 @@ class Place:
                 "the checkpoint was made by another version of binarize",
                 "resume with that version, or start a new training",
             ) from error
+
+    def add(self, epoch: int, scores: Scores, seconds: float) -> bool:
+        """One more epoch is done. Returns whether it is the best so far."""
+        self.epochs, self.top1, self.top5 = epoch, scores.top1, scores.top5
+        self.seconds += seconds
+        better = scores.top1 > self.best_top1
+        if better:
+            self.best_top1, self.best_epoch = scores.top1, epoch
+        return better
 
     def check(self, per_epoch: int) -> None:
         """Raises TrainingError where the checkpoint was made with another number of images."""

@@ -50,6 +50,7 @@ class RunningStage:
         steps = stage_steps(stage, per_epoch)
         self.schedule = make_schedule(stage.schedule, self._bare_optimizer, steps, per_epoch)
         self.ema = ModelEmaV3(model, decay=stage.ema.decay) if stage.ema else None
+        self._closed = False
 
     @property
     def lr(self) -> float:
@@ -88,11 +89,12 @@ class RunningStage:
         if self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
             self.ema = None
+        self._closed = True
 
     def checkpoint(self, place: dict[str, Any]) -> Checkpoint:
-        """What the end of an epoch within the stage leaves behind."""
+        """What the end of an epoch leaves behind; the optimiser ends with its stage."""
         raw = self.model.state_dict() if self.ema else None
-        optimizer = self._bare_optimizer.state_dict()
+        optimizer = None if self._closed else self._bare_optimizer.state_dict()
         if self.accelerator.scaler is not None:
             place = {**place, "scaler": self.accelerator.scaler.state_dict()}
         return Checkpoint(self.evaluated.state_dict(), raw, optimizer, place)

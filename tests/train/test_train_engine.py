@@ -4,10 +4,10 @@ import csv
 
 import pytest
 import torch
+import train_toys as toys
 from safetensors.torch import load_file
 from torch import nn
 
-import train_toys as toys
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
 from binarize.train import checkpoint, metrics, stages
@@ -123,21 +123,18 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, epoch, eve
 
 
 @pytest.mark.parametrize(
-    "victim", ["metrics.add_row", "checkpoint.save_weights", "checkpoint.save"]
+    ("module", "name", "at"),
+    [(metrics, "add_row", 3), (checkpoint, "save_weights", 1), (checkpoint, "save", 2)],
 )
-def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, victim):
+def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, module, name, at):
     chosen = toys.recipe({"epochs": 3, "optimizer": {"name": "momentum", "lr": 0.05}})
     toys.train(chosen, tmp_path / "whole")
-    module, name = (
-        {"metrics": metrics, "checkpoint": checkpoint}[victim.split(".")[0]],
-        victim.split(".")[1],
-    )
     original, calls = getattr(module, name), []
 
     def killed(path, *args, **kwargs):
         calls.append(path)
         original(path, *args, **kwargs)
-        if len(calls) == 3 and name != "save_weights" or name == "save_weights":
+        if len(calls) == at:
             raise Killed
 
     monkeypatch.setattr(module, name, killed)

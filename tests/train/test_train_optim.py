@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from torch import nn
+from train_toys import recipe
 
 from binarize.errors import RecipeError
 from binarize.train.optim import make_optimizer, make_schedule
-from train_toys import recipe
 
 
 def rates(schedule, steps=20, per_epoch=5, lr=0.1):

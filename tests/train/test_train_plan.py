@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from train_toys import recipe
 
 from binarize.errors import TrainingError
 from binarize.train.plan import lay_out, stage_steps
-from train_toys import recipe
 
 OPTIMIZER = {"name": "sgd", "lr": 0.1}
 durations = st.lists(
@@ -36,7 +38,7 @@ def test_every_step_is_in_exactly_one_epoch(pairs, per_epoch):
     assert sum(epoch.steps for epoch in epochs) == sum(stage_steps(s, per_epoch) for s in stages)
     assert all(0 < epoch.steps <= per_epoch for epoch in epochs)
     assert sum(epoch.last_of_stage for epoch in epochs) == len(stages)
-    for before, after in zip(epochs, epochs[1:], strict=False):
+    for before, after in itertools.pairwise(epochs):
         assert after.before == before.before + before.steps
 
 

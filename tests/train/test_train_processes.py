@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
+import train_runs as tiny
 from safetensors.torch import load_file
 
-import train_runs as tiny
 from binarize.recipe import dump
 from binarize.train import train
 
@@ -96,7 +97,7 @@ def test_accelerate_launches_two_processes(recipe_file):
     result = json.loads(launched.stdout)
     assert (result["run"], result["epochs"]) == ("both", 1)
     assert launched.stderr.count("epoch 1/1") == 1
-    assert os.listdir() == ["both", "tiny.yaml"] or set(os.listdir()) == {"both", "tiny.yaml"}
+    assert {path.name for path in Path().iterdir()} == {"both", "tiny.yaml"}
 
     train(recipe_file, overrides=["stages.0.epochs=1"], out="alone")
     both, alone = (load_file(f"{path}/last/model.safetensors") for path in ("both", "alone"))

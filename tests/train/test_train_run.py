@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_runs as tiny
 from safetensors.torch import load_file
 
-import train_runs as tiny
 from binarize import api
 from binarize.errors import CheckpointError, DataError, RunError, TrainingError
 from binarize.layers import binary_weights

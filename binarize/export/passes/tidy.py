@@ -11,8 +11,7 @@ class Tidy(ir.passes.InPlacePass):
     """Drop what only the exporter needed.
 
     1. Metadata and doc strings of the graph, of nodes and of values go.
-    2. Types and shapes of values between nodes go: every reader infers them.
-    3. A node keeps its name if it is one of ours, whose names are those of their layers. A node that
+    2. A node keeps its name if it is one of ours, whose names are those of their layers. A node that
        reads an initializer `layer.weight` is called `layer`. All other names go.
     """
 
@@ -24,7 +23,7 @@ class Tidy(ir.passes.InPlacePass):
         for node in graph.all_nodes():
             changed |= _forget(node) | _rename(node)
             for value in node.outputs:
-                changed |= _forget(value) | _untype(value)
+                changed |= _forget(value)
         return ir.passes.PassResult(model, changed)
 
 
@@ -44,9 +43,3 @@ def _rename(node: ir.Node) -> bool:
     node.name = name
     return changed
 
-
-def _untype(value: ir.Value) -> bool:
-    if value.is_graph_output() or (value.type is None and value.shape is None):
-        return False
-    value.type = value.shape = None
-    return True

@@ -1,0 +1,117 @@
+"""`binarize export`: a run to an ONNX file, validated in stock onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from binarize.cli import render
+
+if TYPE_CHECKING:
+    from binarize.export import ExportResult
+
+EXAMPLES = """
+binarize export --onnx
+binarize export runs/resnet18 --onnx resnet18.onnx --opset 18
+"""
+FLAG = "--onnx"
+IN_RUN = "model.onnx"
+
+
+class Command(TyperCommand):
+    """Knows an option whose value may be left out: a bare `--onnx`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_value(args))
+
+
+def with_value(args: Sequence[str]) -> list[str]:
+    """`--onnx` at the end or before another option gets the value `""`, which stands for RUN/model.onnx."""
+    given = list(args)
+    end = given.index("--") if "--" in given else len(given)
+    for index, word in enumerate(given[:end]):
+        following = given[index + 1 : index + 2]
+        if word == FLAG and (not following or following[0].startswith("-")):
+            given[index : index + 1] = [FLAG, ""]
+            break
+    return given
+
+
+def command(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run, or one of its checkpoints (RUN/best), before --onnx; default: the newest run.",
+        ),
+    ] = None,
+    onnx: Annotated[
+        str | None,
+        typer.Option(
+            FLAG,
+            metavar="[FILE]",
+            help="Write ONNX, to FILE or, where nothing follows, to model.onnx in the run.",
+        ),
+    ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(
+            min=18, max=25, metavar="N", help="ONNX operator set. [default: the recipe's, else 20]"
+        ),
+    ] = None,
+    as_json: render.Json = False,
+) -> None:
+    """Write RUN as ONNX with one bit per binary weight, then check it in stock onnxruntime.
+
+    The file runs wherever onnxruntime does, at the speed of the float model. It is compared with the torch
+    model on test images where they are at hand, else on noise; a file that differs is not kept.
+    """
+    if onnx is None:
+        raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")
+    from binarize.export import export
+    from binarize.run import newest_run
+
+    target = run or str(newest_run().path)
+    if run is None:
+        render.say(f"exporting the newest run, {target}")
+    with render.working("loading the model") as step:
+        result = export(target, onnx or _in_run(target), opset=opset, step=step)
+    show(result)
+    if as_json:
+        render.emit_json(result.as_json())
+    inside = not onnx and Path(target).name not in ("best", "last")
+    render.next_command("binarize eval" + ("" if inside and run is None else f" {result.onnx}"))
+
+
+def show(result: ExportResult) -> None:
+    """The validation block."""
+    predicted = result.bytes / result.bytes_predicted - 1
+    limit = 1e-4 * result.max_abs_logit
+    render.say(f"{result.onnx}: {result.form} ONNX, opset {result.opset}")
+    _check(True, f"loads in stock onnxruntime; validated on {result.validated_on}")
+    _check(
+        result.max_abs_diff <= limit,
+        f"max |diff| {result.max_abs_diff:.2e} of logits up to {result.max_abs_logit:.3g} "
+        f"(allowed {limit:.2e})",
+    )
+    _check(result.top1_agreement == 100, f"same top-1 on {result.top1_agreement:.2f} % of the images")
+    _check(
+        abs(predicted) <= 0.01,
+        f"{render.size(result.bytes)}; predicted {result.bytes_predicted:,} ({predicted:+.2%})",
+    )
+
+
+def _check(good: bool, sentence: str) -> None:
+    from rich.text import Text
+
+    render.say(Text.assemble(("✓" if good else "✗", "green" if good else "red"), f" {sentence}"))
+
+
+def _in_run(target: str) -> str:
+    """model.onnx of the run, whose checkpoint `target` may be."""
+    path = Path(target)
+    return str((path.parent if path.name in ("best", "last") else path) / IN_RUN)

@@ -89,7 +89,7 @@ def export(
     plain = copy.deepcopy(model)
     frozen = layers.freeze(plain)
     info = describe(subject, "packed" if frozen else "float")
-    predicted = packed_size(model, rewrite.record(model, subject.size), info)
+    predicted = packed_size(model, rewrite.record(plain, subject.size), info)
     graph = to_graph(plain, frozen, subject.size, opset)
     with replacing(Path(path)) as temporary:
         step("writing")

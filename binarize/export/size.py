@@ -77,7 +77,7 @@ def packed_size(model: nn.Module, recording: Recording, info: FileInfo | None = 
 
     Args:
         model: converted, or a float one.
-        recording: of `model`, converted or before.
+        recording: of its float form (before conversion, or frozen).
         info: the file's metadata, where it is known already.
     """
     return _Estimate(model, recording).bytes(info)

@@ -26,7 +26,7 @@ class Objective(nn.Module):
         self.criterion: nn.Module = nn.CrossEntropyLoss()
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = first_output(self.model(images))
+        logits = first_output(self.model(images)).float()  # the loss itself is never in 16 bits
         hard = target if target.ndim == 1 else target.argmax(1)
         with torch.no_grad():
             right = (logits.argmax(1) == hard).sum()

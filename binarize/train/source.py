@@ -98,7 +98,7 @@ def prepare(
 def merge(kept: Options | None, section: schema.Binarize | None, reporter: Reporter) -> Options:
     """The options of a run with the fields that the recipe sets in their place; the stem stays.
 
-    `kept` is None for a float model: it takes the whole section, or stays float without one.
+    `kept` is None for a float run: it takes the whole section, or stays float without one.
     """
     if section is None:
         return replace(kept, stem="keep") if kept is not None else FLOAT

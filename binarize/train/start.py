@@ -51,8 +51,8 @@ def start(
     )
     if not binarizes(info):
         reporter.warn(
-            "the model stays float: neither it nor the recipe says what to binarize",
-            "run binarize convert first, or --set binarize.estimator=ab-tanh",
+            "the model stays float: neither the run nor the recipe says what to binarize",
+            "--set binarize.estimator=ab-tanh binarizes it",
         )
     path = out or new_run_path(f"{info.model['name']}-{name}")
     with new_directory(path) as part:

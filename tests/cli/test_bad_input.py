@@ -82,7 +82,7 @@ def refused(arguments, capsys, folder):
         (["estimators", "plot", "ab-tan"], 'did you mean "ab-tanh"?'),
         (["models", "ls", "resnet-of-nobody"], "resnet-of-nobody"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_name_that_nothing_has(arguments, words, capsys, folder):
     assert words in refused(arguments, capsys, folder)

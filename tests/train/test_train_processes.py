@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from binarize.recipe import dump
 from binarize.train import train
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",

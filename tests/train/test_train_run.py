@@ -9,7 +9,7 @@ import train_runs as tiny
 from safetensors.torch import load_file
 
 from binarize import api
-from binarize.errors import CheckpointError, DataError, RunError, TrainingError
+from binarize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from binarize.layers import binary_weights
 from binarize.recipe import load
 from binarize.rewrite import Options, build
@@ -97,9 +97,7 @@ def test_everything_is_there_before_the_first_step(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("phase", "epoch"), [("float twin", 1), ("float twin", 2), ("binarized", 2)]
-)
+@pytest.mark.parametrize(("phase", "epoch"), [("float twin", 2), ("binarized", 2)])
 def test_killed_anywhere_it_ends_with_the_same_weights(whole, tmp_path, phase, epoch):
     path = tmp_path / "run"
     with pytest.raises(tiny.Killed):
@@ -181,13 +179,32 @@ def test_left_out_it_is_the_newest_run(tmp_path):
     assert result.run == "runs/cifar_resnet20-recipe"
 
 
-def test_a_model_without_a_binarize_section_stays_float_and_says_so(tmp_path):
+def test_a_model_takes_the_default_conversion(tmp_path):
+    train(tiny.recipe(1, model={"name": tiny.MODEL, "pretrained": False}), out=tmp_path / "run")
+    assert open_run(tmp_path / "run").info.conversion["estimator"] == {"name": "ab-tanh"}
+
+
+def test_a_float_run_stays_float_and_says_so(whole, tmp_path):
     told = tiny.Told()
-    model = {"name": tiny.MODEL, "pretrained": False}
-    train(tiny.recipe(1, model=model, twin=True), out=tmp_path / "run", reporter=told)
+    train(tiny.recipe(1, twin=True), whole[0] / "twin", out=tmp_path / "run", reporter=told)
     assert told.heard("stays float")
     assert told.phases == [("float model", 1, 0)]
     assert open_run(tmp_path / "run").info.conversion is None
+
+
+def test_a_float_run_is_binarized_where_the_recipe_says_so(whole, tmp_path):
+    chosen = tiny.recipe(1, binarize={"estimator": "ste"})
+    train(chosen, whole[0] / "twin", out=tmp_path / "run")
+    assert len(list(binary_weights(build(tmp_path / "run")))) == 18
+
+
+def test_a_stage_that_cannot_begin_is_refused_before_anything_is_written(tmp_path):
+    stages = [{"epochs": 1, "optimizer": {"name": name, "lr": 0.1}} for name in ("sgd", "nosuch")]
+    with pytest.raises(RecipeError, match="cannot make the optimiser"):
+        train(tiny.recipe(stages=stages, **tiny.BINARY), out=tmp_path / "run")
+    with pytest.raises(TrainingError, match="fewer training images"):
+        train(tiny.recipe(data={"batch_size": 2000}, **tiny.BINARY), out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stem_for_large_images_draws_a_warning(tmp_path):

@@ -17,7 +17,7 @@ def recipe(epochs: int = 2, **sections: Any) -> Recipe:
     return load(
         {
             "data": {**data, **sections.pop("data", {})},
-            "stages": [stage],
+            "stages": sections.pop("stages", [stage]),
             "engine": {"threads": 1},
             **sections,
         }

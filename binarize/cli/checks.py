@@ -25,19 +25,21 @@ def command(as_json: render.Json = False) -> None:
     from binarize import environment
 
     facts = environment.describe()
-    facts["native kernels"] = {
+    facts["native_kernels"] = {
         "present": False,
         "why": "this version ships none: ONNX files run on onnxruntime's own kernels",
     }
     for title, values in facts.items():
-        render.table((title, ""), ((name, _words(value)) for name, value in values.items()))
+        render.table(
+            (title.replace("_", " "), ""), ((name, _words(value)) for name, value in values.items())
+        )
     with render.progress(f"self-test: binarize, export and run {MODEL}"):
         result = self_test()
-    verdict = "passed" if result["passed"] else "FAILED"
-    render.say(
-        f"self-test {verdict}: {MODEL} binarized, exported and run in onnxruntime, "
-        f"max |diff| to torch {result['max_abs_diff']:.2g}"
-    )
+    if result["passed"]:
+        difference = f"max |diff| to torch {result['max_abs_diff']:.2g}"
+        render.say(f"self-test passed: {MODEL} binarized, exported and run, {difference}")
+    else:
+        render.say(f"self-test FAILED: {result['why']}")
     if as_json:
         render.emit_json({**facts, "self_test": result})
     render.next_command("binarize convert resnet18")

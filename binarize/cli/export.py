@@ -98,7 +98,9 @@ def show(result: ExportResult) -> None:
         f"max |diff| {result.max_abs_diff:.2e} of logits up to {result.max_abs_logit:.3g} "
         f"(allowed {limit:.2e})",
     )
-    _check(result.top1_agreement == 100, f"same top-1 on {result.top1_agreement:.2f} % of the images")
+    _check(
+        result.top1_agreement == 100, f"same top-1 on {result.top1_agreement:.2f} % of the images"
+    )
     _check(
         abs(predicted) <= 0.01,
         f"{render.size(result.bytes)}; predicted {result.bytes_predicted:,} ({predicted:+.2%})",

@@ -38,7 +38,7 @@ def ls(
             ("model", "library", "pretrained"),
             ((model.name, model.library, "yes" if model.pretrained else "no") for model in found),
         )
-    render.say(f"{len(found)} models")
+    render.say(f"{len(found)} model{'s' if len(found) > 1 else ''}")
     render.next_command(f"binarize convert {found[0].name}")
 
 

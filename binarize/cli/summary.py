@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from binarize.cli import render
+
+if TYPE_CHECKING:
+    from binarize.run import Run
 
 EXAMPLES = """
 binarize summary
@@ -23,33 +26,41 @@ def command(
     as_json: render.Json = False,
 ) -> None:
     """Show the layer table and totals of a run, or those that a model would have once converted."""
-    from binarize.run import newest_run, open_run
+    from binarize.run import newest_run
 
     if target is None:
         target = str(newest_run().path)
         render.say(f"the newest run, {target}")
-    is_path = Path(target).exists()
-    summary = of_run(open_run(target)) if is_path else of_model(target)
+    run = run_of(Path(target))
+    summary = of_run(run) if run else of_model(target)
     if as_json:
         render.emit_json(summary)
     for fact in ("model", "weights", "estimator", "data", "parent"):
         if summary.get(fact):
             render.say(f"{fact}: {summary[fact]}")
     render.layer_table(summary["layers"], summary["totals"])
-    render.next_command(f"binarize eval {target}" if is_path else f"binarize convert {target}")
+    render.next_command(f"binarize eval {target}" if run else f"binarize convert {target}")
 
 
-def of_run(run: Any) -> dict[str, Any]:
+def run_of(path: Path) -> Run | None:
+    """The run at `path`, or that `path` is a checkpoint of (RUN/best, RUN/last)."""
+    from binarize.run import Run, is_run
+
+    directory = path.parent if path.name in ("best", "last") else path
+    return Run(directory) if is_run(directory) else None
+
+
+def of_run(run: Run) -> dict[str, Any]:
     """summary.json of a run, with what run.json says of its making."""
     from binarize.errors import RunError
 
-    info = run.info
+    info, summary = run.info, run.read_json("summary.json")
     try:
-        summary = run.read_json("summary.json")
-    except (OSError, ValueError) as error:
+        layers, totals = summary["layers"], summary["totals"]
+    except (TypeError, KeyError) as error:
         raise RunError(
-            f'"{run.path / "summary.json"}" is missing or damaged',
-            "make the run again: binarize convert",
+            f'"{run.path / "summary.json"}" is damaged',
+            "make the run again: binarize convert MODEL",
         ) from error
     return {
         "run": str(run.path),
@@ -58,7 +69,8 @@ def of_run(run: Any) -> dict[str, Any]:
         "estimator": (info.conversion or {}).get("estimator"),
         "data": info.data.get("name"),
         "parent": info.parent,
-        **summary,
+        "layers": layers,
+        "totals": totals,
     }
 
 

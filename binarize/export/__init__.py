@@ -1,11 +1,11 @@
 """Export to ONNX, one bit per binary weight, and the check that it still is the same model.
 
-    subject      what is exported
-    trace        torch module -> ONNX graph
-    passes/      seal, pack, fold_norm, tidy
-    functions    what the packed ops mean, in standard ops
-    size         how large the file will be
-    validate     the file in stock onnxruntime against torch
+subject      what is exported
+trace        torch module -> ONNX graph
+passes/      seal, pack, fold_norm, tidy
+functions    what the packed ops mean, in standard ops
+size         how large the file will be
+validate     the file in stock onnxruntime against torch
 """
 
 from binarize.export.exporting import ExportResult, export

@@ -13,12 +13,12 @@ nodes without parameters (`COST`), measured on the models of benchmarks/export_m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import onnx
 from onnx import helper
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from binarize.export.functions import DOMAIN, function
 from binarize.layers import binary_weights
@@ -102,7 +102,7 @@ class _Estimate:
     def bytes(self, info: FileInfo | None) -> int:
         layers = sum(self._packed(layer) for layer in self.binary)
         floats = [one for one in self.layers if one not in self.binary and one.kind in CONVOLUTIONS]
-        biases = sum(self._fold_norm(layer) for layer in floats)
+        biases = sum(self._float_bias(layer) for layer in floats)
         nodes = sum(self._node(node) for node in self.recording.graph.nodes)
         return layers + biases + nodes + self._constants() + self._frame(info)
 
@@ -118,21 +118,31 @@ class _Estimate:
             total += _tensor(f"{layer.name}.bias", [outputs], 4) + _binary_node(layer)
         return total
 
-    def _fold_norm(self, layer: Layer) -> int:
-        """A norm behind a float convolution goes into its weight and bias."""
+    def _float_bias(self, layer: Layer) -> int:
+        """A norm behind a float convolution goes into its weight and bias; a bias of zeros is dropped."""
         total = 0
         for node in layer.nodes:
-            norm = _norm_behind(node)
+            bias, norm = argument(node, 2, "bias"), _norm_behind(node)
             self.absorbed.update(norm)
-            if norm and argument(node, 2, "bias") is None:
-                total += _tensor(f"{layer.name}.weight_bias", [layer.shape[0]], 4)
+            # As norms are before training: mean and shift are zero, so that no bias comes of them.
+            ends = (argument(norm[0], 1, "mean"), argument(norm[0], 4, "bias")) if norm else ()
+            if not self._all_zero(ends):
+                total += (
+                    _tensor(f"{layer.name}.weight_bias", [layer.shape[0]], 4) if not bias else 0
+                )
+            elif bias and self._all_zero([bias]):
+                self.absorbed.add(bias)
         return total
+
+    def _all_zero(self, nodes: Iterable[fx.Node | None]) -> bool:
+        tensors = [self.tensors.get(node.target) for node in nodes if isinstance(node, fx.Node)]
+        return all(tensor is not None and not tensor.any() for tensor in tensors)
 
     def _node(self, node: fx.Node) -> int:
         if node.op != "call_function" or node in self.absorbed:
             return 0
         name = function_name(node)
-        read = [key for key in _keys(node)]
+        read = _keys(node)
         names = sum(len(key) - VALUE + 2 for key in read)
         weight = next((key for key in read if key.endswith(".weight")), None)
         own = len(weight.removesuffix(".weight")) + 2 if weight else 0

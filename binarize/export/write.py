@@ -25,7 +25,8 @@ def write(model: ir.Model, info: FileInfo, path: Path) -> None:
         content = proto.SerializeToString()
     except (EncodeError, ValueError) as error:
         raise ExportError(
-            "the file would be larger than the 2 GiB that ONNX allows", "binarize more of its layers"
+            "the file would be larger than the 2 GiB that ONNX allows",
+            "binarize more of its layers",
         ) from error
     onnx.checker.check_model(content)
     path.write_bytes(content)

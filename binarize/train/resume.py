@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import nn
 
 from binarize.data import test_loader, train_loader
 from binarize.errors import CheckpointError, RunError
@@ -152,7 +153,7 @@ def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -
     )
 
 
-def _load_initial(model: Any, path: Path) -> None:
+def _load_initial(model: nn.Module, path: Path) -> None:
     if not (path / INITIAL).is_file():
         raise CheckpointError(
             f'run "{path}" has neither a checkpoint nor its initial weights',

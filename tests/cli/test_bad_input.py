@@ -75,7 +75,7 @@ def refused(arguments, capsys, folder):
         (["eval", "nothing.onnx"], "nothing.onnx"),
         (["summary"], "there is no run"),
         (["summary", "resnet81"], "resnet81"),
-        (["summary", "."], "not a run"),
+        (["summary", "."], "no run"),
         (["recipes", "show", "digit"], 'did you mean "digits"?'),
         (["recipes", "cp", "digit"], 'did you mean "digits"?'),
         (["recipes", "validate", "no.yaml"], "no.yaml"),

@@ -35,7 +35,9 @@ def type_in(line, folder):
 def test_four_lines_take_resnet18_to_an_evaluated_onnx_file(tmp_path):
     for line, following in zip(LINES, (*LINES[1:], "binarize "), strict=True):
         done = type_in(line, tmp_path)
-        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.returncode == 0, (line, done.stderr)
+        talk = done.stderr.splitlines()
+        assert all(said.startswith(("warning: ", "hint: ")) for said in talk), done.stderr
         assert done.stdout.splitlines()[-1].startswith(f"next: {following}"), line
     torch_one, onnx_one = json.loads(type_in("binarize eval --json", tmp_path).stdout)
     assert (torch_one["kind"], onnx_one["kind"]) == ("torch", "onnx")

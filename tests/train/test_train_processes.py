@@ -58,7 +58,7 @@ def stop_in_second_epoch(how, *arguments):
             time.sleep(0.05)
             process.send_signal(how)
             break
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=240)
     return said + rest, errors, process.returncode
 
 

@@ -42,4 +42,3 @@ def _rename(node: ir.Node) -> bool:
     changed = node.name != name
     node.name = name
     return changed
-

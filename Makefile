@@ -24,8 +24,9 @@ $(SETUP): pyproject.toml constraints.txt
 demo: setup  ## convert, train, export and evaluate cifar_resnet20 on embedded data
 	@BINARIZE=$(BIN)/binarize sh benchmarks/demo.sh
 
+# One thread each: two test processes that both wait for both cores take many times longer.
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

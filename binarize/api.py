@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from binarize import environment
+from binarize.export.size import packed_size
 from binarize.rewrite import (
     Conversion,
     Converted,
@@ -29,7 +30,6 @@ from binarize.rewrite import (
     summary,
     totals,
 )
-from binarize.rewrite.size import packed_size
 from binarize.run import Run, RunInfo, new_directory, new_run_path, write_info, write_json
 
 
@@ -117,7 +117,10 @@ def convert_to_run(
 ) -> Saved:
     """Convert and write a run; with `dry_run`, on shapes alone and without writing."""
     converted = make(target, options, values=not dry_run, step=step, **source)
-    sums = totals(converted.conversion, packed_size(converted.conversion))
+    sums = totals(
+        converted.conversion,
+        packed_size(converted.conversion.model, converted.conversion.recording),
+    )
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
     step("writing the run")

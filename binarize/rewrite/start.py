@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def convert_source(
     earlier = (source.info.conversion or {}).get("replaced_stem")
     record = conversion.replay
     record["replaced_stem"] = record["replaced_stem"] or earlier
-    info = replace(source.info, kind="converted", conversion=record)
+    info = replace(source.info, kind="converted", conversion=record, created=time.time())
     source.model.binarize_info = info  # so that export knows the preprocessing
     return Converted(conversion, info)
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from binarize import environment
 from binarize.data import open_dataset
+from binarize.export.size import packed_size
 from binarize.recipe import Recipe, dump
 from binarize.recipe.schema import Binarize
 from binarize.rewrite import Converted, Options, options_of, summary, totals
-from binarize.rewrite.size import packed_size
 from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
 from binarize.train.checkpoint import WEIGHTS, save_weights
 from binarize.train.objective import mixer
@@ -104,7 +104,7 @@ def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:
     save_weights(directory / INITIAL, conversion.model.state_dict())
     write_text(directory / RECIPE, dump(recipe))
     write_json(directory / "env.json", environment.describe())
-    sums = totals(conversion, packed_size(conversion))
+    sums = totals(conversion, packed_size(conversion.model, conversion.recording))
     write_json(directory / "summary.json", summary(conversion.rows, sums))
     if recipe.twin and binarizes(info):
         write_info(directory / TWIN, twin_info(info))

@@ -92,6 +92,24 @@ def test_no_parity_between_different_images(run, tmp_path):
     assert third.max_abs_diff is None
 
 
+def test_a_file_is_tested_on_the_images_of_the_run_that_holds_it(tmp_path, monkeypatch):
+    """The file itself does not tell on which place of which machine they lie."""
+    for name in DIGITS["classes"]:
+        (tmp_path / "images/test" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "images/test" / name / "1.png")
+    path = make_run(tmp_path / "run")
+    folder = {"name": "folder", "dir": str(tmp_path / "images")}
+    write_info(path, dataclasses.replace(Run(path).info, data=folder))
+    binarize.export(path, path / "model.onnx")
+    _, onnx = binarize.evaluate(path, workers=0)
+    assert (onnx.images, onnx.compared_with) == (10, str(path))
+    monkeypatch.chdir(path)
+    with pytest.raises(DataError, match='"images" does not exist'):
+        binarize.evaluate(path / "model.onnx")
+    (alone,) = binarize.evaluate(path / "model.onnx", data_dir=tmp_path / "images", workers=0)
+    assert alone.top1 == onnx.top1
+
+
 def test_another_folder_takes_the_place_of_digits(run, tmp_path):
     for name in DIGITS["classes"]:
         (tmp_path / "val" / name).mkdir(parents=True)

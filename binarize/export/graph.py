@@ -30,8 +30,8 @@ def to_graph(
     SealWeights(frozen)(graph)
     with quiet():
         optimise(graph)
+    PackWeights(frozen)(graph)  # outside the sequence, which would wrap its ExportError in another
     ir.passes.Sequential(
-        PackWeights(frozen),
         FoldNorm(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),

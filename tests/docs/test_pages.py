@@ -11,14 +11,17 @@ from docs_code import DOCS, ROOT
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
-@pytest.mark.parametrize("name", ["concepts", "contributing", "estimators"])
-def test_its_code_runs(name, tmp_path, monkeypatch):
+RUNNABLE = [page for page in (*PAGES, ROOT / "README.md") if docs_code.code(page)]
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+def test_its_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs" / "images").mkdir(parents=True)
-    docs_code.run(DOCS / f"{name}.md")
+    docs_code.run(page)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
 def test_its_links_lead_somewhere(page):
     for link in docs_code.links(page):
         path, _, anchor = link.partition("#")

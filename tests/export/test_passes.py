@@ -28,7 +28,7 @@ def frozen(*shape: int) -> FrozenWeight:
 
 def model(text: str, **constants: np.ndarray) -> ir.Model:
     """A graph in ONNX's own text form, with initializers."""
-    proto = onnx.parser.parse_model(HEADER + text)
+    proto = onnx.parser.parse_model(HEADER + text.replace("<>", ""))
     for name, value in constants.items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     return ir.from_proto(proto)

@@ -113,7 +113,7 @@ class _Weight:
 
 def _unseal(graph: ir.Graph, value: ir.Value) -> None:
     for node, _ in tuple(value.uses()):
-        if any(output.uses() for output in node.outputs):
+        if any(output.uses() or output.is_graph_output() for output in node.outputs):
             raise ExportError(
                 f'layer "{layer_name(*value.name.rpartition(".")[::2])}" uses its binary weight in a way '
                 f"that cannot be packed ({node.op_type})",

@@ -75,6 +75,11 @@ def command(
 
 def show(evaluations: list[Evaluation]) -> None:
     """The scores as one table. Parity is that of a run's ONNX file with the run, or with the first."""
+    for data, images in dict.fromkeys((e.data, e.images) for e in evaluations):
+        render.say(f"{images} test images of {data}")
+    render.say(
+        "ms: of one image alone; parity: max |diff| of max |logit|, to the run or the first target"
+    )
     render.table(
         (
             "target",
@@ -102,16 +107,9 @@ def show(evaluations: list[Evaluation]) -> None:
             for e in evaluations
         ),
     )
-    for data, images in dict.fromkeys((e.data, e.images) for e in evaluations):
-        render.say(f"{images} test images of {data}")
-    render.say(
-        "ms: of one image alone; parity: max |diff| of max |logit|, to the run or the first target"
-    )
     for e in evaluations[1:]:
-        if not e.compared_with:
-            render.say(
-                f"no parity for {e.target}: it has other images or classes than the first target"
-            )
+        if e.kind == "onnx" and not e.compared_with:
+            render.say(f"no parity for {e.target}: the first target has other images or classes")
 
 
 def parity(evaluation: Evaluation) -> str | None:

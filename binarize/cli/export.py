@@ -20,6 +20,7 @@ binarize export runs/resnet18 --onnx resnet18.onnx --opset 18
 """
 FLAG = "--onnx"
 IN_RUN = "model.onnx"
+CHECKPOINTS = ("best", "last")
 
 
 class Command(TyperCommand):
@@ -72,6 +73,8 @@ def command(
     """
     if onnx is None:
         raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")
+    if run is None and onnx and Path(onnx).is_dir():
+        raise typer.BadParameter(f"RUN stands before {FLAG}: binarize export {onnx} {FLAG}")
     from binarize.export import export
     from binarize.run import newest_run
 
@@ -83,8 +86,14 @@ def command(
     show(result)
     if as_json:
         render.emit_json(result.as_json())
-    inside = not onnx and Path(target).name not in ("best", "last")
-    render.next_command("binarize eval" + ("" if inside and run is None else f" {result.onnx}"))
+    render.next_command(_next(run, onnx, result.onnx))
+
+
+def _next(run: str | None, onnx: str, file: str) -> str:
+    """Evaluate the run, which holds the file, or the file where it lies elsewhere."""
+    if onnx or (run and Path(run).name in CHECKPOINTS):
+        return f"binarize eval {file}"
+    return f"binarize eval {run}" if run else "binarize eval"
 
 
 def show(result: ExportResult) -> None:
@@ -116,4 +125,4 @@ def _check(good: bool, sentence: str) -> None:
 def _in_run(target: str) -> str:
     """model.onnx of the run, whose checkpoint `target` may be."""
     path = Path(target)
-    return str((path.parent if path.name in ("best", "last") else path) / IN_RUN)
+    return str((path.parent if path.name in CHECKPOINTS else path) / IN_RUN)

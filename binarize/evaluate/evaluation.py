@@ -36,9 +36,9 @@ class Evaluation:
         images_per_s: images per second of prediction alone, without loading.
         ms_per_image: median milliseconds of a prediction for one image alone.
         bytes: of the file that holds the weights.
-        compared_with: the target that the next three compare with: its run for an ONNX file that lies in
-            one, else the first target, where that answered the same images with as many classes; else
-            None, like the three.
+        compared_with: for an ONNX file, the target that the next three compare with: its run where it
+            lies in one, else the first target, if that answered the same images with as many classes.
+            None, like the three, for anything else: two runs are two models.
         max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluate.parity.Parity`.
     """
 
@@ -90,7 +90,7 @@ def evaluate(
         answers = _answers(target, test, on_progress)
         reference = target.reference or found[0].name
         parity = None
-        if reference in answered:
+        if target.kind == "onnx" and reference in answered:
             others, config = answered[reference]
             if _same_images(test.config, config) and answers.logits.shape == others.logits.shape:
                 parity = compare(others.logits, answers.logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     CommonSubexpressionEliminationPass,
@@ -12,6 +14,8 @@ from onnx_ir.passes.common import (
 from onnxscript import optimizer, rewriter
 
 ROUNDS = 2
+LARGEST_VECTOR = 8192
+"""Elements of a bias or norm that is made of a single number; more than any layer has channels."""
 
 
 def optimise(model: ir.Model) -> None:
@@ -32,8 +36,20 @@ def optimise(model: ir.Model) -> None:
 
 
 def _stays_small(node: ir.Node) -> bool | None:
-    """Not a float table that a gather spreads out, such as relative position biases (x 14): onnxruntime
+    """Not what a float table is spread out to, such as relative position biases (x 14): onnxruntime
     spreads it when it loads. None leaves the decision to the optimiser."""
-    table = node.inputs[0] if node.inputs else None
-    spreads = node.op_type.startswith("Gather") and table is not None
-    return False if spreads and table.dtype in (None, ir.DataType.FLOAT) else None
+    output = node.outputs[0]
+    if output.dtype not in (None, ir.DataType.FLOAT):
+        return None
+    if node.op_type.startswith("Gather"):
+        return False
+    size = _elements(output)
+    grows = size > LARGEST_VECTOR and size > sum(_elements(value) for value in node.inputs)
+    return False if grows else None
+
+
+def _elements(value: ir.Value | None) -> int:
+    """How many, as far as that is known; else 0."""
+    if value is None or value.shape is None or not value.shape.is_static():
+        return 0
+    return math.prod(value.shape.numpy())

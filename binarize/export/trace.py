@@ -41,13 +41,20 @@ def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
                 verbose=False,
             )
     except Exception as error:  # torch raises what its tracing meets: no common base
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(
-            f"torch cannot export this model to ONNX: {reason}",
+            f"torch cannot export this model to ONNX: {_reason(error)}",
             "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
         ) from error
     _name_ends(exported.model.graph)
     return exported.model
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong first: torch wraps it in advice on how to report it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = str(error).strip() or type(error).__name__
+    return words.splitlines()[0]
 
 
 def _name_ends(graph: ir.Graph) -> None:

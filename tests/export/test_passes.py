@@ -1,4 +1,4 @@
-"""One test per rule of each pass; an untouched graph stays untouched, a second application changes nothing."""
+"""A test per rule of each pass; what has nothing for it stays as it is; the second time changes nothing."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def test_converting_a_run_again_starts_from_its_latent_weights(run: Path) -> Non
 
 def test_a_replaced_stem_survives_saving_and_converting_again(tmp_path: Path) -> None:
     first = tmp_path / "first"
-    api.convert_to_run("resnet10t", Options(), out=first, pretrained=False, img_size=32, num_classes=4)
+    api.convert_to_run(
+        "resnet10t", Options(), out=first, pretrained=False, img_size=32, num_classes=4
+    )
     api.convert_to_run(first, Options("ede"), out=tmp_path / "second")
     one, two = binarize.load(first), binarize.load(tmp_path / "second")
     assert torch.equal(one(IMAGE), two(IMAGE))
@@ -106,11 +108,15 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_model_says_what_differs(tmp_path: Path) -> None:
     save_file({"0.weight": torch.zeros(3, 3), "1.bias": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointError, match="1 missing .0.bias., 1 unknown .1.bias., 1 of other shape"):
+    with pytest.raises(
+        CheckpointError, match=r"1 missing .0.bias., 1 unknown .1.bias., 1 of other shape"
+    ):
         load_weights(nn.Sequential(nn.Linear(2, 2)), tmp_path / "x.safetensors")
 
 
-def test_a_module_of_the_callers_own_converts_as_a_copy_but_cannot_be_rebuilt(tmp_path: Path) -> None:
+def test_a_module_of_the_callers_own_converts_as_a_copy_but_cannot_be_rebuilt(
+    tmp_path: Path,
+) -> None:
     own = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(4 * 900, 2)
     )

@@ -26,6 +26,12 @@ def trained(tmp_path_factory) -> Path:
     return home / "runs/trained"
 
 
+@pytest.fixture(autouse=True)
+def no_terminal_width(monkeypatch) -> None:
+    """Tables as wide as they like: some of what runs in this process sets COLUMNS for its own output."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """An empty current directory."""

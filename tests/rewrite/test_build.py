@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_failed_conversion_leaves_nothing_behind(tmp_path: Path, monkeypatch) 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("binarize.rewrite.build.save_file", full)
+    monkeypatch.setattr(import_module("binarize.rewrite.build"), "save_file", full)
     with pytest.raises(OSError, match="No space"):
         api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
     assert list(tmp_path.iterdir()) == []

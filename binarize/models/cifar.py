@@ -11,6 +11,7 @@ All take [N, 3, 32, 32] and give [N, num_classes]; the ResNets take other sizes 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class OptionAShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
 
 
-class _Classified(nn.Module):
+class _Classified(nn.Module, ABC):
     """What timm's models share: pooled features, one linear classifier `fc`, and its reset."""
 
     num_features: int
@@ -66,8 +67,9 @@ class _Classified(nn.Module):
         kind = self.global_pool.pool_type if global_pool is None else global_pool
         self.global_pool, self.fc = create_classifier(self.num_features, num_classes, kind)
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Images to the features that the classifier pools."""
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         x = self.head_drop(self.global_pool(x))

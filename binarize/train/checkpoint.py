@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from binarize.errors import CheckpointError
+from binarize.rewrite import save_weights
 from binarize.run import replacing
 from binarize.train.state import pack, portable, unpack
 
@@ -47,13 +48,6 @@ class Checkpoint:
     raw: dict[str, Tensor] | None
     optimizer: dict[str, Any] | None
     place: dict[str, Any]
-
-
-def save_weights(path: Path, weights: dict[str, Tensor], **metadata: Any) -> None:
-    """Write a state_dict as safetensors, beside and then in the place of `path`."""
-    texts = {key: str(value) for key, value in metadata.items()}
-    with replacing(path) as temporary:
-        save_file({name: portable(value) for name, value in weights.items()}, temporary, texts)
 
 
 def save(last: Path, checkpoint: Checkpoint) -> None:

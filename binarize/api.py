@@ -40,6 +40,8 @@ def convert(
     scale: str = "channel",
     standardise: bool = True,
     keep: Sequence[str] = (),
+    force: Sequence[str] = (),
+    submodule: str | None = None,
     pretrained: Any = "auto",
     checkpoint: str | Path | None = None,
     num_classes: int | None = None,
@@ -49,12 +51,21 @@ def convert(
     """A module with binary weights, ready to train; nothing is written.
 
     `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
-    a copy is converted. The options are the flags of `binarize convert`. The module's class, methods and
-    state_dict keys are those of the float model; `layer.weight` reads as ±scale.
+    a copy is converted. The options are the flags of `binarize convert`; `force` is its `--binarize`. The
+    module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
+    ±scale.
 
     Raises ModelError, PatternError, EstimatorError, CheckpointError or RunError.
     """
-    options = Options(estimator, scale, standardise, tuple(keep), stem)
+    options = Options(
+        estimator=estimator,
+        scale=scale,
+        standardise=standardise,
+        keep=tuple(keep),
+        stem=stem,
+        force=tuple(force),
+        submodule=submodule,
+    )
     converted = make(
         model_or_name,
         options,

@@ -27,6 +27,18 @@ def command(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Glob on module names to leave float; repeatable."),
     ] = None,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--binarize",
+            metavar="PATTERN",
+            help="Glob on layers to binarize that are kept by default; --keep wins; repeatable.",
+        ),
+    ] = None,
+    submodule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Convert this part alone. [default: all of MODEL]"),
+    ] = None,
     pretrained: Annotated[
         bool | None,
         typer.Option(
@@ -64,12 +76,19 @@ def command(
     """Rewrite MODEL so that its convolutions and linear layers have binary weights.
 
     Layers stay float ("kept") where they are the first, the classifier, depthwise, squeeze-excite or a
-    gate, an LSTM, or match --keep.
+    gate, an LSTM, or match --keep. Of a detection or segmentation network, the backbone is rewritten.
     """
     from binarize import api, rewrite
 
     with render.progress("converting") as bar:
-        options = rewrite.Options(estimator, scale, True, tuple(keep or ()), stem)
+        options = rewrite.Options(
+            estimator=estimator,
+            scale=scale,
+            keep=tuple(keep or ()),
+            stem=stem,
+            force=tuple(force or ()),
+            submodule=submodule,
+        )
         saved = api.convert_to_run(
             model,
             options,

@@ -35,8 +35,11 @@ def ls(
         render.emit_json([asdict(model) for model in found])
     else:
         render.table(
-            ("model", "library", "pretrained"),
-            ((model.name, model.library, "yes" if model.pretrained else "no") for model in found),
+            ("model", "library", "task", "pretrained"),
+            (
+                (model.name, model.library, model.task, "yes" if model.pretrained else "no")
+                for model in found
+            ),
         )
     render.say(f"{len(found)} model{'s' if len(found) > 1 else ''}")
     render.next_command(f"binarize convert {found[0].name}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from binarize import layers, rewrite
+from binarize import layers, models, rewrite
 from binarize.errors import ExportError, RunError
 from binarize.evaluate.accuracy import Predict
 from binarize.run import is_run, newest_run
@@ -70,6 +70,7 @@ def of_directory(path: Path) -> list[Target]:
     """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
     run, weights = rewrite.locate(path)
     info = run.info
+    models.require("evaluate", info.model)
     target = Target(
         str(path),
         "torch",

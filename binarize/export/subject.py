@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from torch import nn
 
-from binarize import rewrite
+from binarize import models, rewrite
 from binarize.errors import ExportError
 from binarize.rewrite.record import Size
 from binarize.run import Run, RunInfo
@@ -46,6 +46,7 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     or CheckpointError for a run that cannot be read.
     """
     if isinstance(target, nn.Module):
+        models.require("export", target)
         info = _info(target, input_size)
         return Subject(target, info, rewrite.image_size(target, info.preprocess["img_size"]))
     run, _ = rewrite.locate(target)
@@ -54,6 +55,7 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
             "a run has images of a fixed size", "leave input_size away, or export a module"
         )
     info = run.info
+    models.require("export", info.model)
     recipe = run.path / RECIPE
     text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
     model = rewrite.build(target)

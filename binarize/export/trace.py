@@ -14,7 +14,7 @@ from torch import nn
 
 from binarize.errors import ExportError
 
-Size = tuple[int, int, int]
+Size = tuple[int, ...]
 INPUT, OUTPUT = "image", "logits"
 BATCH = 2
 """Of the example: 0 and 1 would be taken for constants."""
@@ -24,7 +24,7 @@ def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
     """The graph of `model`, image float32[N, C, H, W] -> logits, for any N.
 
     `model` is changed: fused attention, which has no ONNX form below opset 23, is switched off.
-    Initializers carry the names of the parameters. Raises ExportError where torch cannot export it.
+    Initializers carry the names of the parameters, the first one where there are several. Raises ExportError where torch cannot export it.
     """
     _unfuse_attention(model)
     image = torch.zeros(BATCH, *size)
@@ -46,6 +46,7 @@ def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
             "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
         ) from error
     _name_ends(exported.model.graph)
+    _name_parameters(exported.model.graph, model)
     return exported.model
 
 
@@ -60,6 +61,17 @@ def _reason(error: BaseException) -> str:
 def _name_ends(graph: ir.Graph) -> None:
     """The first output is what classifies; a model with several keeps the others' names."""
     graph.outputs[0].name = OUTPUT
+
+
+def _name_parameters(graph: ir.Graph, model: nn.Module) -> None:
+    """torch.export calls a parameter that has several names by any of them."""
+    first: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        own = first.setdefault(id(parameter), name)
+        if own != name and name in graph.initializers:
+            value = graph.initializers.pop(name)
+            value.name = own
+            graph.initializers.add(value)
 
 
 def _unfuse_attention(model: nn.Module) -> None:

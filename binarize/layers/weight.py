@@ -1,11 +1,5 @@
 """A binary weight: what stands where a layer's float weight stood.
 
-The layer keeps its class's own forward, whatever that is. Only what its `weight` attribute means
-changes: it is a property now, and reads as s·sign(z), computed from the latent weight, which stays
-a parameter under its old key. So a layer whose weight is used by somebody else (attention that
-calls `F.linear(x, self.qkv.weight)`, `nn.MultiheadAttention`, a convolution with padding of its
-own) is binarized like any other, and float checkpoints load. See docs/decisions/0002.
-
     mu, sigma = mean and standard deviation of the latent weight w per output channel
     z   = (w - mu)/(sigma + 1e-8)      standardised (not where the fan-in is below 2: z = w, mu = 0)
     w_b = s·sign(z)                    s = mean |w - mu| per output channel, detached
@@ -16,32 +10,32 @@ IR-Net, arXiv 1909.10788).
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from binarize.errors import ModelError
 from binarize.estimators import Estimator, sign, widened
+from binarize.layers.activation import InputBinarizer
+from binarize.layers.addition import Addition
+from binarize.layers.product import BinaryWeight, Product, biased, scaled
 from binarize.layers.scale import Scale
 
 EPSILON = 1e-8
-SUFFIX = "_binarizer"
 
 
-class WeightBinarizer(nn.Module):
+class WeightBinarizer(Addition):
     """Latent weight -> binary weight, both [out, ...]; a child of the layer that owns the weight.
 
     Statistics, surrogate gradient and scale are computed in float32 where the latent weight is
     narrower; what comes out has the latent weight's dtype.
 
     Attributes:
+        inputs: what makes the layer's input binary too, or None.
         progress: share of training done, 0 to 1; set by `set_progress` at every optimiser step.
-        enabled: False makes the layer the float layer it was.
     """
+
+    part = "weights"
 
     def __init__(self, estimator: Estimator, scale: Scale, standardise: bool = True) -> None:
         super().__init__()
@@ -49,14 +43,17 @@ class WeightBinarizer(nn.Module):
         self.scale = scale
         self.standardise = standardise
         self.progress = 0.0
-        self.enabled = True
+        self.inputs: InputBinarizer | None = None
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, apart: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """s·sign(z), or with `apart` signs and scale: ([out, ...], [out, 1, ...])."""
         if not self.enabled:
             return latent
         centred, standardised = self.standardised(latent)
-        binary = self.scale(centred) * self.estimator(standardised, self.progress)
-        return binary.to(latent.dtype)
+        signs, scale = self.estimator(standardised, self.progress), self.scale(centred)
+        if apart:
+            return signs.to(latent.dtype), scale
+        return (scale * signs).to(latent.dtype)
 
     def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """(w - mu, z), both of the latent weight's shape."""
@@ -67,12 +64,41 @@ class WeightBinarizer(nn.Module):
         centred = latent - latent.mean(dims, keepdim=True)
         return centred, centred / (centred.std(dims, keepdim=True) + EPSILON)
 
+    def read(self, latent: Tensor, gain: Tensor | None = None) -> Tensor | BinaryWeight:
+        """What the layer's `weight` means: gain·w_b, or where the input is binary too, its stand-in.
+
+        `gain` [out, 1, ...] multiplies the weight, binary or not, and is learned by the layer itself.
+        """
+
+        def plain() -> Tensor:
+            weight = self(latent)
+            return weight if gain is None else weight * gain
+
+        def multiply(product: Product, x: Tensor, bias: Tensor | None, axis: int) -> Tensor:
+            assert self.inputs is not None
+            b = self.inputs(x)
+            scale = self.inputs.slowed_scale(x)
+            if not self.enabled:
+                return biased(product(b * scale.to(b.dtype), plain()), bias, axis)
+            signs, weight_scale = self(latent, apart=True)
+            factor = weight_scale if gain is None else weight_scale * gain
+            y = scaled(product(b, signs), factor.reshape(-1) * scale, axis)
+            return biased(y, bias, axis)
+
+        binary = self.inputs is not None and self.inputs.enabled
+        return BinaryWeight(plain, multiply) if binary else plain()
+
     @torch.no_grad()
-    def frozen(self, latent: Tensor) -> FrozenWeight:
+    def frozen(self, latent: Tensor, gain: Tensor | None = None) -> FrozenWeight:
         """The signs and scales that the forward multiplies, kept apart."""
         centred, standardised = self.standardised(latent)
-        scale = self.scale(centred).to(latent.dtype).reshape(-1).expand(len(latent))
-        return FrozenWeight(sign(standardised) > 0, scale.contiguous())
+        scale = self.scale(centred)
+        if gain is not None:
+            scale = scale * gain
+        if self.inputs is not None:
+            scale = scale * self.inputs.scale
+        scale = scale.to(latent.dtype).reshape(-1).expand(len(latent)).contiguous()
+        return FrozenWeight(sign(standardised) > 0, scale, self.inputs)
 
     def extra_repr(self) -> str:
         return f"{self.estimator}, scale={self.scale.name}, standardise={self.standardise}"
@@ -84,128 +110,50 @@ class FrozenWeight:
 
     Attributes:
         positive: bool[out, ...]; True where the sign is +1.
-        scale: s, [out], in the latent weight's dtype.
+        scale: s, [out], in the latent weight's dtype; times that of the binary input, if there is one.
+        inputs: what makes the layer's input binary, or None.
     """
 
     positive: Tensor
     scale: Tensor
+    inputs: InputBinarizer | None = None
 
     @property
     def value(self) -> Tensor:
-        """±s as a float tensor."""
+        """As a float tensor: ±s, or ±1 where the input is binary and the scale comes after the sum."""
+        if self.inputs is not None:
+            return torch.where(self.positive, 1.0, -1.0).to(self.scale.dtype)
         scale = self.scale.reshape(-1, *[1] * (self.positive.ndim - 1))
         return torch.where(self.positive, scale, -scale)
 
 
-def binarize_weight(module: nn.Module, parameter: str, binarizer: WeightBinarizer) -> None:
-    """Make `module.<parameter>` read as its binary weight, in place. state_dict keys stay.
+class FrozenProduct(nn.Module):
+    """The product of a frozen weight with a binary input, as the exporter is to see it.
 
-    Raises ModelError where that is no parameter of two dimensions or more, or is binary already.
+    Two nodes of domain `binarize` stand around the layer's own convolution or linear product: one named
+    after the input binarizer's op, on (x, threshold | shift), and `Scale` on (y, scale, bias). They have
+    no values, only shapes: a model that holds them is exported, not run.
     """
-    latent = module._parameters.get(parameter)
-    binary = _binary_parameters(module)
-    if latent is None or latent.ndim < 2 or parameter in binary:
-        raise ModelError(
-            f"{type(module).__name__}.{parameter} cannot be binarized",
-            "it has to be a float parameter of two dimensions or more, not normalised by torch's "
-            "weight_norm or parametrize",
-        )
-    module.__class__ = _class_with(_float_class(module), frozenset({*binary, parameter}))
-    module.add_module(parameter + SUFFIX, binarizer)
+
+    def __init__(self, frozen: FrozenWeight) -> None:
+        super().__init__()
+        assert frozen.inputs is not None
+        self.op = frozen.inputs.op
+        self.register_buffer("split", frozen.inputs.split.detach())
+        self.register_buffer("scale", frozen.scale)
+        self.register_buffer("zeros", torch.zeros_like(frozen.scale))
+
+    def read(self, signs: Tensor, gain: Tensor | None = None) -> BinaryWeight:
+        """What the layer's `weight` means: `signs` is the parameter, ±1."""
+
+        def multiply(product: Product, x: Tensor, bias: Tensor | None, axis: int) -> Tensor:
+            y = product(_marked(self.op, x, self.split), signs)
+            return _marked("Scale", y, self.scale, self.zeros if bias is None else bias)
+
+        return BinaryWeight(lambda: signs, multiply)
 
 
-def restore_weight(module: nn.Module, parameter: str, value: Tensor | None = None) -> None:
-    """Undo `binarize_weight`; with `value`, put that in the latent weight's place."""
-    module.__class__ = _class_with(_float_class(module), _binary_parameters(module) - {parameter})
-    del module._modules[parameter + SUFFIX]
-    if value is not None:
-        latent = module._parameters[parameter]
-        module._parameters[parameter] = nn.Parameter(value, requires_grad=latent.requires_grad)
-
-
-def _float_class(module: nn.Module) -> type[nn.Module]:
-    return getattr(type(module), "_float_class", type(module))
-
-
-def _binary_parameters(module: nn.Module) -> frozenset[str]:
-    return getattr(type(module), "_binary_parameters", frozenset())
-
-
-@functools.cache
-def _class_with(cls: type[nn.Module], parameters: frozenset[str]) -> type[nn.Module]:
-    """A subclass of `cls` that differs only in what `parameters` read as; `cls` itself for none."""
-    if not parameters:
-        return cls
-    body = {name: property(_reader(name)) for name in parameters}
-    kept = {"_float_class": cls, "_binary_parameters": parameters, "__module__": __name__}
-    return type(f"Binary{cls.__name__}", (cls,), body | kept)
-
-
-def _reader(parameter: str) -> Callable[[nn.Module], Tensor]:
-    def read(module: nn.Module) -> Tensor:
-        try:
-            return module._modules[parameter + SUFFIX](module._parameters[parameter])
-        except AttributeError as error:
-            # nn.Module.__getattr__ would answer it with the latent weight: float, and silent.
-            raise RuntimeError(f"the binary weight cannot be computed: {error}") from error
-
-    return read
-
-
-def binary_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, WeightBinarizer]]:
-    """(layer name, module that owns the weight, its parameter's name, binarizer), in module order.
-
-    The layer name is the module's, with the parameter's appended unless that is "weight".
-    """
-    for name, module in model.named_modules():
-        for child, binarizer in module._modules.items():
-            if isinstance(binarizer, WeightBinarizer):
-                parameter = child.removesuffix(SUFFIX)
-                yield layer_name(name, parameter), module, parameter, binarizer
-
-
-def layer_name(module: str, parameter: str) -> str:
-    """The one way in which layers are called: `layer1.0.conv1`, `attn.in_proj_weight`."""
-    if parameter == "weight":
-        return module
-    return f"{module}.{parameter}" if module else parameter
-
-
-def set_progress(model: nn.Module, progress: float) -> None:
-    """Tell every estimator in `model` how far training is (0 to 1)."""
-    for _, _, _, binarizer in binary_weights(model):
-        binarizer.progress = progress
-
-
-@contextlib.contextmanager
-def binarization_off(model: nn.Module) -> Iterator[None]:
-    """The float model that `model` was before, for as long as the block lasts.
-
-    It is the model itself that changes: no other thread may be running it.
-    """
-    binarizers = [binarizer for *_, binarizer in binary_weights(model)]
-    before = [binarizer.enabled for binarizer in binarizers]
-    try:
-        for binarizer in binarizers:
-            binarizer.enabled = False
-        yield
-    finally:
-        for binarizer, enabled in zip(binarizers, before, strict=True):
-            binarizer.enabled = enabled
-
-
-@torch.no_grad()
-def freeze(model: nn.Module) -> dict[str, FrozenWeight]:
-    """Replace every binary weight by the constant ±s, in place, and return them by parameter name.
-
-    The model is then a plain float model with the classes it had before conversion, whose listed
-    parameters (keys as in its state_dict) hold one positive and one negative value per channel.
-    """
-    frozen = {}
-    paths = {id(module): name for name, module in model.named_modules()}
-    for _, module, parameter, binarizer in list(binary_weights(model)):
-        weight = binarizer.frozen(module._parameters[parameter])
-        restore_weight(module, parameter, weight.value)
-        path = paths[id(module)]
-        frozen[f"{path}.{parameter}" if path else parameter] = weight
-    return frozen
+def _marked(op: str, x: Tensor, *others: Tensor) -> Tensor:
+    return torch.onnx.ops.symbolic(
+        f"binarize::{op}", (x, *others), dtype=x.dtype, shape=x.shape, version=1
+    )

@@ -4,6 +4,7 @@ from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.create import Fetched, create, describe, fetch
 from binarize.models.names import Listing, has_pretrained, list_models, parse
 from binarize.models.preprocess import default_preprocess
+from binarize.models.tasks import part_of, require, task_of
 
 __all__ = [
     "Fetched",
@@ -16,5 +17,8 @@ __all__ = [
     "list_models",
     "num_classes",
     "parse",
+    "part_of",
+    "require",
     "reset_classifier",
+    "task_of",
 ]

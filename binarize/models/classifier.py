@@ -5,10 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.models.tasks import PARTS, task_of
 
 
 def num_classes(model: nn.Module) -> int:
     """How many logits `model` gives. Raises ModelError for a network without a classifier."""
+    _require_classifier(model)
     stored = getattr(model, "num_classes", None)
     if isinstance(stored, int) and stored > 0:
         return stored
@@ -22,6 +24,7 @@ def reset_classifier(model: nn.Module, classes: int) -> None:
     timm's models have a method for it. In all of torchvision's, the classifier is the linear or
     convolution layer that was defined last, and so it is taken to be in a caller's own network.
     """
+    _require_classifier(model)
     if hasattr(model, "reset_classifier"):
         model.reset_classifier(classes)
         return
@@ -31,17 +34,26 @@ def reset_classifier(model: nn.Module, classes: int) -> None:
     if isinstance(old, nn.Linear):
         new = nn.Linear(old.in_features, classes, **place)
     else:
-        new = nn.Conv2d(old.in_channels, classes, old.kernel_size, old.stride, old.padding, **place)
+        new = type(old)(old.in_channels, classes, old.kernel_size, old.stride, old.padding, **place)
     model.set_submodule(name, new.train(old.training))
     if hasattr(model, "num_classes"):
         model.num_classes = classes
 
 
-def _last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+def _require_classifier(model: nn.Module) -> None:
+    task = task_of(model)
+    if task in PARTS:
+        raise ModelError(
+            f"{type(model).__name__} is a {task} network: it has no classifier to speak of",
+            "its number of classes is an argument of its constructor: --num-classes with its name",
+        )
+
+
+def _last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d | nn.Conv3d]:
     layers = [
         (name, module)
         for name, module in model.named_modules()
-        if name and isinstance(module, (nn.Linear, nn.Conv2d))
+        if name and isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d))
     ]
     if not layers:
         raise ModelError(

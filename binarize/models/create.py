@@ -17,11 +17,13 @@ from binarize.models.classifier import num_classes as classes_of
 from binarize.models.classifier import reset_classifier
 from binarize.models.names import parse
 from binarize.models.preprocess import default_preprocess
+from binarize.models.tasks import names_of
 
 Pretrained = Literal["auto", True, False]
 
 # Both normalise for the original weights inside the model, and have a second classifier in training;
-# pretrained or not, here they are built the same: with the one, without the other.
+# pretrained or not, here they are built the same: with the one, without the other. Segmentation networks
+# have their second head as the pretrained ones do.
 _INCEPTIONS = ("googlenet", "inception_v3")
 
 
@@ -117,6 +119,8 @@ def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any
         return {"img_size": img_size} if fixed and img_size else {}
     if bare in _INCEPTIONS:
         return {"aux_logits": False, "transform_input": True}
+    if bare in names_of("segmentation"):
+        return {"aux_loss": True} if not bare.startswith("lraspp_") else {}
     own = default_preprocess(f"{library}/{bare}")["img_size"]
     if bare.startswith("vit_"):
         return {"image_size": img_size or own}
@@ -131,7 +135,7 @@ def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
             warnings.simplefilter("ignore")
             if library == "timm":
                 return timm.create_model(bare, **kwargs)
-            return torchvision.models.get_model(bare, weights=None, **kwargs)
+            return torchvision.models.get_model(bare, weights=None, **_no_weights(bare), **kwargs)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         given = ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "no arguments"
         raise ModelError(
@@ -140,11 +144,24 @@ def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
         ) from error
 
 
+def _no_weights(bare: str) -> dict[str, None]:
+    """What keeps detection and segmentation networks from downloading weights for their backbone."""
+    return {"weights_backbone": None} if bare in _with_backbone() else {}
+
+
+def _with_backbone() -> tuple[str, ...]:
+    return names_of("detection") + names_of("segmentation")
+
+
 def _build_pretrained(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if library == "timm":
             return timm.create_model(bare, pretrained=True, **kwargs)
+        if bare in _with_backbone():
+            model = _build(library, bare, kwargs)
+            weights_of.load_with_backbone(model, bare)
+            return model
         rest = {key: value for key, value in kwargs.items() if key != "num_classes"}
         model = torchvision.models.get_model(bare, weights="DEFAULT", **rest)
     wanted = kwargs.get("num_classes")

@@ -7,10 +7,10 @@ import functools
 from dataclasses import dataclass
 
 import timm
-from torchvision import models as torchvision_models
 
 from binarize.errors import ModelError, did_you_mean
 from binarize.models import cifar
+from binarize.models.tasks import TASKS, UNSUPPORTED, names_of
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -22,6 +22,7 @@ class Listing:
     name: str
     library: str
     pretrained: bool
+    task: str = "classification"
 
 
 def parse(name: str) -> tuple[str, str]:
@@ -35,6 +36,8 @@ def parse(name: str) -> tuple[str, str]:
     for library in searched:
         if _has(library, bare):
             return library, bare
+    if "torchvision" in searched:
+        _refuse_unsupported(bare)
     raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))
 
 
@@ -45,11 +48,18 @@ def has_pretrained(name: str) -> bool:
 
 
 def list_models(pattern: str = "") -> list[Listing]:
-    """The models whose names match: a glob, or a part of the name. The CIFAR networks come first."""
+    """The models whose names match: a glob, or a part of the name.
+
+    The CIFAR networks come first, what classifies no images comes last.
+    """
     own = list(cifar.default_cfgs)
     bare = own + [name for name in _names("timm") if name not in own]
     listings = [Listing(name, "timm", timm.models.is_model_pretrained(name)) for name in bare]
-    listings += [Listing(f"torchvision/{n}", "torchvision", True) for n in _names("torchvision")]
+    listings += [
+        Listing(f"torchvision/{name}", "torchvision", True, task)
+        for task in TASKS
+        for name in names_of(task)
+    ]
     glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     return [listing for listing in listings if fnmatch.fnmatchcase(listing.name, glob)]
 
@@ -58,7 +68,18 @@ def list_models(pattern: str = "") -> list[Listing]:
 def _names(library: str) -> tuple[str, ...]:
     if library == "timm":
         return tuple(timm.list_models())
-    return tuple(torchvision_models.list_models(module=torchvision_models))
+    return tuple(name for task in TASKS for name in names_of(task))
+
+
+def _refuse_unsupported(bare: str) -> None:
+    for task in UNSUPPORTED:
+        if bare in names_of(task):
+            words = task.replace("_", " ")
+            raise ModelError(
+                f"torchvision/{bare} is one of torchvision's {words} networks, which binarize "
+                "does not convert",
+                "binarize models ls lists those that it does",
+            )
 
 
 def _has(library: str, bare: str) -> bool:

@@ -17,9 +17,18 @@ from urllib.parse import urlsplit
 import huggingface_hub
 import timm
 import torch
+from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 PATIENCE = 4.0  # seconds
+
+# The library sets the epsilon of these networks' frozen norms to 0 when it loads their weights.
+WITHOUT_EPSILON = (
+    "fasterrcnn_resnet50_fpn",
+    "keypointrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "retinanet_resnet50_fpn",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,29 @@ class Source:
 def find(library: str, bare: str) -> Source | None:
     """The weights that `pretrained=True` would load, or None where the library has none."""
     return _timm_source(bare) if library == "timm" else _torchvision_source(bare)
+
+
+def load_with_backbone(model: nn.Module, bare: str) -> None:
+    """torchvision's weights into a detection or segmentation network that was built without any."""
+    weights = torchvision_models.get_model_weights(bare).DEFAULT
+    state = weights.get_state_dict(progress=False, check_hash=True)
+    load_frozen_norms(model, state, 0.0 if bare in WITHOUT_EPSILON else None)
+
+
+def load_frozen_norms(
+    model: nn.Module, state: dict[str, Tensor], epsilon: float | None = None
+) -> None:
+    """Load the weights of a model with frozen batch norms into one whose batch norms train.
+
+    The library builds detection networks with one or the other, depending on whether it has weights for
+    them; a run has to build the same network without any. `epsilon` is that of the frozen norms where it
+    differs; the variance takes the difference up: var + epsilon = (var + epsilon - eps) + eps.
+    """
+    model.load_state_dict(state)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    if epsilon is not None:
+        for norm in norms:
+            norm.running_var += epsilon - norm.eps
 
 
 def _timm_source(bare: str) -> Source | None:

@@ -18,12 +18,13 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 
 def key(meaning: str, default: Any = ..., *, unit: str = "", **limits: Any) -> Any:
@@ -134,6 +135,25 @@ class Binarize(Section):
     )
     standardise: bool = key("standardise the latent weights per output channel before sign", True)
     keep: list[str] = key("globs on module names: these layers stay float", list)
+    force: list[str] = key("globs: binarize these although kept by default; `keep` wins", list)
+    activations: Literal["float", "step", "sign"] = key(
+        "what the input of a binary layer becomes: `float`: what it is; `step`: 0 or s, with a learned "
+        "threshold and s per layer; `sign`: -1 or +1, with a learned shift per channel",
+        "float",
+    )
+    structure: Literal["keep", "bireal", "reactnet"] = key(
+        "surgery on the blocks around `sign` inputs: `bireal`: no ReLU before them and a shortcut "
+        "around each convolution; `reactnet`: the same with RPReLU",
+        "keep",
+    )
+
+    @field_validator("structure")
+    @classmethod
+    def _made_for_signs(cls, structure: str, info: ValidationInfo) -> str:
+        activations = info.data.get("activations", "sign")
+        if structure != "keep" and activations != "sign":
+            raise ValueError(f"{structure} is made for activations sign, not for {activations}")
+        return structure
 
 
 class Augment(Section):
@@ -275,6 +295,10 @@ class Stage(Section):
     name: str | None = key("shown in the progress bar and in metrics.csv", None, min_length=1)
     epochs: int | None = key("duration; either this or steps", None, unit="epochs", ge=1)
     steps: int | None = key("duration; either this or epochs", None, unit="optimiser steps", ge=1)
+    binary: Literal["all", "activations", "weights", "none"] = key(
+        "what is binary in this stage, of what `binarize` makes binary; `all` in the last one",
+        "all",
+    )
     optimizer: Optimizer = key("the optimiser")
     schedule: Schedule = key("the learning rate over the stage", Schedule)
     label_smoothing: float = key("label smoothing", 0.0, ge=0, lt=1)
@@ -282,6 +306,16 @@ class Stage(Section):
     cutmix: float = key("cutmix alpha; 0: off", 0.0, ge=0)
     clip_grad: float | None = key("clip the gradient to this norm; `null`: do not", None, gt=0)
     ema: Ema | None = key("average the weights, `{decay: 0.999}`; `null`: do not", None)
+
+    @property
+    def binary_weights(self) -> bool:
+        """Whether weights are binary in this stage."""
+        return self.binary in ("all", "weights")
+
+    @property
+    def binary_inputs(self) -> bool:
+        """Whether inputs of layers are binary in this stage."""
+        return self.binary in ("all", "activations")
 
     @field_validator("steps")
     @classmethod
@@ -341,12 +375,31 @@ class Recipe(Section):
     engine: Engine = key("how the arithmetic is done", Engine)
     export: Export = key("what `binarize export` takes from here", Export)
 
+    @field_validator("stages")
+    @classmethod
+    def _binary_in_the_end(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
+        if stages[-1].binary != "all":
+            raise _at(len(stages) - 1, stages[-1].binary, "should be all in the last stage")
+        binarize = info.data.get("binarize")
+        if binarize is not None and binarize.activations == "float":
+            for number, stage in enumerate(stages):
+                if stage.binary == "activations":
+                    raise _at(number, stage.binary, "needs binarize.activations step or sign")
+        return stages
+
     @field_validator("version")
     @classmethod
     def _known_version(cls, version: int) -> int:
         if version != 1:
             raise ValueError(f"this version of binarize reads recipes of version 1, not {version}")
         return version
+
+
+def _at(stage: int, value: str, words: str) -> ValidationError:
+    """An error about the `binary` of a stage that the other stages or sections make wrong."""
+    problem = PydanticCustomError("value_error", "{error}", {"error": words})
+    line = InitErrorDetails(type=problem, loc=(stage, "binary"), input=value)
+    return ValidationError.from_exception_data("Recipe", [line])
 
 
 def section_at(path: tuple[str | int, ...]) -> type[Section] | None:

@@ -1,6 +1,7 @@
 """From a float model to a binarized one: record, select, swap, verify; and back from a run."""
 
 from binarize.rewrite.build import (
+    added_keys,
     build,
     build_info,
     load_weights,
@@ -31,6 +32,7 @@ __all__ = [
     "Row",
     "Source",
     "Totals",
+    "added_keys",
     "build",
     "build_info",
     "census",

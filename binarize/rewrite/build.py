@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from binarize import models
 from binarize.errors import CheckpointError, RunError
-from binarize.rewrite.convert import replay
+from binarize.layers import Addition
+from binarize.layers.activation import FLOAT
+from binarize.rewrite.convert import options_of, replay
 from binarize.run import Run, RunInfo, open_run, replacing
 
 CUSTOM = "custom"
@@ -55,23 +57,36 @@ def build_info(info: RunInfo) -> nn.Module:
     return replay(model, info.conversion) if info.conversion else model
 
 
-def load_weights(model: nn.Module, file: str | Path) -> None:
+def added_keys(info: RunInfo) -> set[str]:
+    """The keys of a run's weights that its conversion added: thresholds, shifts, scales, slopes."""
+    if not info.conversion or options_of(info.conversion).activations == FLOAT:
+        return set()
+    return {
+        f"{path}.{key}"
+        for path, module in build_info(info).named_modules()
+        if isinstance(module, Addition)
+        for key in module.state_dict()
+    }
+
+
+def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = ()) -> None:
     """Load a state dict, latent weights included, from safetensors, or from .pth with weights_only.
 
-    Raises CheckpointError for a file that is missing, corrupt or of another model.
+    The file may hold the keys `besides` too; they are left. Raises CheckpointError for a file that is
+    missing, corrupt or of another model.
     """
     file = Path(file)
     state = read_state(file)
     own = model.state_dict()
     missing = [key for key in own if key not in state]
-    unknown = [key for key in state if key not in own]
+    unknown = [key for key in state if key not in own and key not in besides]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
     if missing or unknown or shapes:
         raise CheckpointError(
             f'"{file}" does not fit the model: {_differences(missing, unknown, shapes)}',
             "give the checkpoint of the same model; --num-classes must be the checkpoint's too",
         )
-    model.load_state_dict(state)
+    model.load_state_dict({key: state[key] for key in own})
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:

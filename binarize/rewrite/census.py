@@ -68,6 +68,7 @@ class Layer:
         macs: multiply-accumulates for one image, over all executions.
         direct: the parameter itself (or its binary weight) reaches the function, not a transformed one.
         binary: what reaches the function is a binary weight.
+        binary_input: what it is multiplied by is binary too, everywhere.
         nodes: where it was executed.
     """
 
@@ -80,6 +81,7 @@ class Layer:
     macs: int = 0
     direct: bool = True
     binary: bool = False
+    binary_input: bool = True
     nodes: list[fx.Node] = field(default_factory=list)
 
     @property
@@ -114,6 +116,7 @@ def census(recording: Recording) -> list[Layer]:
             layer.macs += _macs(node, kind, weight, data)
             layer.direct &= direct
             layer.binary = binary
+            layer.binary_input &= _is_binary(data)
             layer.nodes.append(node)
     return list(layers.values())
 
@@ -172,24 +175,36 @@ def argument(node: fx.Node, position: int | None, keyword: str) -> fx.Node | Non
 
 def _parameter(weight: fx.Node) -> tuple[str | None, bool, bool]:
     """(state_dict key, direct, binary) of the parameter that a weight comes from."""
-    if weight.op == "call_module":
-        return weight.args[0].target, True, True
-    origin = _origin(weight)
+    made = _origin(weight)
+    binary = made.op == "call_module"
+    origin = _origin(made.args[0]) if binary else made
     if origin.op != "get_attr" or origin.target == "constant":
         return None, False, False
-    return origin.target, origin is weight, False
+    return origin.target, made is weight, binary
 
 
 def _origin(weight: fx.Node) -> fx.Node:
-    """The parameter behind a weight that was reshaped, standardised, mixed from experts, …: up through
-    first inputs, but to a parameter wherever one is used directly."""
-    while weight.op != "get_attr":
+    """The parameter or binarizer behind a weight that was reshaped, standardised, mixed from experts, …:
+    up through first inputs, but to a parameter or binarizer wherever one is used."""
+    while weight.op not in ("get_attr", "call_module"):
         inputs = weight.all_input_nodes
         if not inputs:
             return weight
-        direct = [node for node in inputs if node.op == "get_attr" and node.target != "constant"]
-        weight = direct[0] if direct else inputs[0]
+        stored = [one for one in map(unmoved, inputs) if one.op in ("get_attr", "call_module")]
+        stored = [one for one in stored if one.target != "constant"]
+        weight = stored[0] if stored else inputs[0]
     return weight
+
+
+def _is_binary(data: fx.Node) -> bool:
+    return unmoved(data).op == "call_module"
+
+
+def unmoved(node: fx.Node) -> fx.Node:
+    """What `node` was before functions that only move values about."""
+    while function_name(node) in PASSING and first_input(node) is not None:
+        node = first_input(node)
+    return node
 
 
 def _groups(node: fx.Node) -> int:

@@ -10,11 +10,20 @@ from torch import nn
 
 from binarize import estimators
 from binarize.errors import BinarizeError, ModelError, did_you_mean
-from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, scale
+from binarize.layers import (
+    InputBinarizer,
+    WeightBinarizer,
+    activation,
+    binarize_weight,
+    binary_weights,
+    scale,
+)
 from binarize.rewrite.census import Layer, census
-from binarize.rewrite.record import Recording, Size, record
+from binarize.rewrite.record import Recording, Size
 from binarize.rewrite.select import kept_reasons, unseen_layers
 from binarize.rewrite.stem import Stem, apply_stem, plan_stem
+from binarize.rewrite.subject import find_subject
+from binarize.rewrite.surgery import STRUCTURES, apply_edits, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 
 STEMS = ("auto", "keep", "cifar")
@@ -30,6 +39,10 @@ class Options:
         standardise: latent weights per output channel before the estimator.
         keep: globs on layer or module names that stay float.
         stem: "auto" (3x3, no pooling where images are at most 64 pixels wide), "keep" or "cifar".
+        force: globs on layers to binarize although a default rule would keep them; `keep` wins.
+        submodule: the only part of the model to convert; None means all of it.
+        activations: "float", "step" ({0, s}) or "sign" (±1): what a binary layer's input becomes.
+        structure: "keep", "bireal" or "reactnet": surgery on the blocks around ±1 inputs.
     """
 
     estimator: str | Mapping[str, Any] = "ab-tanh"
@@ -37,6 +50,10 @@ class Options:
     standardise: bool = True
     keep: tuple[str, ...] = ()
     stem: str = "auto"
+    force: tuple[str, ...] = ()
+    submodule: str | None = None
+    activations: str = activation.FLOAT
+    structure: str = "keep"
 
     def __post_init__(self) -> None:
         if self.stem not in STEMS:
@@ -44,7 +61,24 @@ class Options:
                 f'there is no stem "{self.stem}"',
                 did_you_mean(self.stem, STEMS) or f"the stems are {', '.join(STEMS)}",
             )
+        activation.check(self.activations)
+        if self.structure not in STRUCTURES:
+            raise BinarizeError(
+                f'there is no structure "{self.structure}"',
+                did_you_mean(self.structure, STRUCTURES)
+                or f"the structures are {', '.join(STRUCTURES)}",
+            )
+        if self.structure != "keep" and self.activations != "sign":
+            raise BinarizeError(
+                f'structure "{self.structure}" is made for ±1 inputs, not for {self.activations} ones',
+                "add --activations sign, or leave --structure away",
+            )
         self.binarizer()
+
+    @property
+    def binary_inputs(self) -> bool:
+        """Whether inputs become binary too (W1A1)."""
+        return self.activations != activation.FLOAT
 
     @property
     def estimator_name(self) -> str:
@@ -57,10 +91,19 @@ class Options:
         estimator = estimators.get(self.estimator_name, **constants)
         return WeightBinarizer(estimator, scale.get(self.scale), self.standardise)
 
+    def input_binarizer(self, module: nn.Module, parameter: str) -> InputBinarizer | None:
+        """A new binarizer for what `module.<parameter>` is multiplied by; None where that stays float."""
+        if not self.binary_inputs:
+            return None
+        shape = module._parameters[parameter].shape
+        channels = shape[1] * getattr(module, "groups", 1)
+        return activation.TABLE[self.activations](channels, 1 - len(shape))
+
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the layer table. Action is "binarized" or "kept"; reason says why kept."""
+    """One line of the layer table. Action is "binarized" or "kept"; reason says why kept; activations
+    what the layer's input is: "float", "step" or "sign"."""
 
     name: str
     kind: str
@@ -70,6 +113,7 @@ class Row:
     reason: str
     params: int
     macs: int
+    activations: str = activation.FLOAT
 
 
 @dataclass(frozen=True)
@@ -104,67 +148,98 @@ def convert(
     Args:
         model: float; its class, its state_dict keys and its methods stay.
         options: what to binarize and how.
-        size: of the image that it is recorded on.
+        size: of the image or clip that it is recorded on.
         values: also compare outputs before and after on noise (False for a dry run: one forward less).
         step: told what is being done, for a progress bar.
 
     Raises ModelError where the model does not run or a gate fails, PatternError for a pattern that
-    matches nothing.
+    matches nothing or only what cannot be binarized, and for a submodule that there is not.
     """
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
     step("recording")
-    recording = record(model, size)
+    subject = find_subject(model, size, options.submodule)
+    recording = subject.record()
     layers = census(recording)
     notes = []
-    stem = plan_stem(model, recording, layers, options.stem, size[2])
+    stem = plan_stem(model, recording, layers, options.stem, size[-1])
     if stem is not None:
         apply_stem(model, stem)
         notes.append(_stem_note(stem, size))
-        recording = record(model, size)
+        recording = subject.record()
         layers = census(recording)
-    reasons = kept_reasons(model, recording, layers, options.keep)
+    reasons = kept_reasons(
+        model,
+        recording,
+        layers,
+        options.keep,
+        options.force,
+        options.submodule,
+        binary_inputs=options.binary_inputs,
+    )
     chosen = [layer for layer in layers if layer.name not in reasons]
+    names = {layer.name for layer in chosen}
     keys = set(model.state_dict())
-    before = logits(model, size) if values else None
+    before = logits(subject) if values else None
     step("binarizing")
     owners = [recording.names[layer.parameter] for layer in chosen]
+    edits = plan_edits(model, recording, layers, names, options.structure)
+    apply_edits(model, edits)
     _swap(model, [name for names in owners for name in names], options)
     step("verifying")
     verify_keys(keys, model)
-    verify_executed(model, size, {layer.name for layer in chosen})
+    verify_executed(subject, names, names if options.binary_inputs else set())
     if before is not None:
-        verify_values(before, model, size)
+        verify_values(before, subject)
     replay = {
         **asdict(options),
         "keep": list(options.keep),
+        "force": list(options.force),
         "replaced_stem": stem.as_dict() if stem else None,
         "parameters": [name for names in owners for name in names],
+        "edits": edits,
     }
-    return Conversion(model, _rows(model, layers, reasons), replay, recording, notes)
+    rows = _rows(model, layers, reasons, options)
+    return Conversion(model, rows, replay, recording, notes)
 
 
 def replay(model: nn.Module, conversion: Mapping[str, Any]) -> nn.Module:
     """Do a conversion again, in place, from what a run keeps of it; nothing is traced."""
     if conversion["replaced_stem"]:
         apply_stem(model, Stem(**conversion["replaced_stem"]))
+    apply_edits(model, conversion.get("edits", []))
     _swap(model, conversion["parameters"], options_of(conversion))
     return model
 
 
 def options_of(conversion: Mapping[str, Any]) -> Options:
-    """The options that a run was converted with."""
+    """The options that a run was converted with; runs of earlier versions lack the later ones."""
     names = ("estimator", "scale", "standardise", "stem")
-    return Options(keep=tuple(conversion["keep"]), **{name: conversion[name] for name in names})
+    return Options(
+        keep=tuple(conversion["keep"]),
+        force=tuple(conversion.get("force", ())),
+        submodule=conversion.get("submodule"),
+        activations=conversion.get("activations", activation.FLOAT),
+        structure=conversion.get("structure", "keep"),
+        **{name: conversion[name] for name in names},
+    )
 
 
 def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
+    """Binarize each parameter once in every module that owns it: a module may have several names."""
+    done = set()
     for key in parameters:
         path, _, parameter = key.rpartition(".")
-        binarize_weight(model.get_submodule(path), parameter, options.binarizer())
+        module = model.get_submodule(path)
+        if (id(module), parameter) not in done:
+            inputs = options.input_binarizer(module, parameter)
+            binarize_weight(module, parameter, options.binarizer(), inputs)
+            done.add((id(module), parameter))
 
 
-def _rows(model: nn.Module, layers: list[Layer], reasons: dict[str, str]) -> list[Row]:
+def _rows(
+    model: nn.Module, layers: list[Layer], reasons: dict[str, str], options: Options
+) -> list[Row]:
     rows = [
         Row(
             layer.name,
@@ -175,10 +250,11 @@ def _rows(model: nn.Module, layers: list[Layer], reasons: dict[str, str]) -> lis
             reasons.get(layer.name, ""),
             layer.params,
             layer.macs,
+            activation.FLOAT if layer.name in reasons else options.activations,
         )
         for layer in layers
     ]
-    for name, kind, shape, reason in unseen_layers(model, layers):
+    for name, kind, shape, reason in unseen_layers(model, layers, options.submodule):
         params = sum(p.numel() for p in model.get_submodule(name).parameters())
         rows.append(Row(name, kind, shape, "", "kept", reason, params, 0))
     return rows

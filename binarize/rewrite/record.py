@@ -13,7 +13,9 @@ The module tree stays the executable.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,15 +23,34 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
 from binarize.errors import ModelError
-from binarize.layers import WeightBinarizer
+from binarize.layers import InputBinarizer, WeightBinarizer
+from binarize.layers.product import BinaryWeight
 
-Size = tuple[int, int, int]
-"""Channels, height and width of the input image."""
+Size = tuple[int, ...]
+"""Channels, height and width of the input image; channels, frames, height and width of a clip."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One execution of a module's forward. Nodes stand where tensors were.
+
+    Attributes:
+        name: of the module; the first of its names where it has several.
+        caller: the execution that it was part of; None for the whole.
+        arguments, keywords: what forward was given.
+        output: what it returned.
+    """
+
+    name: str
+    caller: Call | None
+    arguments: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = field(default_factory=dict)
+    output: Any = None
 
 
 @dataclass
@@ -37,28 +58,34 @@ class Recording:
     """A forward pass at batch 1.
 
     Attributes:
-        graph: one node per torch function; `node.meta["shape"]` where it returns one tensor, and
-            `node.meta["module"]`, the name of the module that called it.
-            Parameters and buffers are `get_attr` nodes under their state_dict key; a binary weight is a
-            `call_module` node whose target is its binarizer.
+        graph: one node per torch function; `node.meta["shape"]` where it returns one tensor,
+            `node.meta["module"]`, the name of the module that called it, and `node.meta["call"]`, the
+            `Call` that it did so in.
+            Parameters and buffers are `get_attr` nodes under their state_dict key; a binary weight or a
+            binary input is a `call_module` node whose target is its binarizer.
         names: every name of each parameter, the first being the one used in the graph (a shared
             parameter has several).
         output_shape: of the model's first output.
+        calls: the executions of all modules, in the order in which they began.
     """
 
     graph: fx.Graph
     names: dict[str, list[str]]
     output_shape: tuple[int, ...]
+    calls: list[Call] = field(default_factory=list)
 
 
-def record(model: nn.Module, size: Size, batch: int = 1) -> Recording:
+def record(model: nn.Module, size: Size, batch: int = 1, submodule: str = "") -> Recording:
     """Run a fake copy of `model`, in eval mode, on an image of `size` and record what it calls.
+
+    With `submodule`, that part runs alone; names stay those of the whole model.
 
     Raises ModelError where the model does not run on such an image.
     """
     try:
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
-        return _record(fake_copy(model, mode), mode, (batch, *size))
+        mode = fake_mode(model)
+        with _quiet():
+            return _record(fake_copy(model, mode), mode, (batch, *size), submodule)
     except Exception as error:
         shape = "x".join(str(n) for n in size)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -68,18 +95,41 @@ def record(model: nn.Module, size: Size, batch: int = 1) -> Recording:
         ) from error
 
 
+def fake_mode(model: nn.Module) -> FakeTensorMode:
+    """The mode for a fake copy of `model`: its own where it was created without data, else a new one."""
+    tensors = (*model.parameters(), *model.buffers())
+    own = (tensor.fake_mode for tensor in tensors if isinstance(tensor, FakeTensor))
+    return next(own, None) or FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch logs the traceback of whatever does not run on fake tensors; the error says enough."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    try:
+        logger.disabled = True
+        yield
+    finally:
+        logger.disabled = before
+
+
 def fake_copy(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
     """A copy of `model` whose parameters and buffers have shapes but no data."""
     memo: dict[int, Any] = {}
     for tensor in [*model.parameters(), *model.buffers()]:
-        fake: Tensor = mode.from_tensor(tensor.detach(), static_shapes=True)
+        fake = tensor.detach()
+        if not isinstance(fake, FakeTensor):
+            fake = mode.from_tensor(fake, static_shapes=True)
         if isinstance(tensor, nn.Parameter):
             fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
         memo[id(tensor)] = fake
     return copy.deepcopy(model, memo)
 
 
-def _record(model: nn.Module, mode: FakeTensorMode, shape: tuple[int, ...]) -> Recording:
+def _record(
+    model: nn.Module, mode: FakeTensorMode, shape: tuple[int, ...], submodule: str
+) -> Recording:
     model.eval()
     names: dict[int, list[str]] = {}
     tensors = [
@@ -93,10 +143,11 @@ def _record(model: nn.Module, mode: FakeTensorMode, shape: tuple[int, ...]) -> R
         image = torch.empty(shape, dtype=_dtype(model))
         recorder.see(image, recorder.graph.placeholder("image"))
         with recorder, recorder.watching(model):
-            output = model(image)
-    first = next(_tensors_in(output))
+            output = model.get_submodule(submodule)(image)
+    first = next(tensors_in(output))
     recorder.graph.output(map_aggregate(output, recorder.node_of))
-    return Recording(recorder.graph, {n[0]: n for n in names.values()}, tuple(first.shape))
+    by_first = {n[0]: n for n in names.values()}
+    return Recording(recorder.graph, by_first, tuple(first.shape), recorder.calls)
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -109,11 +160,13 @@ class _Recorder(TorchFunctionMode):
 
     Attributes:
         parameters: tensor id -> state_dict key.
-        running: names of the modules whose forward is under way, the innermost last.
+        running: the modules whose forward is under way, the innermost last.
+        calls: all that were ever running.
     """
 
     parameters: dict[int, str]
-    running: list[str] = field(default_factory=lambda: [""])
+    running: list[Call] = field(default_factory=lambda: [Call("", None)])
+    calls: list[Call] = field(default_factory=list)
     graph: fx.Graph = field(default_factory=fx.Graph)
     _nodes: dict[int, fx.Node] = field(default_factory=dict)
     _alive: list[Tensor] = field(default_factory=list)
@@ -141,16 +194,20 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if any(isinstance(arg, BinaryWeight) for arg in (*args, *kwargs.values())):
+            with self:  # what it makes of the call is what is recorded
+                return BinaryWeight.__torch_function__(func, types, args, kwargs)
         result = func(*args, **kwargs)
         written = args[0] if func is Tensor.__setitem__ else result
-        if any(True for _ in _tensors_in(written)):
+        if any(True for _ in tensors_in(written)):
             node = self.graph.create_node(
                 "call_function",
                 func,
                 map_aggregate(tuple(args), self.node_of),
                 map_aggregate(dict(kwargs), self.node_of),
             )
-            node.meta["module"] = self.running[-1]
+            node.meta["module"] = self.running[-1].name
+            node.meta["call"] = self.running[-1]
             self._see_all(written, node)
         return result
 
@@ -162,13 +219,24 @@ class _Recorder(TorchFunctionMode):
                 part = self.graph.create_node("call_function", operator.getitem, (node, index))
                 self._see_all(item, part)
 
+    def enter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The forward of module `name` begins."""
+        arguments = map_aggregate(tuple(args), self.node_of)
+        keywords = map_aggregate(dict(kwargs), self.node_of)
+        self.running.append(Call(name, self.running[-1], arguments, keywords))
+        self.calls.append(self.running[-1])
+
+    def leave(self, output: Any) -> None:
+        """The forward of the innermost module ends."""
+        self.running.pop().output = map_aggregate(output, self.node_of)
+
     def watching(self, model: nn.Module) -> _Watch:
-        """Have each binary weight of `model` appear as one `call_module` node."""
+        """Have each binarizer of `model` appear as one `call_module` node."""
         return _Watch(self, model)
 
 
 class _Watch:
-    """Hooks that tell the recorder which module is running and what is a binary weight."""
+    """Hooks that tell the recorder which module is running and what a binarizer makes."""
 
     def __init__(self, recorder: _Recorder, model: nn.Module) -> None:
         self.recorder, self.model = recorder, model
@@ -176,34 +244,37 @@ class _Watch:
     def __enter__(self) -> None:
         self.handles = []
         for name, module in self.model.named_modules():
-            enter, leave = self._hooks(name, isinstance(module, WeightBinarizer))
-            self.handles.append(module.register_forward_pre_hook(enter))
+            binarizer = isinstance(module, (WeightBinarizer, InputBinarizer))
+            enter, leave = self._hooks(name, binarizer)
+            self.handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
             self.handles.append(module.register_forward_hook(leave))
 
     def __exit__(self, *_: object) -> None:
         for handle in self.handles:
             handle.remove()
 
-    def _hooks(self, name: str, makes_weight: bool) -> tuple[Callable[..., None], ...]:
+    def _hooks(self, name: str, binarizer: bool) -> tuple[Callable[..., None], ...]:
         recorder = self.recorder
 
-        def enter(_: nn.Module, inputs: Any) -> None:
-            recorder.running.append(name)
+        def enter(_: nn.Module, args: Any, kwargs: Any) -> None:
+            recorder.enter(name, args, kwargs)
 
         def leave(_: nn.Module, inputs: Any, output: Any) -> None:
-            recorder.running.pop()
-            if makes_weight:
-                latent = recorder.node_of(inputs[0])
-                recorder.see(output, recorder.graph.create_node("call_module", name, (latent,)))
+            recorder.leave(output)
+            if binarizer:
+                before = recorder.node_of(inputs[0])
+                made = output[0] if isinstance(output, tuple) else output  # signs, and their scale
+                recorder.see(made, recorder.graph.create_node("call_module", name, (before,)))
 
         return enter, leave
 
 
-def _tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of a model's output, whatever holds them."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from _tensors_in(item)
+            yield from tensors_in(item)
     elif isinstance(value, dict):
-        yield from _tensors_in(list(value.values()))
+        yield from tensors_in(list(value.values()))

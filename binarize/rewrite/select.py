@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from torch import fx, nn
 
 from binarize.errors import PatternError, did_you_mean
-from binarize.layers import layer_name
+from binarize.layers import adapters
 from binarize.rewrite.census import Layer
+from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
 from binarize.rewrite.record import Recording
 
@@ -19,33 +20,74 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def kept_reasons(
-    model: nn.Module, recording: Recording, layers: list[Layer], keep: Sequence[str]
+    model: nn.Module,
+    recording: Recording,
+    layers: list[Layer],
+    keep: Sequence[str] = (),
+    force: Sequence[str] = (),
+    submodule: str | None = None,
+    binary_inputs: bool = False,
 ) -> dict[str, str]:
     """Layer name -> why it stays float, for the layers that do.
 
-    Raises PatternError for a pattern of `keep` that matches no layer.
+    `keep` wins over `force`, and `force` over the default rules; what cannot be binarized is kept in
+    any case. Raises PatternError for a pattern that matches no layer, and for one of `force` that
+    matches only what cannot be binarized.
     """
-    reasons = _by_pattern(layers, keep)
-    gates = gate_layers(recording.graph, layers)
-    first = _first(recording.graph, layers)
-    last = _classifier(model, recording.graph, layers)
+    impossible = _impossible(model, layers, submodule, binary_inputs)
+    unseen = {name: reason for name, _, _, reason in unseen_layers(model, layers, submodule)}
+    forced = _forced(layers, force, {**unseen, **impossible})
+    by_rule = _by_rule(model, recording, layers, submodule)
+    if binary_inputs:
+        for name in downsample_layers(recording.graph, layers):
+            by_rule.setdefault(name, "downsample convolution")
+    by_rule = {name: reason for name, reason in by_rule.items() if name not in forced}
+    return {**impossible, **by_rule, **_by_pattern(layers, keep)}
+
+
+def _impossible(
+    model: nn.Module, layers: list[Layer], submodule: str | None, binary_inputs: bool
+) -> dict[str, str]:
+    """The executed layers that no option binarizes, and why."""
+    reasons = {}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     for layer in layers:
-        reason = (
-            (layer.name in first and "first layer")
-            or (layer.name in last and "classifier")
-            or (layer.source == "constant" and "fed by constants, not by the image")
-            or (layer.depthwise and "depthwise")
-            or (layer.name in gates and "squeeze-excite or gate")
-            or (not layer.direct and "its module transforms the weight before use")
-        )
-        if reason:
-            reasons.setdefault(layer.name, reason)
+        adapter = adapters.find(type(model.get_submodule(layer.parameter.rpartition(".")[0])))
+        if _outside(layer.name, submodule):
+            reasons[layer.name] = f"outside the {submodule}"
+        elif layer.parameter not in parameters:
+            reasons[layer.name] = "a fixed filter, not a parameter"
+        elif not layer.direct and not adapter.transforms:
+            reasons[layer.name] = "its module transforms the weight before use"
+        elif binary_inputs and not adapter.binary_inputs:
+            reasons[layer.name] = adapter.why_not
     return reasons
 
 
-def unseen_layers(model: nn.Module, layers: list[Layer]) -> list[tuple[str, str, tuple, str]]:
+def _by_rule(
+    model: nn.Module, recording: Recording, layers: list[Layer], submodule: str | None
+) -> dict[str, str]:
+    """The layers that stay float unless the user forces them, and why."""
+    gates = gate_layers(recording.graph, layers)
+    first = _first(recording.graph, layers)
+    last = _classifier(model, recording.graph, layers, submodule)
+    reasons = {
+        layer.name: (layer.name in first and "first layer")
+        or (layer.name in last and "classifier")
+        or (layer.source == "constant" and "fed by constants, not by the image")
+        or (layer.depthwise and "depthwise")
+        or (layer.name in gates and "squeeze-excite or gate")
+        for layer in layers
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def unseen_layers(
+    model: nn.Module, layers: list[Layer], submodule: str | None = None
+) -> list[tuple[str, str, tuple, str]]:
     """(name, kind, weight shape, reason) of modules with weights that the recording cannot binarize."""
-    seen = {layer.name for layer in layers}
+    own = dict(model.named_parameters(remove_duplicate=False))
+    seen = {id(own[layer.parameter]) for layer in layers if layer.parameter in own}
     rows = []
     for name, module in model.named_modules():
         if isinstance(module, RECURRENT):
@@ -53,12 +95,40 @@ def unseen_layers(model: nn.Module, layers: list[Layer]) -> list[tuple[str, str,
         elif isinstance(module, TRANSPOSED):
             shape = tuple(module._parameters["weight"].shape)
             rows.append((name, "conv_transpose", shape, "transposed convolution"))
-        elif isinstance(module, WEIGHTED) and layer_name(name, "weight") not in seen:
+        elif isinstance(module, WEIGHTED):
             latent = module._parameters.get("weight")
-            if latent is not None:
+            if latent is not None and id(latent) not in seen:
                 kind = "linear" if isinstance(module, nn.Linear) else f"conv{latent.ndim - 2}d"
                 rows.append((name, kind, tuple(latent.shape), "not executed"))
-    return rows
+    return [
+        (name, kind, shape, f"outside the {submodule}" if _outside(name, submodule) else reason)
+        for name, kind, shape, reason in rows
+    ]
+
+
+def _outside(name: str, submodule: str | None) -> bool:
+    return submodule is not None and not f"{name}.".startswith(f"{submodule}.")
+
+
+def _forced(layers: list[Layer], force: Sequence[str], impossible: dict[str, str]) -> set[str]:
+    """The names that patterns of `force` match; each has to match one that can be binarized."""
+    forced = set()
+    names = list(dict.fromkeys([*(layer.name for layer in layers), *impossible]))
+    for pattern in force:
+        matched = [name for name in names if _matches(name, pattern)]
+        if not matched:
+            raise PatternError(
+                f'no layer matches binarize "{pattern}"', _known_names(layers, pattern)
+            )
+        if all(name in impossible for name in matched):
+            others = f" and {len(matched) - 1} more" if len(matched) > 1 else ""
+            raise PatternError(
+                f'binarize "{pattern}" matches only what cannot be binarized: '
+                f'"{matched[0]}"{others} ({impossible[matched[0]]})',
+                "leave the pattern away, or name a convolution or linear layer that is executed",
+            )
+        forced.update(matched)
+    return forced
 
 
 def _by_pattern(layers: list[Layer], keep: Sequence[str]) -> dict[str, str]:
@@ -101,9 +171,11 @@ def _first(graph: fx.Graph, layers: list[Layer]) -> set[str]:
     return found
 
 
-def _classifier(model: nn.Module, graph: fx.Graph, layers: list[Layer]) -> set[str]:
+def _classifier(
+    model: nn.Module, graph: fx.Graph, layers: list[Layer], submodule: str | None
+) -> set[str]:
     """The layers of `get_classifier()`; without it, the last executed one that nothing but moves,
-    pooling and activations separates from the output."""
+    pooling and activations separates from the output. A part of a model has none."""
     names = {id(module): name for name, module in model.named_modules()}
     if callable(getattr(model, "get_classifier", None)):
         heads = model.get_classifier()
@@ -116,6 +188,8 @@ def _classifier(model: nn.Module, graph: fx.Graph, layers: list[Layer]) -> set[s
             if id(part) in names
         }
         return {layer.name for layer in layers if layer.name in inside}
+    if submodule is not None:
+        return set()
     owner = {node: layer.name for layer in layers for node in layer.nodes}
     open_nodes: set[fx.Node] = set()
     for node in reversed(graph.nodes):

@@ -13,9 +13,10 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
-from binarize.rewrite.build import CUSTOM, build_info, load_weights, locate
+from binarize.rewrite.build import CUSTOM, added_keys, build_info, load_weights, locate
 from binarize.rewrite.convert import Conversion, Options, convert
 from binarize.rewrite.record import Size
+from binarize.rewrite.subject import first_convolution, input_channels
 from binarize.run import RunInfo, is_run
 
 CUSTOM_PREPROCESS = {
@@ -24,6 +25,9 @@ CUSTOM_PREPROCESS = {
     "interpolation": "bilinear",
     "crop_pct": 1.0,
 }
+
+FRAMES = 16
+"""Of a clip: torchvision's MViT takes no other number, its other networks take any."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def open_source(
         preprocess["img_size"] = img_size or preprocess["img_size"]
         info = RunInfo("converted", fetched.spec, None, fetched.weights, preprocess)
         source = Source(fetched.model, info)
-    if num_classes is not None and num_classes != models.num_classes(source.model):
+    whole = models.part_of(source.model) is None
+    if whole and num_classes is not None and num_classes != models.num_classes(source.model):
         source = with_classes(source, num_classes)
     if checkpoint is not None:
         load_weights(source.model, checkpoint)
@@ -104,6 +109,8 @@ def convert_source(
     step: Callable[[str], None] = lambda _: None,
 ) -> Converted:
     """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced."""
+    part = options.submodule or models.part_of(source.model)
+    options = replace(options, submodule=part)
     conversion = convert(source.model, options, source.size, values=values, step=step)
     earlier = (source.info.conversion or {}).get("replaced_stem")
     record = conversion.replay
@@ -114,12 +121,11 @@ def convert_source(
 
 
 def image_size(model: nn.Module, img_size: int) -> Size:
-    """Channels, height and width of the image that `model` takes."""
-    first = next(
-        (m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d))), None
-    )
-    channels = getattr(model, "in_chans", None) or (first.in_channels if first is not None else 3)
-    return (channels, img_size, img_size)
+    """Channels, height and width of the image that `model` takes; with the frames before the height
+    where it begins with a 3-d convolution and so takes a clip."""
+    first = first_convolution(model)
+    frames = (FRAMES,) if isinstance(first, nn.Conv3d) else ()
+    return (input_channels(model), *frames, img_size, img_size)
 
 
 def _fetch(
@@ -146,11 +152,9 @@ def _from_run(target: str | Path, img_size: int | None) -> Source:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    if info.conversion:
-        model = build_info(replace(info, conversion={**info.conversion, "parameters": []}))
-    else:
-        model = build_info(info)
-    load_weights(model, weights)
+    undone = info.conversion and {**info.conversion, "parameters": [], "edits": []}
+    model = build_info(replace(info, conversion=undone))
+    load_weights(model, weights, besides=added_keys(info))
     preprocess = {**info.preprocess, "img_size": img_size or info.preprocess["img_size"]}
     return Source(
         model,

@@ -6,35 +6,45 @@ import torch
 from torch import Tensor, nn
 
 from binarize.errors import ModelError
-from binarize.layers import binarization_off
+from binarize.layers import Addition, binarization_off
 from binarize.rewrite.census import census
-from binarize.rewrite.record import Size, record
+from binarize.rewrite.record import tensors_in
+from binarize.rewrite.subject import Subject
 
 REPORT = "this is a defect of binarize: please report the model's name"
 
 
-def verify_executed(model: nn.Module, size: Size, binarized: set[str]) -> None:
+def verify_executed(subject: Subject, weights: set[str], inputs: set[str]) -> None:
     """A dry run on fake tensors, at batch 2 and 3: exactly the layers reported as binarized are executed
-    through their binary weight, and nothing else is. Raises ModelError otherwise."""
+    through their binary weight, and exactly `inputs` through a binary input. Raises ModelError otherwise."""
     for batch in (2, 3):
-        layers = census(record(model, size, batch))
-        executed = {layer.name for layer in layers if layer.binary and layer.direct}
-        for name in sorted(binarized ^ executed):
-            what = "is bypassed" if name in binarized else "is binary but reported as kept"
-            raise ModelError(f'layer "{name}" {what} at batch {batch}', REPORT)
+        layers = census(subject.record(batch))
+        binary = {layer.name for layer in layers if layer.binary}
+        _compare(weights, binary, "weight", batch)
+        _compare(inputs, {layer.name for layer in layers if layer.binary_input}, "input", batch)
+
+
+def _compare(reported: set[str], executed: set[str], what: str, batch: int) -> None:
+    for name in sorted(reported ^ executed):
+        how = "is bypassed" if name in reported else "is binary but reported as float"
+        raise ModelError(f'the {what} of layer "{name}" {how} at batch {batch}', REPORT)
 
 
 def verify_keys(before: set[str], model: nn.Module) -> None:
-    """The state_dict has the keys it had: float checkpoints load. Raises ModelError otherwise."""
-    changed = sorted(before ^ set(model.state_dict()))
+    """The state_dict has the keys it had, and those of what was added: float checkpoints load.
+    Raises ModelError otherwise."""
+    added = {f"{name}." for name, module in model.named_modules() if isinstance(module, Addition)}
+    after = {key for key in model.state_dict() if not any(key.startswith(name) for name in added)}
+    changed = sorted(before ^ after)
     if changed:
         raise ModelError(f'conversion changed the state_dict key "{changed[0]}"', REPORT)
 
 
 @torch.no_grad()
-def logits(model: nn.Module, size: Size) -> Tensor:
-    """The model's first output, in eval mode, for one image of seeded standard-normal noise."""
-    noise = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
+def logits(subject: Subject) -> Tensor:
+    """The first output, in eval mode, for one image of seeded standard-normal noise."""
+    model = subject.module
+    noise = torch.randn(1, *subject.size, generator=torch.Generator().manual_seed(0))
     parameter = next(model.parameters())
     modes = {module: module.training for module in model.modules()}
     try:
@@ -42,15 +52,13 @@ def logits(model: nn.Module, size: Size) -> Tensor:
     finally:
         for module, training in modes.items():
             module.training = training
-    while isinstance(output, (tuple, list)):
-        output = output[0]
-    return output
+    return next(tensors_in(output))
 
 
-def verify_values(before: Tensor, model: nn.Module, size: Size) -> None:
+def verify_values(before: Tensor, subject: Subject) -> None:
     """With binarization switched off, the model's output is what it was. Raises ModelError otherwise."""
-    with binarization_off(model):
-        after = logits(model, size)
+    with binarization_off(subject.model):
+        after = logits(subject)
     if not torch.allclose(before, after, rtol=1e-5, atol=1e-5 * float(before.abs().max())):
         difference = float((before - after).abs().max())
         raise ModelError(f"conversion changed the float model's output by {difference:.2e}", REPORT)

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from binarize.errors import TrainingError
-from binarize.layers import set_progress
+from binarize.layers import set_progress, switch
 from binarize.recipe.schema import Recipe
 from binarize.train import checkpoint, metrics
 from binarize.train.accuracy import score, sum_over_processes
+from binarize.train.calibration import Watch, begins, calibrate_inputs
 from binarize.train.metrics import Scores
 from binarize.train.objective import Objective
 from binarize.train.place import Place
@@ -72,7 +73,8 @@ class Trainer:
         self.classes = classes
         self.per_epoch = len(train_loader)
         self.plan = lay_out(recipe.stages, self.per_epoch)
-        self.steps = sum(epoch.steps for epoch in self.plan)
+        binary = [epoch for epoch in self.plan if recipe.stages[epoch.stage].binary_weights]
+        self.binary_steps = sum(epoch.steps for epoch in binary)
         last = recipe.engine.channels_last
         self.layout = torch.channels_last if last else torch.contiguous_format
 
@@ -92,14 +94,15 @@ class Trainer:
             model.load_state_dict(saved.weights)
         if self.accelerator.is_main_process:
             metrics.keep_rows(phase.directory / "metrics.csv", place.epochs)
+        self._watch = Watch(metrics.read_rows(phase.directory / "metrics.csv"), self.reporter)
         objective = self.accelerator.prepare_model(Objective(model))
         rank = self.accelerator.process_index
         seeds = EpochSeeds(self.recipe.seed, rank, self.train_loader)
-        stage = None
+        stage: RunningStage | None = None
         self.reporter.phase(phase.name, len(self.plan), place.epochs)
         for epoch in self.plan[place.epochs :]:
             if stage is None:
-                stage = self._open(epoch.stage, model, objective)
+                stage = self._open(epoch, model, objective, seeds)
                 if saved is not None:
                     stage.restore(saved)
                 saved = None
@@ -109,9 +112,25 @@ class Trainer:
                 stage = None
         return place
 
-    def _open(self, index: int, model: nn.Module, objective: nn.Module) -> RunningStage:
+    def _open(
+        self, epoch: Epoch, model: nn.Module, objective: nn.Module, seeds: EpochSeeds
+    ) -> RunningStage:
+        """The stage of `epoch`. Binary inputs are calibrated before what it copies of them."""
+        stage = self.recipe.stages[epoch.stage]
+        switch(model, weights=stage.binary_weights, inputs=stage.binary_inputs)
+        if begins(epoch, self.recipe.stages, model):
+            seeds.start(epoch.number)  # the images that the first steps are going to see
+            done = calibrate_inputs(model, self.train_loader, self.accelerator, self.layout)
+            images = done.images * self.accelerator.num_processes
+            self.reporter.say(f"binary inputs calibrated on {images} training images")
         return RunningStage(
-            self.recipe, index, model, objective, self.accelerator, self.per_epoch, self.classes
+            self.recipe,
+            epoch.stage,
+            model,
+            objective,
+            self.accelerator,
+            self.per_epoch,
+            self.classes,
         )
 
     def _run_epoch(self, epoch: Epoch, stage: RunningStage, phase: Phase, place: Place) -> None:
@@ -124,19 +143,20 @@ class Trainer:
             stage.close()
         scores = self._evaluate(stage, epoch)
         seconds = time.monotonic() - began
-        better = place.add(epoch.number, scores, seconds)
-        done = epoch.before + epoch.steps
+        better = place.add(epoch.number, scores, seconds, stage.is_whole)
+        self._watch.see(scores.saturated)
         row = {
             "epoch": epoch.number,
             "stage": self.recipe.stages[epoch.stage].name or epoch.stage + 1,
-            "step": done,
-            "progress": round(self._progress(done - 1), 5),
+            "step": epoch.before + epoch.steps,
+            "progress": round(self._progress(epoch, epoch.steps - 1), 5),
             "lr": lr,
             "train_loss": round(loss / images, 5),
             "train_top1": "" if stage.mix else round(100 * right / images, 3),
             "test_loss": round(scores.loss, 5),
             "test_top1": round(scores.top1, 3),
             "test_top5": round(scores.top5, 3),
+            "saturated": "" if scores.saturated is None else len(scores.saturated),
             "seconds": round(seconds, 2),
             "images_per_s": round(images / trained, 1),
         }
@@ -151,7 +171,7 @@ class Trainer:
         recent: list[Tensor] = []
         reported = time.monotonic()
         for step, (images, labels) in zip(range(epoch.steps), self.train_loader, strict=False):
-            set_progress(stage.model, self._progress(epoch.before + step))
+            set_progress(stage.model, self._progress(epoch, step))
             images = images.contiguous(memory_format=self.layout)
             recent.append(stage.step(epoch.start + step, images, labels))
             if time.monotonic() - reported > 1 / REPORTS_PER_SECOND or step + 1 == epoch.steps:
@@ -166,9 +186,12 @@ class Trainer:
         check_finite(summed[1], epoch)  # the same sum everywhere: all processes stop, or none
         return summed
 
-    def _progress(self, update: int) -> float:
-        """Share of the training done at an optimiser step: 0 at the first one, 1 at the last."""
-        return update / max(self.steps - 1, 1)
+    def _progress(self, epoch: Epoch, step: int) -> float:
+        """Share of the training with binary weights that is done at a step of `epoch`: 0 at the first of
+        those steps, 1 at the last."""
+        binary = self.recipe.stages[epoch.stage].binary_weights
+        done = epoch.binary_before + (step if binary else 0)
+        return min(done / max(self.binary_steps - 1, 1), 1.0)
 
     def _evaluate(self, stage: RunningStage, epoch: Epoch) -> Scores:
         if self.accelerator.num_processes > 1:

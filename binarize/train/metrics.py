@@ -1,4 +1,15 @@
-"""metrics.csv: one line per epoch, and the counting of right answers that fills it."""
+"""metrics.csv: one line per epoch, and the counting of right answers that fills it.
+
+epoch, stage, step      epochs and optimiser steps done, and the name or number of the stage
+progress                what the estimators were told in the last step: 0 to 1 over the steps in which
+                        weights are binary
+lr, train_loss          of the last step; mean over the epoch
+train_top1              in per cent, on the images as they were augmented; empty where they are mixed
+test_loss, test_top1, test_top5
+saturated               layers whose binary input is one value more than 95 % of the time, of a batch
+                        of test images; empty where no input is binary
+seconds, images_per_s   of the whole epoch; of its training alone
+"""
 
 from __future__ import annotations
 
@@ -21,6 +32,7 @@ COLUMNS = (
     "test_loss",
     "test_top1",
     "test_top5",
+    "saturated",
     "seconds",
     "images_per_s",
 )
@@ -28,12 +40,16 @@ COLUMNS = (
 
 @dataclass
 class Scores:
-    """Mean loss, and top-1 and top-5 in per cent, over `images` images."""
+    """Mean loss, and top-1 and top-5 in per cent, over `images` images.
+
+    `saturated`: the layers whose binary input hardly ever changes; None where no input is binary.
+    """
 
     images: int
     loss: float
     top1: float
     top5: float
+    saturated: list[str] | None = None
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

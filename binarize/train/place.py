@@ -40,11 +40,14 @@ class Place:
                 "resume with that version, or start a new training",
             ) from error
 
-    def add(self, epoch: int, scores: Scores, seconds: float) -> bool:
-        """One more epoch is done. Returns whether it is the best so far."""
+    def add(self, epoch: int, scores: Scores, seconds: float, whole: bool = True) -> bool:
+        """One more epoch is done. Returns whether it is the best so far.
+
+        Only what was scored as a whole can be: part of a binary network is another one.
+        """
         self.epochs, self.top1, self.top5 = epoch, scores.top1, scores.top5
         self.seconds += seconds
-        better = scores.top1 > self.best_top1
+        better = whole and scores.top1 > self.best_top1
         if better:
             self.best_top1, self.best_epoch = scores.top1, epoch
         return better

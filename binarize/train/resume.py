@@ -16,7 +16,7 @@ from torch import nn
 from binarize.data import test_loader, train_loader
 from binarize.errors import CheckpointError, RunError
 from binarize.recipe import Recipe, load
-from binarize.rewrite import build_info, load_weights
+from binarize.rewrite import added_keys, build_info, load_weights
 from binarize.run import Run, RunInfo, open_run
 from binarize.train import checkpoint
 from binarize.train.device import shard_test, shard_train
@@ -110,7 +110,7 @@ def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> T
         if places[index] is None:
             model = build_info(info)
             if not (directory / "last").exists():
-                _load_initial(model, path)
+                _load_initial(model, path, added_keys(training.info))
             places[index] = trainer.train(Phase(name, directory, model))
     if accelerator.is_main_process:
         shutil.rmtree((path / INITIAL).parent, ignore_errors=True)
@@ -153,10 +153,11 @@ def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -
     )
 
 
-def _load_initial(model: nn.Module, path: Path) -> None:
+def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:
+    """The float twin has no use for what conversion `added`."""
     if not (path / INITIAL).is_file():
         raise CheckpointError(
             f'run "{path}" has neither a checkpoint nor its initial weights',
             f"start a new training: binarize train --recipe {path / RECIPE}",
         )
-    load_weights(model, path / INITIAL)
+    load_weights(model, path / INITIAL, besides=added)

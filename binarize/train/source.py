@@ -107,6 +107,9 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
         "scale": section.scale,
         "standardise": section.standardise,
         "keep": tuple(section.keep),
+        "force": tuple(section.force),
+        "activations": section.activations,
+        "structure": section.structure,
     }
     if kept is None:
         return Options(**written, stem="keep")
@@ -160,6 +163,7 @@ def _from_library(
 
 def _with_data_classes(source: Source, classes: list[str], reporter: Reporter) -> Source:
     """The classifier starts anew where it was made for other classes than the data has."""
+    models.require("train", source.model)
     before, known = models.num_classes(source.model), source.info.classes
     if before == len(classes) and known in ([], classes):
         return source

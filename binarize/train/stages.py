@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from binarize.layers import additions
 from binarize.recipe.schema import Recipe
 from binarize.train.checkpoint import Checkpoint
 from binarize.train.objective import Objective, criterion, mixer
@@ -22,7 +23,8 @@ class RunningStage:
     """Everything that lives as long as one stage of a recipe.
 
     Args:
-        model: the bare module, on its device; its weights are where the stage starts.
+        model: the bare module, on its device; its weights are where the stage starts, and what is to
+            be binary in the stage is switched on.
         objective: the module that accelerate prepared around `Objective(model)`.
         per_epoch: optimiser steps of one pass over the data.
     """
@@ -61,6 +63,11 @@ class RunningStage:
     def evaluated(self) -> nn.Module:
         """The module that this stage is judged by."""
         return self.ema.module if self.ema else self.model
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all is binary that will be in the end."""
+        return all(addition.enabled for addition in additions(self.model))
 
     def step(self, update: int, images: Tensor, labels: Tensor) -> Tensor:
         """Optimiser step number `update` of the stage. Returns [3]: images, summed loss, right answers."""

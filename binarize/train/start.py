@@ -9,7 +9,9 @@ from torch import nn
 
 from binarize import environment
 from binarize.data import open_dataset
+from binarize.errors import TrainingError
 from binarize.export.size import packed_size
+from binarize.layers import binary_inputs
 from binarize.recipe import Recipe, dump
 from binarize.recipe.schema import Binarize
 from binarize.rewrite import Converted, Options, options_of, summary, totals
@@ -69,7 +71,8 @@ def twin_info(info: RunInfo) -> RunInfo:
     """run.json of the float twin: the same model, with its replaced stem if it has one, else untouched."""
     conversion = info.conversion
     if conversion is not None:
-        conversion = {**conversion, "parameters": []} if conversion["replaced_stem"] else None
+        undone = {**conversion, "parameters": [], "edits": []}
+        conversion = undone if conversion["replaced_stem"] else None
     return replace(info, conversion=conversion)
 
 
@@ -78,8 +81,9 @@ def as_section(info: RunInfo) -> Binarize | None:
     if not binarizes(info):
         return None
     options: Options = options_of(info.conversion)
-    names = ("estimator", "scale", "standardise", "keep")
-    return Binarize.model_validate({name: plain(getattr(options, name)) for name in names})
+    return Binarize.model_validate(
+        {name: plain(getattr(options, name)) for name in Binarize.model_fields}
+    )
 
 
 def _classes(recipe: Recipe) -> list[str]:
@@ -94,7 +98,13 @@ def _classes(recipe: Recipe) -> list[str]:
 
 def _check_stages(recipe: Recipe, model: nn.Module) -> None:
     """Raises for a stage that could not begin, before an earlier one has cost hours."""
-    for stage in recipe.stages:
+    has_inputs = any(True for _ in binary_inputs(model))
+    for number, stage in enumerate(recipe.stages):
+        if stage.binary == "activations" and not has_inputs:
+            raise TrainingError(
+                f"stages.{number}.binary is activations, and the model's stay float",
+                "binarize them: --set binarize.activations=step",
+            )
         make_optimizer(stage.optimizer, model)
         mixer(stage, classes=1, batch_size=recipe.data.batch_size)
 

@@ -12,8 +12,7 @@ from torch import nn
 
 from binarize import estimators
 from binarize.errors import ModelError
-from binarize.layers import binarize_weight
-from binarize.layers.weight import restore_weight
+from binarize.layers import binarize_weight, freeze
 
 LAYERS = {
     "conv1d": lambda: nn.Conv1d(4, 5, 3),
@@ -140,13 +139,11 @@ def test_two_weights_of_one_module_come_and_go_independently():
     before = {name: p.detach().clone() for name, p in attention.named_parameters()}
     for name in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
         binarize_weight(attention, name, binarizer())
-    restore_weight(attention, "q_proj_weight")
-    assert torch.equal(attention.q_proj_weight, before["q_proj_weight"])
-    for name in ("k_proj_weight", "v_proj_weight"):
+    for name in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
         expected, *_ = numpy_binary(flat(before[name]))
         np.testing.assert_allclose(flat(getattr(attention, name)), expected, rtol=1e-5)
-    restore_weight(attention, "v_proj_weight")
-    restore_weight(attention, "k_proj_weight")
+    frozen = freeze(attention)
+    assert list(frozen) == ["q_proj_weight", "k_proj_weight", "v_proj_weight"]
     assert type(attention) is nn.MultiheadAttention
     assert not any("binarizer" in name for name, _ in attention.named_modules())
 

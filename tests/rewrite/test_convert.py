@@ -12,6 +12,7 @@ from binarize.errors import BinarizeError, EstimatorError, ModelError
 from binarize.layers import binarization_off, binary_weights
 from binarize.rewrite import verify
 from binarize.rewrite.convert import Options, convert, replay
+from binarize.rewrite.subject import Subject
 
 TOYS = [plain, Bypassed, Excited, Shared]
 
@@ -107,12 +108,13 @@ def test_the_gate_catches_a_layer_that_is_bypassed() -> None:
 
 def test_the_gate_catches_values_that_change() -> None:
     model = plain().eval()
-    before = verify.logits(model, SIZE)
-    verify.verify_values(before, model, SIZE)
+    subject = Subject(model, SIZE)
+    before = verify.logits(subject)
+    verify.verify_values(before, subject)
     with torch.no_grad():
         model[4].weight.mul_(1.01)
     with pytest.raises(ModelError, match="changed the float model's output"):
-        verify.verify_values(before, model, SIZE)
+        verify.verify_values(before, subject)
 
 
 def test_the_gate_catches_keys_that_change() -> None:

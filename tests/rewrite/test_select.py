@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import timm
+import torch
 from rewrite_toys import SIZE, Bypassed, Excited, Shared, Standardised, plain
 from torch import nn
 
@@ -80,3 +81,16 @@ def test_all_heads_of_a_timm_model_are_the_classifier(name: str) -> None:
     count = len(heads) if isinstance(heads, tuple) else 1
     reasons = reasons_of(model, (3, 224, 224))
     assert list(reasons.values()).count("classifier") == count
+
+
+def test_a_fixed_filter_is_kept() -> None:
+    class Blurred(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Linear(8, 5))
+            self.register_buffer("blur", torch.ones(8, 1, 3, 3) / 9)
+
+        def forward(self, x):
+            x = nn.functional.conv2d(self[1](self[0](x)), self.blur, groups=8)
+            return self[3](self[2](x).mean((2, 3)))
+
+    assert reasons_of(Blurred())["blur"] == "a fixed filter, not a parameter"

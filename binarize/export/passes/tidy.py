@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import onnx_ir as ir
 
 from binarize.export.functions import DOMAIN
@@ -12,16 +14,17 @@ class Tidy(ir.passes.InPlacePass):
 
     1. Metadata and doc strings of the graph, of nodes and of values go.
     2. A node keeps its name if it is one of ours, whose names are those of their layers. A node that
-       reads an initializer `layer.weight` is called `layer`. All other names go.
+       reads an initializer `layer.weight` is called `layer`. All other names go. Of a layer that is used
+       several times, the later nodes are called `layer@2`, `layer@3`, …: a name is given once.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
-        changed = _forget(graph)
+        changed, count = _forget(graph), Counter()
         for value in (*graph.inputs, *graph.initializers.values()):
             changed |= _forget(value)
         for node in graph.all_nodes():
-            changed |= _forget(node) | _rename(node)
+            changed |= _forget(node) | _rename(node, count)
             for value in node.outputs:
                 changed |= _forget(value)
         return ir.passes.PassResult(model, changed)
@@ -34,11 +37,20 @@ def _forget(thing: ir.Graph | ir.Node | ir.Value) -> bool:
     return before
 
 
-def _rename(node: ir.Node) -> bool:
-    if node.domain == DOMAIN:
-        return False
-    weights = [value.name for value in node.inputs if value is not None and value.is_initializer()]
-    name = next((w.removesuffix(".weight") for w in weights if w.endswith(".weight")), None)
+def _rename(node: ir.Node, count: Counter[str]) -> bool:
+    """Name it after its layer, and apart from the earlier nodes of that layer."""
+    name = _layer(node)
+    if name is not None:
+        count[name] += 1
+        if count[name] > 1:
+            name = f"{name}@{count[name]}"
     changed = node.name != name
     node.name = name
     return changed
+
+
+def _layer(node: ir.Node) -> str | None:
+    if node.domain == DOMAIN:
+        return node.name.partition("@")[0] if node.name else None
+    weights = [value.name for value in node.inputs if value is not None and value.is_initializer()]
+    return next((w.removesuffix(".weight") for w in weights if w.endswith(".weight")), None)

@@ -1,0 +1,131 @@
+"""Does every model of timm and torchvision convert, and does a choice of them train, export and run?
+
+    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again] [MODEL]...
+
+Tier 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
+and what is executed is what is reported (see coverage_tier1). Tier 2 takes the smallest model of each
+module and of each further class signature that tier 1 found, with weights: conversion with all its
+gates, a training step, export, stock onnxruntime (see coverage_tier2). Without --tier: both.
+
+One JSON line per model is appended to results/coverage-tier1.jsonl, one per model and mode to
+results/coverage-tier2.jsonl, as it is measured. What stands there is not measured again, so a run can be
+stopped at any time and started again. `python docs/coverage.py` makes docs/coverage.md of the lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import coverage_tier1
+import coverage_tier2
+import torch
+from coverage_lines import MODELS, TIER1, TIER2, Line, append, entries
+from coverage_models import describe, names, smallest_of_modules, tier2_models
+from coverage_modes import MODES, applies, available, in_words, passed
+from coverage_worker import Worker, serve
+
+ANSWERS: dict[str, Callable[[Line], Line]] = {
+    "describe": lambda job: describe(job["model"]),
+    "1": coverage_tier1.measure,
+    "2": coverage_tier2.measure,
+}
+SECONDS = {"describe": 120, "1": 400, "2": 1200}
+"""After which a job is ended."""
+ABOUT = ("model", "library", "module", "class", "parameters")
+RESULTS = {"1": TIER1, "2": TIER2}
+
+
+def main(arguments: list[str]) -> None:
+    given = parser().parse_args(arguments)
+    if given.worker:
+        torch.set_num_threads(1)
+        serve(ANSWERS[given.worker])
+        return
+    inventory(given.model or names())
+    if given.tier != "2":
+        tier1(given)
+    if given.tier != "1":
+        tier2(given)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="*", help="only these")
+    parser.add_argument("--tier", choices=("1", "2"), help="only this one")
+    parser.add_argument("--mode", action="append", choices=MODES, help="only these")
+    parser.add_argument("--covering", action="store_true", help="only the smallest of each module")
+    parser.add_argument("--failed", action="store_true", help="once more what failed")
+    parser.add_argument("--again", action="store_true", help="once more whatever stands there")
+    parser.add_argument("--worker", choices=ANSWERS, help=argparse.SUPPRESS)
+    return parser
+
+
+def inventory(wanted: list[str]) -> None:
+    """Describe the models that are not described yet."""
+    known = entries(MODELS)
+    with worker("describe") as process:
+        for name in wanted:
+            if "parameters" not in known.get(name, {}):
+                append(MODELS, {"model": name} | process.ask({"model": name}, SECONDS["describe"]))
+
+
+def tier1(given: argparse.Namespace) -> None:
+    """The smallest of each module first: what is wrong with one class is seen early."""
+    described = {name: line for name, line in entries(MODELS).items() if "parameters" in line}
+    covering = smallest_of_modules(described.values())
+    by_size = sorted(described, key=lambda name: described[name]["parameters"])
+    order = covering if given.covering else list(dict.fromkeys(covering + by_size))
+    known = entries(TIER1)
+    with worker("1") as process:
+        for name in given.model or order:
+            modes = [mode for mode in wanted(given) if is_due(given, known.get(name), mode)]
+            if modes:
+                measure(process, "1", described[name], modes)
+
+
+def tier2(given: argparse.Namespace) -> None:
+    """Smallest first, each mode of a model a job of its own."""
+    described = entries(TIER1)
+    covering = smallest_of_modules(described.values())
+    known = entries(TIER2)
+    with worker("2") as process:
+        for name in given.model or (
+            covering if given.covering else tier2_models(described.values())
+        ):
+            for mode in wanted(given):
+                if applies(mode, described[name]) and is_due(given, known.get(name), mode):
+                    measure(process, "2", described[name], [mode])
+
+
+def wanted(given: argparse.Namespace) -> list[str]:
+    return [mode for mode in available() if mode in (given.mode or MODES)]
+
+
+def is_due(given: argparse.Namespace, known: Line | None, mode: str) -> bool:
+    """Whether a model has to be measured in that mode."""
+    outcome = (known or {}).get("modes", {}).get(mode)
+    return given.again or outcome is None or (given.failed and not passed(outcome))
+
+
+def measure(process: Worker, tier: str, described: Line, modes: list[str]) -> None:
+    """Ask for one line, append it and say how it went."""
+    began = time.monotonic()
+    answer = process.ask({"model": described["model"], "modes": modes}, SECONDS[tier] * len(modes))
+    if "modes" not in answer:
+        answer = {"modes": dict.fromkeys(modes, answer)}
+    about = {key: described[key] for key in ABOUT}
+    line = {**about, **answer, "seconds": round(time.monotonic() - began, 1)}
+    append(RESULTS[tier], line)
+    words = ", ".join(f"{mode}: {in_words(outcome)}" for mode, outcome in line["modes"].items())
+    print(f"{line['model']} ({line['seconds']} s): {words}", file=sys.stderr, flush=True)
+
+
+def worker(kind: str) -> Worker:
+    return Worker([sys.executable, __file__, "--worker", kind])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

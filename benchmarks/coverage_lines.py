@@ -1,0 +1,53 @@
+"""The lines of a coverage run: JSON, appended one by one, read back as one entry per model.
+
+A model that is run again, or in another mode, gets a further line; what stands further down counts,
+mode by mode. So a run that was stopped goes on where it was, and nothing is ever rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from binarize import environment
+
+RESULTS = Path(__file__).parent / "results"
+MODELS = RESULTS / "coverage-models.jsonl"
+TIER1 = RESULTS / "coverage-tier1.jsonl"
+TIER2 = RESULTS / "coverage-tier2.jsonl"
+
+Line = dict[str, Any]
+
+
+def append(path: Path, line: Line) -> None:
+    """Write one line, whole, with when and by what it was measured."""
+    line = {**line, **measured_by()}
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def measured_by() -> Line:
+    return {
+        "date": date.today().isoformat(),
+        "cpu": environment.machine()["cpu"],
+        "versions": environment.versions(),
+    }
+
+
+def entries(path: Path) -> dict[str, Line]:
+    """Model -> its last line, with the last outcome of every mode under "modes"."""
+    found: dict[str, Line] = {}
+    for line in _lines(path):
+        modes = found.get(line["model"], {}).get("modes", {})
+        found[line["model"]] = {**line, "modes": {**modes, **line.get("modes", {})}}
+    return found
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    if path.is_file():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(text)

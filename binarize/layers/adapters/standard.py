@@ -1,0 +1,37 @@
+"""Convolutions that standardise their weight before use (weight standardisation, arXiv 1903.10520; NF-ResNet,
+arXiv 2101.08692): standardise, then sign; the class's learned gain goes into the scale.
+
+    w_std = (w - mean)/sqrt(var + eps) per output channel      what the float class convolves with
+    w_b   = gain·s·sign(z(w_std))                              gain = 1 where the class has none
+
+The layer's forward is then that of the plain convolution: its weight is standardised when it is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from binarize.layers.adapters.base import Adapter
+from binarize.layers.adapters.padded import convolve
+
+
+class StandardAdapter(Adapter):
+    """timm's StdConv2d and ScaledStdConv2d, and those of them with "same" padding."""
+
+    transforms = True
+
+    def methods(self, cls: type[nn.Module]) -> dict[str, Any]:
+        def forward(module: nn.Conv2d, x: Tensor) -> Tensor:
+            same = getattr(module, "same_pad", False)
+            return convolve(module, module.weight, x, same)
+
+        return {"forward": forward}
+
+    def weight(self, module: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+        flat = latent.reshape(1, len(latent), -1)
+        standard = F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=module.eps)
+        gain = getattr(module, "gain", None)
+        return standard.reshape_as(latent), None if gain is None else gain * module.scale

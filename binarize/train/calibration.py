@@ -1,0 +1,89 @@
+"""Binary inputs in training: calibrated once, when they are switched on, and watched for saturation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
+from binarize.recipe.schema import Stage
+from binarize.train.plan import Epoch
+from binarize.train.reporter import Reporter
+
+BATCHES = 4
+"""Of training images; thresholds and shifts are learned from there on."""
+SHOWN = 5
+"""Names in a warning."""
+
+
+def begins(epoch: Epoch, stages: list[Stage], model: nn.Module) -> bool:
+    """Whether binary inputs are switched on for the first time at the first step of `epoch`."""
+    first = next(index for index, stage in enumerate(stages) if stage.binary_inputs)
+    at_start = epoch.stage == first and epoch.start == 0
+    return at_start and any(True for _ in binary_inputs(model))
+
+
+def calibrate_inputs(
+    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+) -> Calibration:
+    """Calibrate on the first batches of `loader`, in training mode: norms use the batch's statistics.
+
+    All processes take the values of the first one, which saw its share of the images.
+    """
+    result = calibrate(model.train(), _images(loader, accelerator.device, layout))
+    loader.end()
+    for _, binarizer in binary_inputs(model):
+        for value in binarizer.state_dict().values():
+            broadcast(value)
+    return result
+
+
+def saturated(model: nn.Module, images: Tensor) -> list[str] | None:
+    """Layers whose binary input is one value more than `SATURATED` of the time; None: no binary inputs."""
+    names = [name for name, binarizer in binary_inputs(model) if binarizer.enabled]
+    if not names:
+        return None
+    shares = saturation(model, images)
+    return [name for name in names if shares.get(name, 0.0) > SATURATED]
+
+
+class Watch:
+    """Warns once when more layers saturate than after the epoch before.
+
+    Args:
+        rows: of metrics.csv so far; a training that goes on has said it already.
+    """
+
+    def __init__(self, rows: list[dict[str, str]], reporter: Reporter) -> None:
+        counts = [int(row["saturated"]) for row in rows if row.get("saturated")]
+        self._before, self._reporter = (counts or [0])[-1], reporter
+        self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
+
+    def see(self, layers: list[str] | None) -> None:
+        """After an epoch: the layers that are saturated now."""
+        count = len(layers or ())
+        if layers and count > self._before and not self._said:
+            self._reporter.warn(
+                f"more than {SATURATED:.0%} of one value come into {_listed(layers)}",
+                "such a layer learns little; keep it float, or lower the learning rate",
+            )
+            self._said = True
+        self._before = count
+
+
+def _listed(layers: list[str]) -> str:
+    more = f" and {len(layers) - SHOWN} more layers" if len(layers) > SHOWN else ""
+    return ", ".join(layers[:SHOWN]) + more
+
+
+def _images(
+    loader: DataLoader, device: torch.device, layout: torch.memory_format
+) -> Iterator[Tensor]:
+    for _, (images, _) in zip(range(BATCHES), loader, strict=False):
+        yield images.to(device, memory_format=layout)

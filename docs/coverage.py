@@ -1,0 +1,210 @@
+"""Write docs/coverage.md from the lines of benchmarks/coverage.py: `python docs/coverage.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from binarize.run import write_text
+
+PAGE = Path(__file__).with_suffix(".md")
+sys.path.append(str(PAGE.parents[1] / "benchmarks"))
+
+from coverage_lines import MODELS, TIER1, TIER2, entries  # noqa: E402
+from coverage_modes import MODES, in_words, passed  # noqa: E402
+
+Lines = dict[str, dict[str, Any]]
+
+
+PAGE_TEXT = """\
+# Coverage
+
+Every classification model of timm and torchvision, converted; a choice of them trained, exported and
+run. This page is written by `python docs/coverage.py` from the lines that
+`python benchmarks/coverage.py` appends to `benchmarks/results/coverage-*.jsonl`.
+{measured}
+
+## Totals
+
+{totals}
+
+Tier 1 is every model, as the library makes it, on tensors without data: it builds, converts, and at
+two batch sizes exactly the layers that are reported as binarized run through a binary weight. Tier 2
+is the smallest model of each module and of each further class signature, with random weights:
+conversion that leaves the outputs as they were with binarization off, export, the parity gate, stock
+onnxruntime at batch 1, 2 and 3, and an SGD step with finite gradients. `W1A1 sign bireal` is asked
+in tier 2 of models with half of their layers or more fed by ReLU.
+
+## What does not pass
+
+{failures}
+
+## What is kept float, and why
+
+{reasons}
+
+## Tier 1 by module
+
+Models that convert / models measured, and the share of all layers that became binary in `W1A32`.
+
+{modules}
+
+## Tier 2
+
+The largest difference between onnxruntime and torch, relative to the largest logit, over the three
+batch sizes; or the stage that failed.
+
+{choice}
+"""
+
+
+def page(models: Lines, tier1: Lines, tier2: Lines) -> str:
+    """The page, for the entries of the three files of lines."""
+    parts = {
+        "totals": _totals(models, tier1, tier2),
+        "failures": _failures(tier1, tier2),
+        "reasons": _reasons(tier1),
+        "modules": _modules(tier1),
+        "choice": _choice(tier2),
+    }
+    measured = _measured([*tier1.values(), *tier2.values()])
+    texts = {name: "\n".join(lines) for name, lines in parts.items()}
+    return PAGE_TEXT.format(measured=measured, **texts)
+
+
+def _measured(lines: Iterable[dict[str, Any]]) -> str:
+    """When, on what and with which versions the lines were made."""
+    lines = list(lines)
+    if not lines:
+        return "Nothing is measured yet."
+    dates = sorted({line["date"] for line in lines})
+    cpus = sorted({line["cpu"] for line in lines})
+    names = ("torch", "torchvision", "timm", "onnx", "onnxruntime")
+    found = {name: sorted({line["versions"][name] for line in lines}) for name in names}
+    versions = ", ".join(f"{name} {' and '.join(given)}" for name, given in found.items())
+    period = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"Measured {period} on {' and '.join(cpus)}, one thread, with {versions}."
+
+
+def _totals(models: Lines, tier1: Lines, tier2: Lines) -> list[str]:
+    rows = []
+    for mode in MODES:
+        counts = [_passing(tier1, mode), _passing(tier2, mode)]
+        rows.append((f"`{mode}`", *(f"{good} of {tried}" for good, tried in counts)))
+    head = ("mode", f"tier 1, of {len(models)} models: convert", "tier 2: pass")
+    return _table(head, rows)
+
+
+def _passing(lines: Lines, mode: str) -> tuple[int, int]:
+    """(how many passed, how many were tried) in a mode."""
+    outcomes = [line["modes"][mode] for line in lines.values() if mode in line["modes"]]
+    return sum(map(passed, outcomes)), len(outcomes)
+
+
+def _failures(tier1: Lines, tier2: Lines) -> list[str]:
+    """One line per model, mode and tier that failed."""
+    found = [
+        f"- tier {tier}, `{name}`, `{mode}`: {_short(in_words(outcome))}{_float(outcome)}"
+        for tier, lines in ((1, tier1), (2, tier2))
+        for name, line in lines.items()
+        for mode, outcome in line["modes"].items()
+        if not passed(outcome)
+    ]
+    return found or ["Nothing."]
+
+
+def _float(outcome: dict[str, Any]) -> str:
+    """What became of the float model where a file failed."""
+    if "float" not in outcome:
+        return ""
+    if "error" not in outcome["float"]:
+        return ". The float model exports and runs."
+    return f". So does the float model: {_short(in_words(outcome['float']))}"
+
+
+def _short(words: str, width: int = 160) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= width else words[: width - 1] + "…"
+
+
+def _reasons(tier1: Lines) -> list[str]:
+    models: Counter[str] = Counter()
+    layers: Counter[str] = Counter()
+    classes: dict[str, Counter[str]] = {}
+    for line in tier1.values():
+        for reason, by_class in line["modes"].get("W1A32", {}).get("kept", {}).items():
+            models[reason] += 1
+            layers[reason] += sum(by_class.values())
+            classes.setdefault(reason, Counter()).update(by_class)
+    rows = [
+        (reason, f"{models[reason]:,}", f"{n:,}", _most_common(classes[reason]))
+        for reason, n in layers.most_common()
+    ]
+    return _table(("reason (`W1A32`)", "models", "layers", "classes"), rows)
+
+
+def _most_common(classes: Counter[str], shown: int = 4) -> str:
+    rest = len(classes) - shown
+    named = ", ".join(f"`{name}`" for name, _ in classes.most_common(shown))
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
+def _modules(tier1: Lines) -> list[str]:
+    by_module: dict[str, Lines] = {}
+    for name, line in tier1.items():
+        by_module.setdefault(line["module"], {})[name] = line
+    rows = []
+    for module, lines in sorted(by_module.items()):
+        counts = [_passing(lines, mode) for mode in MODES]
+        cells = [f"{good} / {tried}" if tried else "" for good, tried in counts]
+        rows.append((f"`{module.replace('.models', '')}`", *cells, _binarized(lines)))
+    return _table(("module", *(f"`{mode}`" for mode in MODES), "binary layers"), rows)
+
+
+def _binarized(lines: Lines) -> str:
+    binary = kept = 0
+    for line in lines.values():
+        outcome = line["modes"].get("W1A32", {})
+        binary += sum(outcome.get("binarized", {}).values())
+        kept += sum(sum(by_class.values()) for by_class in outcome.get("kept", {}).values())
+    return f"{100 * binary / (binary + kept):.0f} %" if binary + kept else ""
+
+
+def _choice(tier2: Lines) -> list[str]:
+    rows = []
+    for name, line in sorted(tier2.items(), key=lambda item: item[1]["module"]):
+        sizes = {outcome["image"][-1] for outcome in line["modes"].values() if "image" in outcome}
+        size = " and ".join(str(size) for size in sorted(sizes))
+        millions = f"{line['parameters'] / 1e6:.1f} M"
+        cells = [_cell(line["modes"].get(mode)) for mode in MODES]
+        rows.append((f"`{name}`", millions, size, *cells))
+    return _table(("model", "parameters", "image", *(f"`{mode}`" for mode in MODES)), rows)
+
+
+def _cell(outcome: dict[str, Any] | None) -> str:
+    if outcome is None:
+        return ""
+    if not passed(outcome):
+        return f"**{in_words(outcome).partition(':')[0]}**"
+    return f"{max(outcome['runtime'].values()):.1e}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
+
+
+def from_lines() -> str:
+    """The page, for the lines in the repository."""
+    return page(entries(MODELS), entries(TIER1), entries(TIER2))
+
+
+def main() -> None:
+    write_text(PAGE, from_lines())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Which models a coverage run takes, and how it reads its own lines back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import coverage_lines
+import coverage_models
+
+
+def line(name, module, parameters, *signature):
+    return {"model": name, "module": module, "parameters": parameters, "signature": signature}
+
+
+def test_all_classification_models_and_none_of_binarizes_own():
+    names = coverage_models.names()
+    assert {"resnet18", "torchvision/vgg11", "vit_7b_patch16_dinov3"} <= set(names)
+    assert not any(name.startswith("cifar_") for name in names)
+    assert not any("rcnn" in name for name in names)
+    assert (len(names), len(set(names))) == (1451, 1451)
+    assert len({coverage_models.module_of(name) for name in names}) == 115
+
+
+def test_tier_2_has_the_smallest_of_each_module_and_of_what_these_lack():
+    lines = [
+        line("a", "m", 3, "Conv2d"),
+        line("b", "m", 2, "Conv2d"),
+        line("c", "m", 5, "Conv2d", "Linear"),
+        line("d", "m", 4, "Conv2d", "Linear"),
+        line("e", "n", 1, "Linear"),
+        line("f", "n", 6, "Linear", "Conv2d"),
+    ]
+    assert coverage_models.smallest_of_modules(lines) == ["e", "b"]
+    assert coverage_models.tier2_models(lines) == ["e", "b", "d", "f"]
+
+
+def test_the_last_outcome_of_every_mode_counts(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    for modes in ({"x": 1, "y": 2}, {"y": 3}):
+        coverage_lines.append(path, {"model": "a", "modes": modes})
+    assert coverage_lines.entries(path)["a"]["modes"] == {"x": 1, "y": 3}
+    assert coverage_lines.entries(tmp_path / "absent.jsonl") == {}
+
+
+def test_a_line_says_when_and_with_what_it_was_measured(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    coverage_lines.append(path, {"model": "a"})
+    entry = coverage_lines.entries(path)["a"]
+    assert {"date", "cpu", "versions"} <= entry.keys()
+    assert entry["versions"]["timm"]

@@ -32,7 +32,7 @@ def test_an_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("convert", {"model_or_name", "estimator", "scale", "keep", "checkpoint", "stem"}),
+        ("convert", {"model_or_name", "estimator", "keep", "force", "submodule", "checkpoint"}),
         ("load", {"run"}),
         ("train", {"recipe", "target", "data_dir", "resume"}),
         ("export", {"model_or_run", "path"}),

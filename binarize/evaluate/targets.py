@@ -103,10 +103,12 @@ def of_onnx(path: Path) -> Target:
 
 
 def torch_predictor(path: Path) -> Predict:
-    """The run's module, its signs frozen, on the accelerator where there is one."""
+    """The run's module, on the accelerator where there is one; its signs frozen, which is faster, unless
+    inputs are binary too: frozen products are for the exporter alone."""
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     model = rewrite.build(path)
-    layers.freeze(model)
+    if not any(True for _ in layers.binary_inputs(model)):
+        layers.freeze(model)
     model.to(device)
 
     def predict(images: Tensor) -> Tensor:

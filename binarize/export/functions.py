@@ -8,6 +8,7 @@ the ops mean is written in docs/op-spec.md; a change of meaning is a new version
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx.parser
@@ -35,38 +36,143 @@ _UNPACK = f"""
   signs = Reshape (positive, shape)
 """
 
-_CONVOLUTION = """
-  one = Constant <value = int64 {1}> ()
+# What happens to x, as the part of an op's name that says so. In the clip twin the jump is a slope, as in
+# `InputBinarizer.clipped`. `moved` is the shift, ready to be added to x.
+_BINARY = {
+    "Sign": """
+  sum = Add (x, moved)
+  nought = Constant <value = float {0.0}> ()
+  above = GreaterOrEqual (sum, nought)
+  b = Where (above, plus, minus)
+""",
+    "Step": """
+  nought = Constant <value = float {0.0}> ()
+  above = GreaterOrEqual (x, threshold)
+  b = Where (above, plus, nought)
+""",
+}
+_CLIPPED = {
+    "Sign": """
+  sum = Add (x, moved)
+  b = Clip (sum, minus, plus)
+""",
+    "Step": """
+  nought = Constant <value = float {0.0}> ()
+  half = Constant <value = float {0.5}> ()
+  above = Sub (x, threshold)
+  centred = Add (above, half)
+  b = Clip (centred, nought, plus)
+""",
+}
+_SPLIT = {"Sign": "shift", "Step": "threshold"}
+
+_CONVOLVE = """Conv <strides: ints = @strides, pads: ints = @pads,
+            dilations: ints = @dilations, group: int = @group>"""
+
+# Scales of one value per output, in the weight: x is used as it is.
+_FLOAT = {
+    "Conv": f"""
+  one = Constant <value = int64 {{1}}> ()
   rank = Size (shape)
   axes = Range (one, rank, one)
   plus = Unsqueeze (scale, axes)
   minus = Neg (plus)
   weight = Where (signs, plus, minus)
-  y = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
-            group: int = @group> (x, weight, bias)
-"""
-
-_LINEAR = """
+  y = {_CONVOLVE} (x, weight, bias)
+""",
+    "Linear": """
   columns = Transpose <perm = [1, 0]> (signs)
   minus = Neg (scale)
   weight = Where (columns, scale, minus)
   product = MatMul (x, weight)
   y = Add (product, bias)
-"""
-
-_OPS = {
-    "BinaryConv": ("shape, strides, pads, dilations, group", _UNPACK + _CONVOLUTION),
-    "BinaryLinear": ("shape", _UNPACK + _LINEAR),
+""",
 }
-OPS = tuple(_OPS)
+
+# Scales behind the sum, which is one of integers and so the same in any order. Clip, which changes nothing,
+# keeps onnxruntime from multiplying the scale into the weight.
+_CONSTANTS = """
+  plus = Constant <value = float {1.0}> ()
+  minus = Constant <value = float {-1.0}> ()
+  lowest = Constant <value = float {-3e38}> ()
+  highest = Constant <value = float {3e38}> ()
+"""
+_PLACES = """
+  one = Constant <value = int64 {1}> ()
+  rank = Size (shape)
+  last = Sub (rank, one)
+  places = Range (one, last, one)
+"""
+_INTEGER = {
+    "Conv": f"""
+  weight = Where (signs, plus, minus)
+  product = {_CONVOLVE} (b, weight)
+  exact = Clip (product, lowest, highest)
+  factor = Unsqueeze (scale, places)
+  term = Unsqueeze (bias, places)
+  scaled = Mul (exact, factor)
+  y = Add (scaled, term)
+""",
+    "Linear": """
+  columns = Transpose <perm = [1, 0]> (signs)
+  weight = Where (columns, plus, minus)
+  product = MatMul (b, weight)
+  exact = Clip (product, lowest, highest)
+  scaled = Mul (exact, scale)
+  y = Add (scaled, bias)
+""",
+}
+_MOVED = {"Conv": "  moved = Unsqueeze (shift, places)\n", "Linear": "  moved = Identity (shift)\n"}
+_ATTRIBUTES = {"Conv": "shape, strides, pads, dilations, group", "Linear": "shape"}
 
 
-def function(op: str, opset: int) -> ir.Function:
-    """The body of `op` in standard ops at that opset."""
-    attributes, body = _OPS[op]
+@dataclass(frozen=True)
+class Op:
+    """One op of the family `[Sign|Step]Binary{Conv|Linear}`.
+
+    Attributes:
+        binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
+        product: "Conv" or "Linear".
+    """
+
+    binary: str
+    product: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.binary}Binary{self.product}"
+
+    @property
+    def inputs(self) -> list[str]:
+        split = [_SPLIT[self.binary]] if self.binary else []
+        return ["x", "bits", "scale", "bias", *split]
+
+    @property
+    def attributes(self) -> str:
+        return _ATTRIBUTES[self.product]
+
+    def body(self, clipped: bool) -> str:
+        """The op in standard ops; `clipped`: that of its clip twin."""
+        if not self.binary:
+            return _UNPACK + _FLOAT[self.product]
+        places = _PLACES if self.product == "Conv" else ""
+        moved = _MOVED[self.product] if self.binary == "Sign" else ""
+        binary = (_CLIPPED if clipped else _BINARY)[self.binary]
+        return _UNPACK + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
+
+
+_FAMILY = [Op(binary, product) for binary in ("", *_BINARY) for product in _FLOAT]
+OPS: dict[str, Op] = {op.name: op for op in _FAMILY}
+"""Every op by its name."""
+
+
+def function(name: str, opset: int, clipped: bool = False) -> ir.Function:
+    """The body of the op of that name in standard ops at that opset. `clipped`: with a slope for the
+    jump of a binary input, so that rounding cannot flip it (for validation; never in a file)."""
+    op = OPS[name]
     text = f"""
 <domain: "{DOMAIN}", opset_import: ["" : {opset}]>
-{op} <{attributes}> (x, bits, scale, bias) => (y) {{{body}}}
+{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(clipped)}}}
 """
     return ir.from_proto(onnx.parser.parse_function(text))
 

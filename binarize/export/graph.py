@@ -10,7 +10,7 @@ from torch import nn
 
 from binarize.export.functions import append_functions
 from binarize.export.optimise import optimise
-from binarize.export.passes import FoldNorm, PackWeights, SealWeights, ShareIntegers, Tidy
+from binarize.export.passes import FoldNorm, FuseInputs, PackWeights, SealWeights, ShareIntegers, Tidy
 from binarize.export.trace import Size, quiet, trace
 from binarize.layers import FrozenWeight
 
@@ -21,7 +21,7 @@ IR_VERSION = 10
 def to_graph(
     model: nn.Module, frozen: Mapping[str, FrozenWeight], size: Size, opset: int
 ) -> ir.Model:
-    """The packed graph of `model`, whose parameters `frozen` hold ±s. `model` is changed (`trace`).
+    """The packed graph of `model`, whose parameters `frozen` hold ±s or ±1. `model` is changed (`trace`).
 
     The general optimiser runs while the frozen weights are sealed: it knows our ops as little as it
     may touch our weights. The functions come last, so that nothing inlines them.
@@ -30,7 +30,8 @@ def to_graph(
     SealWeights(frozen)(graph)
     with quiet():
         optimise(graph)
-    PackWeights(frozen)(graph)  # outside the sequence, which would wrap its ExportError in another
+    PackWeights(frozen)(graph)  # outside the sequence, which would wrap an ExportError in another
+    FuseInputs()(graph)
     ir.passes.Sequential(
         FoldNorm(),
         RemoveUnusedNodesPass(),

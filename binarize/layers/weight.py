@@ -82,6 +82,9 @@ class WeightBinarizer(Addition):
                 return biased(product(b * scale.to(b.dtype), plain()), bias, axis)
             signs, weight_scale = self(latent, apart=True)
             factor = weight_scale if gain is None else weight_scale * gain
+            if self.training:  # one multiplication of the weight instead of one of the output
+                weight = (factor * scale * signs).to(signs.dtype)
+                return biased(product(b, weight), bias, axis)
             y = scaled(product(b, signs), factor.reshape(-1) * scale, axis)
             return biased(y, bias, axis)
 

@@ -42,7 +42,7 @@ def kept_reasons(
         for name in downsample_layers(recording.graph, layers):
             by_rule.setdefault(name, "downsample convolution")
     by_rule = {name: reason for name, reason in by_rule.items() if name not in forced}
-    return {**impossible, **by_rule, **_by_pattern(layers, keep)}
+    return {**by_rule, **impossible, **_by_pattern(layers, keep)}
 
 
 def _impossible(

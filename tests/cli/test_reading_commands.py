@@ -87,8 +87,27 @@ def test_models_are_found_by_a_part_of_their_name(capsys):
 def test_models_as_json(capsys):
     out, err = answer(capsys, "models", "ls", "torchvision/resnet18", "--json")
     (model,) = json.loads(out)
-    assert model == {"name": "torchvision/resnet18", "library": "torchvision", "pretrained": True}
+    assert model == {
+        "name": "torchvision/resnet18",
+        "library": "torchvision",
+        "pretrained": True,
+        "task": "classification",
+    }
     assert "1 model" in err
+
+
+def test_models_of_another_task_say_so(capsys):
+    out, _ = answer(capsys, "models", "ls", "torchvision/r3d_18")
+    assert "video" in out
+
+
+def test_a_forced_layer_is_in_the_table_as_binarized(capsys):
+    force = ["--binarize", "conv1", "--keep", "fc", "--binarize", "fc"]
+    out, _ = answer(
+        capsys, "convert", "cifar_resnet20", "--no-pretrained", "--dry-run", "--json", *force
+    )
+    reasons = {row["name"]: row["reason"] for row in json.loads(out)["layers"] if row["reason"]}
+    assert reasons == {"fc": 'keep "fc"'}
 
 
 def test_checks_pass_and_leave_nothing_behind(capsys, folder):

@@ -9,7 +9,9 @@ import torch
 from surgery_toys import SIZE, Basic, Chain, Net, image, operated, planned
 from torch import Tensor, nn
 
+from binarize.errors import ModelError
 from binarize.rewrite.record import record
+from binarize.rewrite.surgery import apply_edits
 
 
 def test_a_recording_knows_its_calls() -> None:
@@ -140,3 +142,11 @@ def test_a_model_with_other_ways_in_is_no_block() -> None:
             return self.bn(self.conv(x))
 
     assert reason(Net(Features("function"))) == "it stands in no block of its own"
+
+
+@pytest.mark.parametrize("block", [Chain("function"), nn.Sequential(Chain()), nn.Identity()])
+def test_edits_for_another_model_are_an_error(block: nn.Module) -> None:
+    edits = planned(Net(Basic()))
+    with pytest.raises(ModelError, match="does not fit it") as error:
+        apply_edits(Net(block), edits)
+    assert error.value.hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from binarize.export.functions import DOMAIN
+from binarize.export.functions import DOMAIN, OPS
 from binarize.export.passes.graph import add_constant, constant, only_user
 
 
@@ -17,7 +17,8 @@ class FoldNorm(ir.passes.InPlacePass):
     2. The channels that it normalises are the op's outputs: always for a convolution, and for a linear
        op where its result has two dimensions.
     3. r = g/sqrt(var + eps); s' = s·r; b' = (b - mean)·r + shift, computed in float64. s' may be
-       negative: then bit 1 stands for the negative value.
+       negative: then bit 1 stands for the negative value. Ops with binary inputs multiply by s' after the
+       sum, so that it stays one of integers.
     4. The bits, which other nodes may share, stay; s and b are replaced for this node alone.
     """
 
@@ -27,7 +28,7 @@ class FoldNorm(ir.passes.InPlacePass):
 
 
 def _fold(graph: ir.Graph, node: ir.Node) -> bool:
-    if node.domain != DOMAIN:
+    if not _is_ours(node):
         return False
     norm = only_user(node.outputs[0])
     if norm is None or norm.op_type != "BatchNormalization" or not _same_channels(node):
@@ -46,11 +47,15 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
+def _is_ours(node: ir.Node) -> bool:
+    return node.domain == DOMAIN and node.op_type in OPS
+
+
 def _same_channels(node: ir.Node) -> bool:
-    if node.op_type == "BinaryConv":
+    if OPS[node.op_type].product == "Conv":
         return True
     shape = node.outputs[0].shape
-    return node.op_type == "BinaryLinear" and shape is not None and len(shape) == 2
+    return shape is not None and len(shape) == 2
 
 
 def _put(graph: ir.Graph, node: ir.Node, index: int, elements: np.ndarray) -> None:

@@ -16,14 +16,20 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
 
 def add_constant(graph: ir.Graph, name: str, elements: np.ndarray) -> ir.Value:
     """A new initializer, called `name`, or `name_2`, `name_3`, … where that is taken."""
-    unique, number = name, 1
-    while unique in graph.initializers:
-        number += 1
-        unique = f"{name}_{number}"
+    unique = unique_name(graph, name)
     tensor = ir.tensor(elements, name=unique)
     value = ir.val(unique, const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def unique_name(graph: ir.Graph, name: str) -> str:
+    """`name`, or `name_2`, `name_3`, … where an initializer is called that."""
+    unique, number = name, 1
+    while unique in graph.initializers:
+        number += 1
+        unique = f"{name}_{number}"
+    return unique
 
 
 def only_user(value: ir.Value) -> ir.Node | None:

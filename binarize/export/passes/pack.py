@@ -27,7 +27,8 @@ class PackWeights(ir.passes.InPlacePass):
        becomes its bias.
     4. Where there is no bias, a bias of zeros is written: the op always has one.
     5. A weight that several nodes read is stored once.
-    6. W is no graph input any more. Any other use of it raises ExportError, naming the layer: a weight
+    6. Where the layer's input is binary too, W is ±1 and the scales are ones: `FuseInputs` has the others.
+    7. W is no graph input any more. Any other use of it raises ExportError, naming the layer: a weight
        reported as binary is never written as float.
     """
 
@@ -104,6 +105,8 @@ class _Weight:
         if self._stored is None:
             bits = pack_bits(self.frozen.positive.numpy())
             scale = self.frozen.scale.float().numpy()
+            if self.frozen.inputs is not None:
+                scale = np.ones_like(scale)
             self._stored = (
                 add_constant(self.graph, f"{self.layer}.bits", bits),
                 add_constant(self.graph, f"{self.layer}.scale", scale),

@@ -13,11 +13,13 @@ from typing import Any
 
 from torch import nn
 
+from binarize.errors import ModelError
 from binarize.rewrite.census import Layer
 from binarize.rewrite.record import Recording
 from binarize.rewrite.surgery.replace_relu import ReplaceRelu
 from binarize.rewrite.surgery.scene import Scene, as_edit
 from binarize.rewrite.surgery.shortcut import AddShortcut
+from binarize.rewrite.surgery.trace import Unfit
 
 STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
     "keep": (),
@@ -57,6 +59,15 @@ def plan_edits(
 
 
 def apply_edits(model: nn.Module, edits: Iterable[Mapping[str, Any]]) -> None:
-    """Make the edits, in place."""
+    """Make the edits, in place.
+
+    Raises ModelError where `model` does not have what they are about.
+    """
     for edit in edits:
-        _PASSES[edit["pass"]].apply(model, edit)
+        try:
+            _PASSES[edit["pass"]].apply(model, edit)
+        except (Unfit, AttributeError) as error:
+            raise ModelError(
+                f"the surgery planned for this model does not fit it: {error}",
+                "its class has changed since: install the library version that run.json names",
+            ) from error

@@ -64,8 +64,14 @@ def install(module: nn.Module, graph: fx.Graph) -> None:
 
 
 def find(graph: fx.Graph, target: str, ordinal: int) -> fx.Node:
-    """The call of a child, or the ReLU, that was the `ordinal`-th of its target when traced."""
-    return next(node for node in graph.nodes if node.meta.get("site") == (target, ordinal))
+    """The call of a child, or the ReLU, that was the `ordinal`-th of its target when traced.
+
+    Raises Unfit where there is none.
+    """
+    for node in graph.nodes:
+        if node.meta.get("site") == (target, ordinal):
+            return node
+    raise Unfit(f'its block has no call {ordinal} of "{target or "relu"}"')
 
 
 def children_called(graph: fx.Graph) -> list[str]:

@@ -1,0 +1,221 @@
+"""Why the logits of a model with binary inputs differ: rounding that flips signs, or a defect.
+
+A sign makes whole logits of 1e-7 of rounding. Two things have to hold for that to be all:
+
+    the clip twin    the same file and the same model, with a slope for the jump of each binary input,
+                     match to 1e-5 of the largest logit: rounding stays rounding
+    the first flip   of each image, in order of execution, is of inputs within 1e-5 of the RMS of
+                     what the layer is given from the jump; an image without a flip has equal logits
+
+The bodies of the functions in a file decide what its ops mean, so the twin is the file with others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from binarize.export.functions import DOMAIN, OPS, function
+from binarize.export.images import Images
+from binarize.layers import binary_weights, layer_name
+from binarize.layers.activation import InputBinarizer, clip_twin
+from binarize.runtime import quiet_session
+
+TWIN_TOLERANCE = 1e-5
+"""Of the twin's largest |logit|."""
+FLIP_TOLERANCE = 1e-5
+"""Of the RMS of a layer's input."""
+
+Call = tuple[str, int]
+"""A layer's name and, from 1 on, which of its executions."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """What the difference of a file from its model was traced to.
+
+    Attributes:
+        clip_twin_diff: largest |onnx - torch| of the twins' logits, over the largest |torch|.
+        flips: images with a sign that differs.
+        largest_flip: over those images, the largest distance from the jump among the inputs that differ in
+            the first layer where any does, over the RMS of that layer's input.
+        unflipped_diff: largest |onnx - torch| over the other images, over the largest |torch|.
+    """
+
+    clip_twin_diff: float
+    flips: int
+    largest_flip: float
+    unflipped_diff: float
+
+    def explain(self, tolerance: float) -> bool:
+        """Whether flips are all that there is; `tolerance` is that of logits without one."""
+        return (
+            self.clip_twin_diff <= TWIN_TOLERANCE
+            and self.largest_flip < FLIP_TOLERANCE
+            and self.unflipped_diff <= tolerance
+        )
+
+
+@torch.no_grad()
+def trace_flips(path: Path, model: nn.Module, images: Images) -> Flips:
+    """Compare the file with `model` in eval mode, sign by sign."""
+    file = onnx.load(path)
+    probed = _Probed(file)
+    flips, distances, others, largest = 0, [0.0], [0.0], 0.0
+    for image in images.pixels.split(1):
+        calls, expected = _watch(model, image)
+        given, inputs = probed.run(image)
+        flip = _first_flip(calls, inputs)
+        difference = (given - expected).abs().max().item()
+        largest = max(largest, expected.abs().max().item())
+        flips += flip is not None
+        distances.append(flip or 0.0)
+        others.append(difference if flip is None else 0.0)
+    return Flips(
+        _twin_difference(file, model, images),
+        flips,
+        float(np.max(distances)),
+        float(np.max(others)) / largest,
+    )
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What a layer was given.
+
+    Attributes:
+        x: as float32.
+        above: bool, where the binary input is the larger value.
+        distance: |x + shift| or |x - threshold|.
+    """
+
+    x: Tensor
+    above: Tensor
+    distance: Tensor
+
+
+def _first_flip(calls: dict[Call, _Input], inputs: dict[Call, Tensor]) -> float | None:
+    """Largest distance from the jump over the RMS, in the first layer with a sign that differs."""
+    for call, ours in calls.items():
+        if call not in inputs:  # the same product of the same input again: computed once in the file
+            continue
+        differs = inputs[call].reshape(ours.above.shape) != ours.above
+        if differs.any():
+            rms = ours.x.double().square().mean().sqrt()
+            return (ours.distance[differs].max() / rms).item()
+    return None
+
+
+def _watch(model: nn.Module, image: Tensor) -> tuple[dict[Call, _Input], Tensor]:
+    """What every binary input of `model` is given, in order of execution, and the logits."""
+    calls: dict[Call, _Input] = {}
+    count: Counter[str] = Counter()
+    handles = []
+    for name, binarizer in _inputs(model):
+
+        def see(module: InputBinarizer, args: tuple[Tensor], output: Tensor, name=name) -> None:
+            count[name] += 1
+            calls[name, count[name]] = _Input(args[0], output > 0, module.distance(args[0]))
+
+        handles.append(binarizer.register_forward_hook(see))
+    try:
+        output = model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, (output[0] if isinstance(output, (tuple, list)) else output).float()
+
+
+def _inputs(model: nn.Module) -> list[tuple[str, InputBinarizer]]:
+    """Binary inputs under the name that the file has for their layer: that of its weight."""
+    first: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        first.setdefault(id(parameter), name)
+    return [
+        (
+            layer_name(*first[id(module._parameters[parameter])].rpartition(".")[::2]),
+            binarizer.inputs,
+        )
+        for _, module, parameter, binarizer in binary_weights(model)
+        if binarizer.inputs is not None
+    ]
+
+
+class _Probed:
+    """A copy of a file, in memory, that answers with the inputs of its binary ops as well."""
+
+    def __init__(self, file: onnx.ModelProto) -> None:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(file)
+        graph = copy.graph
+        self.image, self.logits = graph.input[0].name, graph.output[0].name
+        constants = {one.name: one for one in graph.initializer}
+        self.nodes: dict[Call, tuple[str, str, np.ndarray]] = {}
+        count: Counter[str] = Counter()
+        for node in graph.node:
+            if node.domain == DOMAIN and OPS[node.op_type].binary:
+                layer = node.name.partition("@")[0]
+                count[layer] += 1
+                split = numpy_helper.to_array(constants[node.input[4]])
+                self.nodes[layer, count[layer]] = (node.op_type, node.input[0], split)
+        self.probes = sorted({name for _, name, _ in self.nodes.values()} - {self.image})
+        known = {one.name for one in graph.output}
+        graph.output.extend(
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+            for name in self.probes
+            if name not in known
+        )
+        self.runner = quiet_session(copy.SerializeToString())
+
+    def run(self, image: Tensor) -> tuple[Tensor, dict[Call, Tensor]]:
+        """(logits, where each binary input is the larger value)."""
+        feed = {self.image: image.numpy()}
+        logits, *values = self.runner.run([self.logits, *self.probes], feed)
+        seen = {**feed, **dict(zip(self.probes, values, strict=True))}
+        above = {
+            call: torch.from_numpy(_above(op, seen[name], split))
+            for call, (op, name, split) in self.nodes.items()
+        }
+        return torch.from_numpy(logits), above
+
+
+def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
+    if OPS[op].binary == "Step":
+        return x >= split
+    if OPS[op].product == "Conv":
+        split = split.reshape(-1, *[1] * (x.ndim - 2))
+    return x + split >= 0
+
+
+def _twin_difference(file: onnx.ModelProto, model: nn.Module, images: Images) -> float:
+    runner = _twin(file)
+    name = runner.get_inputs()[0].name
+    difference, largest = [], []
+    with clip_twin(model):
+        for batch in images.batches():
+            output = model(batch)
+            expected = (output[0] if isinstance(output, (tuple, list)) else output).float()
+            given = torch.from_numpy(runner.run(None, {name: batch.numpy()})[0])
+            difference.append((given - expected).abs().max().item())
+            largest.append(expected.abs().max().item())
+    return float(np.max(difference) / np.max(largest))
+
+
+def _twin(file: onnx.ModelProto) -> ort.InferenceSession:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(file)
+    opset = next(entry.version for entry in copy.opset_import if not entry.domain)
+    for body in copy.functions:
+        if body.domain == DOMAIN and OPS[body.name].binary:
+            other = ir.to_proto(function(body.name, opset, clipped=True))
+            body.ParseFromString(other.SerializeToString())
+    return quiet_session(copy.SerializeToString())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch import nn
 from binarize import environment, layers, rewrite
 from binarize.errors import ExportError
 from binarize.export.graph import to_graph
+from binarize.export.images import MORE_IMAGES, images_for
 from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import TOLERANCE, Validation, images_for, validate
+from binarize.export.validate import AGREEMENT, EXACT, TOLERANCE, Validation, validate
 from binarize.export.write import write
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
@@ -33,8 +34,11 @@ class ExportResult:
         form: "packed", or "float" for a model without binary layers.
         opset: of the ONNX standard ops in it.
         bytes, bytes_predicted: size of the file, and what was predicted from the layers.
-        parity: "exact": the file computes what the torch model computes, up to float rounding.
-        max_abs_diff, max_abs_logit, top1_agreement, images, validated_on: see `validate.Validation`.
+        parity: "exact": the file computes what the torch model computes, up to float rounding; "up to sign
+            flips": that, but for binary inputs that rounding put on the other side of their jump.
+        max_abs_diff, max_abs_logit, top1_agreement, trained, images, validated_on: see
+            `validate.Validation`.
+        clip_twin_diff, flips, largest_flip: see `flips.Flips`; None where parity is exact.
     """
 
     onnx: str
@@ -46,8 +50,12 @@ class ExportResult:
     max_abs_diff: float
     max_abs_logit: float
     top1_agreement: float
+    trained: bool
     images: int
     validated_on: str
+    clip_twin_diff: float | None = None
+    flips: int | None = None
+    largest_flip: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize export`."""
@@ -89,13 +97,17 @@ def export(
     plain = copy.deepcopy(model)
     frozen = layers.freeze(plain)
     info = describe(subject, "packed" if frozen else "float")
-    predicted = packed_size(model, rewrite.record(plain, subject.size), info)
+    with layers.binarization_off(model):
+        recording = rewrite.record(model, subject.size)
+    predicted = packed_size(model, recording, info)
     graph = to_graph(plain, frozen, subject.size, opset)
     with replacing(Path(path)) as temporary:
         step("writing")
         write(graph, info, temporary)
         step("validating")
         validation = _validated(temporary, model, subject)
+        if validation.parity != info.parity:
+            write(graph, replace(info, parity=validation.parity), temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -103,18 +115,18 @@ def export(
         opset=opset,
         bytes=size,
         bytes_predicted=predicted,
-        parity=info.parity,
-        **asdict(validation),
+        parity=validation.parity,
+        **_figures(validation),
     )
 
 
 def describe(subject: Subject, form: str) -> FileInfo:
-    """What the file says about itself."""
+    """What the file says about itself, if it turns out to be exact."""
     info = subject.info
     conversion = {k: v for k, v in (info.conversion or {}).items() if k != "parameters"}
     return FileInfo(
         form=form,
-        parity="exact",
+        parity=EXACT,
         model=info.model,
         weights=info.weights,
         preprocess=info.preprocess,
@@ -127,11 +139,37 @@ def describe(subject: Subject, form: str) -> FileInfo:
 
 
 def _validated(path: Path, model: nn.Module, subject: Subject) -> Validation:
-    validation = validate(path, model, images_for(subject))
+    validation = validate(
+        path, model, images_for(subject), lambda: images_for(subject, MORE_IMAGES)
+    )
     if not validation.passed:
         raise ExportError(
-            f"the file differs from the model by {validation.max_abs_diff:.2e} where logits reach "
-            f"{validation.max_abs_logit:.2e}: more than {TOLERANCE:g} of that",
+            f"the file differs from the model by {_how(validation)}",
             "nothing was written; this is a defect of binarize: please report the model's name",
         )
     return validation
+
+
+def _how(validation: Validation) -> str:
+    if validation.parity is not None:
+        return (
+            f"another top-1 on {100 - validation.top1_agreement:.2f} % of its test images: more than "
+            f"{100 - AGREEMENT:.1f} %"
+        )
+    difference = (
+        f"{validation.max_abs_diff:.2e} where logits reach {validation.max_abs_logit:.2e}: more than "
+        f"{TOLERANCE:g} of that"
+    )
+    why = validation.why
+    if why is None:
+        return difference
+    return (
+        f"{difference}, and flipped signs are not why (clip twin {why.clip_twin_diff:.1e}, largest "
+        f"first flip {why.largest_flip:.1e}, without a flip {why.unflipped_diff:.1e})"
+    )
+
+
+def _figures(validation: Validation) -> dict[str, Any]:
+    figures = {name: value for name, value in vars(validation).items() if name != "why"}
+    why = asdict(validation.why) if validation.why else {}
+    return figures | {name: value for name, value in why.items() if name != "unflipped_diff"}

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from binarize.export.functions import DOMAIN, OPS, function
 from binarize.export.images import Images
 from binarize.layers import binary_weights, layer_name
-from binarize.layers.activation import InputBinarizer, clip_twin
+from binarize.layers.activation import InputBinarizer, Sign, clip_twin
 from binarize.runtime import quiet_session
 
 TWIN_TOLERANCE = 1e-5
@@ -124,7 +124,7 @@ def _watch(model: nn.Module, image: Tensor) -> tuple[dict[Call, _Input], Tensor]
 
         def see(module: InputBinarizer, args: tuple[Tensor], output: Tensor, name=name) -> None:
             count[name] += 1
-            calls[name, count[name]] = _Input(args[0], output > 0, module.distance(args[0]))
+            calls[name, count[name]] = _Input(args[0], output > 0, _distance(module, args[0]))
 
         handles.append(binarizer.register_forward_hook(see))
     try:
@@ -133,6 +133,11 @@ def _watch(model: nn.Module, image: Tensor) -> tuple[dict[Call, _Input], Tensor]
         for handle in handles:
             handle.remove()
     return calls, (output[0] if isinstance(output, (tuple, list)) else output).float()
+
+
+def _distance(module: InputBinarizer, x: Tensor) -> Tensor:
+    from_jump = module.shifted(x) if isinstance(module, Sign) else x - module.split
+    return from_jump.abs()
 
 
 def _inputs(model: nn.Module) -> list[tuple[str, InputBinarizer]]:

@@ -1,7 +1,9 @@
 """The size of the ONNX file, predicted from a recording, before anything is exported.
 
     binary layers   ceil(weights / 8) bytes of bits, 4·O of scales, 4·O of a bias that is always there,
-                    and one node; a batch norm behind it costs nothing
+                    the shift or threshold of a binary input, and one node; a batch norm behind it costs
+                    nothing
+    surgery         what is in the converted model and not in the recording of its float form
     the rest        the parameters and buffers that the graph reads, in their own types, and the nodes
                     that each recorded function becomes
     the file        functions and metadata
@@ -20,8 +22,8 @@ import onnx
 from onnx import helper
 from torch import fx, nn
 
-from binarize.export.functions import DOMAIN, function
-from binarize.layers import binary_weights
+from binarize.export.functions import DOMAIN, OPS, function
+from binarize.layers import InputBinarizer, adapters, binary_weights, block
 from binarize.packing import packed_bytes
 from binarize.rewrite import Layer, Recording, census
 from binarize.rewrite.census import CONVOLUTIONS, argument, function_name
@@ -56,6 +58,7 @@ COST: dict[str, int] = {
     "linear": 110,
     "max_pool2d": 173,
     "adaptive_avg_pool2d": 85,
+    "avg_pool2d": 150,
     "mean": 85,
     "cat": 60,
     "permute": 56,
@@ -70,6 +73,10 @@ COST: dict[str, int] = {
 }
 """Function -> bytes of the nodes that it becomes, without the names of its parameters."""
 OTHER = 45
+RPRELU = 225
+"""Of its nodes and the 0 that they compare with."""
+MIXED = 150
+"""Of what takes an expert's share and adds it up."""
 
 
 def packed_size(model: nn.Module, recording: Recording, info: FileInfo | None = None) -> int:
@@ -77,7 +84,7 @@ def packed_size(model: nn.Module, recording: Recording, info: FileInfo | None = 
 
     Args:
         model: converted, or a float one.
-        recording: of its float form (before conversion, or frozen).
+        recording: of its float form: before conversion, or with binarization off.
         info: the file's metadata, where it is known already.
     """
     return _Estimate(model, recording).bytes(info)
@@ -93,29 +100,48 @@ class _Estimate:
     """Nodes, parameters included, that leave nothing in the file."""
 
     def __post_init__(self) -> None:
-        binary = _binary_parameters(self.model)
-        names = self.recording.names
+        owners, names = _owners(self.model), self.recording.names
         self.layers = census(self.recording)
-        self.binary = [one for one in self.layers if binary & set(names.get(one.parameter, ()))]
+        self.binary: dict[str, _Owner] = {}
+        for layer in self.layers:
+            keys = [key for key in names.get(layer.parameter, ()) if key in owners]
+            if keys:
+                self.binary[layer.parameter] = owners[keys[0]]
         self.tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
 
     def bytes(self, info: FileInfo | None) -> int:
-        layers = sum(self._packed(layer) for layer in self.binary)
-        floats = [one for one in self.layers if one not in self.binary and one.kind in CONVOLUTIONS]
+        binary = [one for one in self.layers if one.parameter in self.binary]
+        layers = sum(self._packed(layer, self.binary[layer.parameter]) for layer in binary)
+        floats = [one for one in self.layers if one not in binary and one.kind in CONVOLUTIONS]
         biases = sum(self._float_bias(layer) for layer in floats)
         nodes = sum(self._node(node) for node in self.recording.graph.nodes)
-        return layers + biases + nodes + self._constants() + self._frame(info)
+        surgery = sum(_added(module) for module in self.model.modules())
+        return layers + biases + nodes + surgery + self._constants() + self._frame(info)
 
-    def _packed(self, layer: Layer) -> int:
+    def _packed(self, layer: Layer, owner: _Owner) -> int:
         """Tensors and nodes of a binary layer; marks what they make superfluous."""
-        outputs = layer.shape[0]
-        total = _tensor(f"{layer.name}.bits", [packed_bytes(layer.params)], 1)
-        total += _tensor(f"{layer.name}.scale", [outputs], 4)
+        names, shape = owner.stored(layer)
+        total = sum(self._stored(name, shape, owner) for name in names)
+        attributes = self.recording.graph.find_nodes(op="get_attr", target=layer.parameter)
+        self.absorbed.update(attributes)
         for node in layer.nodes:
             self.absorbed.add(node)
             self.absorbed.update(_norm_behind(node))
             self.absorbed.update(_parameters_of(node))
-            total += _tensor(f"{layer.name}.bias", [outputs], 4) + _binary_node(layer)
+            self.absorbed.update(_behind_weight(node))
+            for name in names:
+                total += _tensor(f"{name}.bias", shape[:1], 4)
+                total += _binary_node(name, shape, owner.op(layer))
+            if len(names) > 1:
+                total += len(names) * MIXED
+        return total
+
+    def _stored(self, name: str, shape: list[int], owner: _Owner) -> int:
+        total = _tensor(f"{name}.bits", [packed_bytes(math.prod(shape))], 1)
+        total += _tensor(f"{name}.scale", shape[:1], 4)
+        if owner.inputs is not None:
+            part = OPS[f"{owner.inputs.op}BinaryConv"].inputs[4]
+            total += _tensor(f"{name}.{part}", list(owner.inputs.split.shape), 4)
         return total
 
     def _float_bias(self, layer: Layer) -> int:
@@ -162,7 +188,11 @@ class _Estimate:
         return total
 
     def _frame(self, info: FileInfo | None) -> int:
-        ops = {_op(layer) for layer in self.binary}
+        ops = {
+            self.binary[layer.parameter].op(layer)
+            for layer in self.layers
+            if layer.parameter in self.binary
+        }
         functions = sum(function_bytes(op) for op in ops)
         entries = info.to_properties().items() if info else ()
         metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
@@ -176,16 +206,44 @@ def function_bytes(op: str) -> int:
     return ir.to_proto(function(op, 20)).ByteSize() + FIELD
 
 
-def _binary_parameters(model: nn.Module) -> set[str]:
+@dataclass(frozen=True)
+class _Owner:
+    """The module that a binary weight belongs to, and what makes its input binary."""
+
+    module: nn.Module
+    inputs: InputBinarizer | None
+
+    def op(self, layer: Layer) -> str:
+        product = "Conv" if layer.kind in CONVOLUTIONS else "Linear"
+        return f"{self.inputs.op if self.inputs else ''}Binary{product}"
+
+    def stored(self, layer: Layer) -> tuple[list[str], list[int]]:
+        """(names, shape of each) of the weights that it becomes: one, or one an expert."""
+        if not isinstance(adapters.find(type(self.module)), adapters.ExpertsAdapter):
+            return [layer.name], list(layer.shape)
+        names = [f"{layer.name}.expert{n}" for n in range(self.module.num_experts)]
+        return names, list(self.module.weight_shape)
+
+
+def _owners(model: nn.Module) -> dict[str, _Owner]:
+    """State_dict key -> owner of every binary weight."""
     paths = {id(module): name for name, module in model.named_modules()}
     return {
-        f"{paths[id(module)]}.{parameter}".lstrip(".")
-        for _, module, parameter, _ in binary_weights(model)
+        f"{paths[id(module)]}.{parameter}".lstrip("."): _Owner(module, binarizer.inputs)
+        for _, module, parameter, binarizer in binary_weights(model)
     }
 
 
-def _op(layer: Layer) -> str:
-    return "BinaryConv" if layer.kind in CONVOLUTIONS else "BinaryLinear"
+def _added(module: nn.Module) -> int:
+    """Bytes that block surgery adds to, or takes away from, the file of the float form."""
+    if isinstance(module, block.Shortcut):
+        return COST["add"] + (COST["avg_pool2d"] if module.stride > 1 else 0)
+    if isinstance(module, block.Dropped):
+        return -COST["relu"]
+    if isinstance(module, block.RPReLU):
+        shape = [*module.slope.shape, *([1, 1] if module.axis == 1 else [])]
+        return 3 * _tensor("v" * VALUE, shape, 4) + RPRELU - COST["relu"]
+    return 0
 
 
 def _tensor(name: str, shape: list[int], width: int) -> int:
@@ -199,16 +257,14 @@ def _varint(number: int) -> int:
     return max(1, math.ceil(number.bit_length() / 7))
 
 
-def _binary_node(layer: Layer) -> int:
-    attributes: dict[str, object] = {"shape": list(layer.shape)}
-    if layer.kind in CONVOLUTIONS:
-        axes = len(layer.shape) - 2
+def _binary_node(name: str, shape: list[int], op: str) -> int:
+    attributes: dict[str, object] = {"shape": shape}
+    if OPS[op].product == "Conv":
+        axes = len(shape) - 2
         ones, pads = [1] * axes, [1] * 2 * axes
         attributes |= {"strides": ones, "pads": pads, "dilations": ones, "group": 1}
-    inputs = ["x" * VALUE, *(f"{layer.name}.{part}" for part in ("bits", "scale", "bias"))]
-    proto = helper.make_node(
-        _op(layer), inputs, ["y" * VALUE], name=layer.name, domain=DOMAIN, **attributes
-    )
+    inputs = ["x" * VALUE, *(f"{name}.{part}" for part in OPS[op].inputs[1:])]
+    proto = helper.make_node(op, inputs, ["y" * VALUE], name=name, domain=DOMAIN, **attributes)
     return proto.ByteSize() + FIELD
 
 
@@ -226,6 +282,21 @@ def _parameters_of(node: fx.Node) -> Iterator[fx.Node]:
         origin = one.args[0] if one.op == "call_module" else one
         if origin.op == "get_attr":
             yield origin
+
+
+def _behind_weight(node: fx.Node) -> Iterator[fx.Node]:
+    """What a weight is made of by constants alone (standardised, multiplied by a gain): the scale has it."""
+    weight = argument(node, 1, "weight")
+    if not isinstance(weight, fx.Node) or weight.op == "placeholder":
+        return
+    pending, made = [weight], []
+    while pending:
+        one = pending.pop()
+        if one.op == "placeholder":
+            return
+        made.append(one)
+        pending += one.all_input_nodes
+    yield from made
 
 
 def _keys(node: fx.Node) -> list[str]:

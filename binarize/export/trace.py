@@ -24,7 +24,8 @@ def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
     """The graph of `model`, image float32[N, C, H, W] -> logits, for any N.
 
     `model` is changed: fused attention, which has no ONNX form below opset 23, is switched off.
-    Initializers carry the names of the parameters, the first one where there are several. Raises ExportError where torch cannot export it.
+    Initializers carry the names of the parameters, the first one where there are several. Raises
+    ExportError where torch cannot export it.
     """
     _unfuse_attention(model)
     image = torch.zeros(BATCH, *size)

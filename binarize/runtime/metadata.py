@@ -25,7 +25,8 @@ class FileInfo:
 
     Attributes:
         form: "packed" (one bit per binary weight) or "float" (no binary layer in it).
-        parity: "exact": equal to the torch model up to float rounding.
+        parity: "exact": equal to the torch model up to float rounding; or "up to sign flips": that, but
+            for binary inputs that rounding put on the other side of their jump.
         model: `{"name", "library", "library_version", "kwargs"}`, as in a run.
         weights: where the weights came from, in words.
         preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.

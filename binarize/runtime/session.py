@@ -58,17 +58,22 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
     """
     path = Path(path)
     info = metadata(path)
-    options = ort.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    options.intra_op_num_threads = threads or 0
     try:
-        runner = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        runner = quiet_session(str(path), threads)
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(
             f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}',
             "export the run again: binarize export RUN --onnx",
         ) from error
     return Session(path, info, runner)
+
+
+def quiet_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
+    """onnxruntime's own session of a file, or of a model in memory, on the CPU."""
+    options = ort.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def metadata(path: str | Path) -> FileInfo:

@@ -2,6 +2,7 @@
 
 plan         the stages of a recipe as epochs
 source       what is trained: a run or a model, converted
+calibration  thresholds and shifts of binary inputs, before their first step
 start        the new run's directory, complete before the first step
 resume       from a run's directory to its end
 engine       the loop over epochs; `stages` holds what lives as long as one stage
@@ -57,12 +58,12 @@ def train(
     if resume is not None:
         path = Path(resume)
         training = open_training(path, data_dir)
-        accelerator = make_accelerator(training.recipe.engine, training.recipe.data.batch_size)
+        accelerator = _accelerator(training.recipe)
     elif recipe is None:
         raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
     else:
         chosen, name = _recipe(recipe, overrides, data_dir)
-        accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
+        accelerator = _accelerator(chosen)
         path = _start(accelerator, chosen, name, target, out and Path(out), reporter)
         training = open_training(path)
     if accelerator.is_main_process:
@@ -71,6 +72,12 @@ def train(
         reporter = Reporter()
     with cpu_threads(training.recipe.engine.threads):
         return go_on(training, accelerator, reporter)
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    """What is not binary in a stage has parameters that are idle there."""
+    idle = any(stage.binary != "all" for stage in recipe.stages)
+    return make_accelerator(recipe.engine, recipe.data.batch_size, idle)
 
 
 def _recipe(

@@ -71,7 +71,7 @@ class Watch:
         if layers and count > self._before and not self._said:
             self._reporter.warn(
                 f"more than {SATURATED:.0%} of one value come into {_listed(layers)}",
-                "such a layer learns little; keep it float, or lower the learning rate",
+                'they learn little; --set "binarize.keep=[NAME]" keeps a layer float',
             )
             self._said = True
         self._before = count

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState
 from torch.utils.data import DataLoader
@@ -17,9 +17,10 @@ from binarize.recipe.schema import Engine
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
-def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
+def make_accelerator(config: Engine, batch_size: int, idle: bool = False) -> Accelerator:
     """The Accelerator of a recipe's `engine` section, also under `accelerate launch`.
 
+    `idle`: some parameters take no part in some stages, and processes do not wait for their gradients.
     Raises TrainingError for a precision that the device does not have, and for a batch that cannot be
     shared evenly among the processes.
     """
@@ -28,6 +29,7 @@ def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
         accelerator = Accelerator(
             mixed_precision=PRECISIONS[config.precision],
             dataloader_config=DataLoaderConfiguration(split_batches=True),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=idle)],
         )
     except ValueError as error:
         raise _no_precision(config) from error

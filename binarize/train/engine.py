@@ -44,11 +44,13 @@ class Phase:
         name: as shown, "binarized" or "float twin".
         directory: a run; its checkpoints and metrics are written there.
         model: holds the initial weights.
+        calibrated: its binary inputs keep their thresholds and shifts: training has found them already.
     """
 
     name: str
     directory: Path
     model: nn.Module
+    calibrated: bool = False
 
 
 class Trainer:
@@ -102,7 +104,7 @@ class Trainer:
         self.reporter.phase(phase.name, len(self.plan), place.epochs)
         for epoch in self.plan[place.epochs :]:
             if stage is None:
-                stage = self._open(epoch, model, objective, seeds)
+                stage = self._open(epoch, phase, objective, seeds)
                 if saved is not None:
                     stage.restore(saved)
                 saved = None
@@ -113,16 +115,15 @@ class Trainer:
         return place
 
     def _open(
-        self, epoch: Epoch, model: nn.Module, objective: nn.Module, seeds: EpochSeeds
+        self, epoch: Epoch, phase: Phase, objective: nn.Module, seeds: EpochSeeds
     ) -> RunningStage:
         """The stage of `epoch`. Binary inputs are calibrated before what it copies of them."""
-        stage = self.recipe.stages[epoch.stage]
+        model, stage = phase.model, self.recipe.stages[epoch.stage]
         switch(model, weights=stage.binary_weights, inputs=stage.binary_inputs)
-        if begins(epoch, self.recipe.stages, model):
+        if not phase.calibrated and begins(epoch, self.recipe.stages, model):
             seeds.start(epoch.number)  # the images that the first steps are going to see
             done = calibrate_inputs(model, self.train_loader, self.accelerator, self.layout)
-            images = done.images * self.accelerator.num_processes
-            self.reporter.say(f"binary inputs calibrated on {images} training images")
+            self.reporter.say(f"binary inputs calibrated on {done.images} training images")
         return RunningStage(
             self.recipe,
             epoch.stage,

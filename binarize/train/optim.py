@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from timm.optim import create_optimizer_v2
@@ -11,15 +12,20 @@ from torch import nn
 from torch.optim import Optimizer
 
 from binarize.errors import RecipeError
+from binarize.layers import additions
 from binarize.recipe import schema
 
 
 def make_optimizer(config: schema.Optimizer, model: nn.Module) -> Optimizer:
-    """The optimiser over the parameters of `model`.
+    """The optimiser over the parameters of `model`; vectors do not decay (timm's filter), unless `kwargs`
+    says so, and thresholds, shifts, scales and slopes of binary inputs never do.
 
     Raises RecipeError for a name that timm does not know or an argument that it does not take.
     """
     extra: dict[str, Any] = dict(config.kwargs)
+    learned = any(True for addition in additions(model) for _ in addition.parameters())
+    if learned and extra.get("filter_bias_and_bn") is False and "layer_decay" not in extra:
+        extra["param_group_fn"] = functools.partial(_groups, weight_decay=config.weight_decay)
     if config.betas is not None:
         extra["betas"] = tuple(config.betas)
     if config.eps is not None:
@@ -38,6 +44,17 @@ def make_optimizer(config: schema.Optimizer, model: nn.Module) -> Optimizer:
             f'timm cannot make the optimiser "{config.name}": {error}',
             "see timm.optim.list_optimizers() for the names",
         ) from error
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What conversion added does not decay, whatever else does: no threshold belongs at 0."""
+    added = {id(p) for addition in additions(model) for p in addition.parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in added], "weight_decay": weight_decay},
+        {"params": [p for p in trained if id(p) in added], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def make_schedule(

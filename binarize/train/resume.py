@@ -23,6 +23,7 @@ from binarize.train.device import shard_test, shard_train
 from binarize.train.engine import Phase, Place, Trainer
 from binarize.train.plan import lay_out
 from binarize.train.reporter import Reporter
+from binarize.train.source import has_learned_inputs
 from binarize.train.start import INITIAL, RECIPE, TWIN, binarizes, twin_info
 
 
@@ -111,7 +112,7 @@ def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> T
             model = build_info(info)
             if not (directory / "last").exists():
                 _load_initial(model, path, added_keys(training.info))
-            places[index] = trainer.train(Phase(name, directory, model))
+            places[index] = trainer.train(Phase(name, directory, model, has_learned_inputs(info)))
     if accelerator.is_main_process:
         shutil.rmtree((path / INITIAL).parent, ignore_errors=True)
     return result(path, places)

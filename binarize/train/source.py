@@ -14,15 +14,17 @@ from binarize.rewrite import (
     Converted,
     Options,
     Source,
+    added_keys,
     census,
     convert_source,
     locate,
     open_source,
     options_of,
+    read_state,
     shrinking_stem,
     with_classes,
 )
-from binarize.run import Run, newest_run
+from binarize.run import Run, RunInfo, newest_run
 from binarize.train.reporter import Reporter
 
 FLOAT = Options(keep=("*",), stem="keep")
@@ -81,13 +83,14 @@ def prepare(
             merge(None, recipe.binarize or schema.Binarize(), reporter), stem=section.stem
         )
     converted = convert_source(source, options, values=section is not None)
+    learned = _take_over(target, converted) if section is None else {}
     for note in converted.conversion.notes:
         reporter.say(note)
     _warn_of_stem(converted, reporter)
     info = replace(
         converted.info,
         kind="trained",
-        conversion=_kept(converted.info.conversion),
+        conversion=_kept({**converted.info.conversion, **learned}),
         preprocess=overlaid(converted.info.preprocess, recipe.data),
         classes=classes,
         created=time.time(),
@@ -119,6 +122,28 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
         if before != after:
             reporter.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
     return replace(kept, **changed, stem="keep")
+
+
+def has_learned_inputs(info: RunInfo) -> bool:
+    """Whether a run began with binary inputs that an earlier training had learned."""
+    return bool(info.conversion and info.conversion.get("learned_inputs"))
+
+
+def _take_over(target: Target, converted: Converted) -> dict[str, bool]:
+    """Put the thresholds, shifts and slopes that the run `target` was trained to back in their places.
+
+    Returns what `has_learned_inputs` looks for. A run that was only converted, or with other binary
+    inputs or another structure, has none of them.
+    """
+    run, weights = locate(target)
+    before, after = run.info.conversion, converted.info.conversion
+    same = before and all(before.get(k) == after[k] for k in ("activations", "structure"))
+    added = added_keys(converted.info) if same and run.info.kind == "trained" else set()
+    state = read_state(weights) if added else {}
+    own = converted.conversion.model.state_dict()
+    kept = {key: state[key] for key in added & state.keys() if state[key].shape == own[key].shape}
+    converted.conversion.model.load_state_dict(kept, strict=False)
+    return {"learned_inputs": True} if kept else {}
 
 
 def plain(option: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from rewrite_toys import SIZE, Bypassed, Excited, Standardised, plain
@@ -168,3 +169,15 @@ def test_two_owners_of_one_parameter_are_no_unexecuted_layer() -> None:
         "proj",
         "head",
     ]
+
+
+def test_a_downsample_convolution_is_kept_for_binary_inputs_unless_forced() -> None:
+    def kept(**options: object) -> dict[str, str]:
+        model = timm.create_model("resnet18")
+        rows = convert(model, Options(stem="keep", **options), (3, 32, 32), values=False).rows
+        return {row.name: row.reason for row in rows if "downsample" in row.reason}
+
+    assert kept() == {}
+    names = {f"layer{n}.0.downsample.0" for n in (2, 3, 4)}
+    assert kept(activations="step") == dict.fromkeys(names, "downsample convolution")
+    assert kept(activations="step", force=("layer?.0.downsample.0",)) == {}

@@ -1,0 +1,66 @@
+"""The images that a file is compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from binarize import data
+from binarize.errors import DataError
+from binarize.export.subject import Subject
+from binarize.recipe import Data
+
+IMAGES = 32
+MORE_IMAGES = 2000
+"""Enough to tell 99.9 % from 99.8 %: asked where one of the first images has another top-1."""
+BATCHES = (1, 2, 3)
+"""Sizes of the first batches: those that a baked-in batch size would trip over."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """float32[N, C, H, W].
+
+    Attributes:
+        pixels: of all of them.
+        words: what they are.
+        of_test_set: of the data that the model was trained on; else the model need not know them.
+    """
+
+    pixels: Tensor
+    words: str
+    of_test_set: bool = False
+
+    def batches(self) -> Iterator[Tensor]:
+        """One image, two, three, and the rest in batches of no more than `IMAGES`."""
+        first, rest = self.pixels.split([sum(BATCHES), len(self.pixels) - sum(BATCHES)])
+        yield from first.split(list(BATCHES))
+        yield from (batch for batch in rest.split(IMAGES) if len(batch))
+
+
+def images_for(subject: Subject, limit: int = IMAGES) -> Images:
+    """Test images of the data that the subject was trained on where it is at hand, else seeded noise."""
+    try:
+        pixels = _test_images(subject, limit)
+    except (DataError, OSError):
+        pixels = None
+    if pixels is not None and len(pixels) >= sum(BATCHES) and pixels.shape[1:] == subject.size:
+        return Images(pixels, f"{len(pixels)} test images of {subject.info.data['name']}", True)
+    count = sum(BATCHES)
+    noise = torch.randn(count, *subject.size, generator=torch.Generator().manual_seed(0))
+    return Images(noise, f"{count} images of seeded noise")
+
+
+def _test_images(subject: Subject, limit: int) -> Tensor | None:
+    """The first images of the test set, spread over it, or None where looking would mean a download."""
+    name, place = subject.info.data.get("name"), subject.info.data.get("dir")
+    if not name or not (name == "digits" or (place and Path(place).exists())):
+        return None
+    config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
+    known = subject.info.classes or None
+    loader = data.test_loader(config, subject.info.preprocess, limit, known)
+    return torch.cat([pixels for pixels, _ in loader])

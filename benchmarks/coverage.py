@@ -23,7 +23,7 @@ import coverage_tier1
 import coverage_tier2
 import torch
 from coverage_lines import MODELS, TIER1, TIER2, Line, append, entries
-from coverage_models import describe, names, smallest_of_modules, tier2_models
+from coverage_models import describe, in_turn, names, smallest_of_modules, tier2_models
 from coverage_modes import MODES, applies, available, in_words, passed
 from coverage_worker import Worker, serve
 
@@ -73,11 +73,9 @@ def inventory(wanted: list[str]) -> None:
 
 
 def tier1(given: argparse.Namespace) -> None:
-    """The smallest of each module first: what is wrong with one class is seen early."""
+    """The smallest of each module, then the next of each: what is wrong with a class is seen early."""
     described = {name: line for name, line in entries(MODELS).items() if "parameters" in line}
-    covering = smallest_of_modules(described.values())
-    by_size = sorted(described, key=lambda name: described[name]["parameters"])
-    order = covering if given.covering else list(dict.fromkeys(covering + by_size))
+    order = (smallest_of_modules if given.covering else in_turn)(described.values())
     known = entries(TIER1)
     with worker("1") as process:
         for name in given.model or order:
@@ -89,12 +87,10 @@ def tier1(given: argparse.Namespace) -> None:
 def tier2(given: argparse.Namespace) -> None:
     """Smallest first, each mode of a model a job of its own."""
     described = entries(TIER1)
-    covering = smallest_of_modules(described.values())
+    order = (smallest_of_modules if given.covering else tier2_models)(described.values())
     known = entries(TIER2)
     with worker("2") as process:
-        for name in given.model or (
-            covering if given.covering else tier2_models(described.values())
-        ):
+        for name in given.model or order:
             for mode in wanted(given):
                 if applies(mode, described[name]) and is_due(given, known.get(name), mode):
                     measure(process, "2", described[name], [mode])

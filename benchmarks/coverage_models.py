@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import timm
@@ -98,6 +99,16 @@ def signature(line: Line) -> tuple[str, ...]:
 def smallest_of_modules(lines: Iterable[Line]) -> list[str]:
     """The smallest model of each module, smallest first."""
     return _smallest(lines, lambda line: line["module"])
+
+
+def in_turn(lines: Iterable[Line]) -> list[str]:
+    """All of them: the smallest model of each module, then the second smallest of each, and so on."""
+    ranks: Counter[str] = Counter()
+    order = []
+    for line in sorted(lines, key=lambda line: (line["parameters"], line["model"])):
+        order.append((ranks[line["module"]], line["parameters"], line["model"]))
+        ranks[line["module"]] += 1
+    return [name for *_, name in sorted(order)]
 
 
 def _smallest(lines: Iterable[Line], key: Callable[[Line], object]) -> list[str]:

@@ -17,7 +17,7 @@ import contextlib
 import copy
 import logging
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,10 +82,18 @@ def record(model: nn.Module, size: Size, batch: int = 1, submodule: str = "") ->
 
     Raises ModelError where the model does not run on such an image.
     """
+    return record_batches(model, size, (batch,), submodule)[0]
+
+
+def record_batches(
+    model: nn.Module, size: Size, batches: Sequence[int], submodule: str = ""
+) -> list[Recording]:
+    """A recording for each batch size, all of one fake copy. See `record`."""
     try:
         mode = fake_mode(model)
         with _quiet():
-            return _record(fake_copy(model, mode), mode, (batch, *size), submodule)
+            copied = fake_copy(model, mode)
+            return [_record(copied, mode, (batch, *size), submodule) for batch in batches]
     except Exception as error:
         shape = "x".join(str(n) for n in size)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -130,11 +138,20 @@ def fake_copy(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 
 
 def _shorten(model: nn.Module) -> None:
-    """Have the binarizers of a fake copy do no arithmetic: a binary weight is one node and has the
-    latent weight's shape, whatever is computed inside. That halves the time of a recording."""
+    """Have the binarizers of a fake copy do no arithmetic: what they make is one node and has the shape
+    of what they take, whatever is computed inside. That halves the time of a recording."""
     for module in model.modules():
         if isinstance(module, WeightBinarizer) and module.enabled:
+            module.forward = _shape_of_weight
+        elif isinstance(module, InputBinarizer):
             module.forward = Tensor.detach
+
+
+def _shape_of_weight(latent: Tensor, apart: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    """What `WeightBinarizer.forward` returns, without values."""
+    binary = latent.detach()
+    scale = (len(latent), *[1] * (latent.ndim - 1))
+    return (binary, latent.new_empty(scale)) if apart else binary
 
 
 def _record(

@@ -7,12 +7,13 @@ runs alone, on an image of its own; names stay those of the whole model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from binarize.errors import ModelError, PatternError, did_you_mean
-from binarize.rewrite.record import Recording, Size, record
+from binarize.rewrite.record import Recording, Size, record, record_batches
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class Subject:
     def module(self) -> nn.Module:
         return self.model.get_submodule(self.part)
 
-    def record(self, batch: int = 1) -> Recording:
-        return record(self.model, self.size, batch, self.part)
+    def record(self) -> Recording:
+        """At batch 1."""
+        return record(self.model, self.size, 1, self.part)
+
+    def record_batches(self, batches: Sequence[int]) -> list[Recording]:
+        return record_batches(self.model, self.size, batches, self.part)
 
 
 def find_subject(model: nn.Module, size: Size, submodule: str | None) -> Subject:

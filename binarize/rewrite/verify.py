@@ -11,14 +11,15 @@ from binarize.rewrite.census import census
 from binarize.rewrite.record import tensors_in
 from binarize.rewrite.subject import Subject
 
+BATCHES = (2, 3)
 REPORT = "this is a defect of binarize: please report the model's name"
 
 
 def verify_executed(subject: Subject, weights: set[str], inputs: set[str]) -> None:
     """A dry run on fake tensors, at batch 2 and 3: exactly the layers reported as binarized are executed
     through their binary weight, and exactly `inputs` through a binary input. Raises ModelError otherwise."""
-    for batch in (2, 3):
-        layers = census(subject.record(batch))
+    for batch, recording in zip(BATCHES, subject.record_batches(BATCHES), strict=True):
+        layers = census(recording)
         binary = {layer.name for layer in layers if layer.binary}
         _compare(weights, binary, "weight", batch)
         _compare(inputs, {layer.name for layer in layers if layer.binary_input}, "input", batch)

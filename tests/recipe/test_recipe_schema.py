@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -7,7 +9,8 @@ from binarize.errors import RecipeError
 from binarize.recipe import Estimator, Recipe, Stage, load
 from binarize.recipe.schema import Named, Section, section_at
 
-MINIMAL = {"data": "digits", "stages": [{"epochs": 1, "optimizer": {"lr": 0.1}}]}
+ONE = {"epochs": 1, "optimizer": {"lr": 0.1}}
+MINIMAL = {"data": "digits", "stages": [ONE]}
 
 
 def with_keys(**keys: object) -> dict[str, object]:
@@ -89,6 +92,18 @@ def test_recipes_are_read_only() -> None:
             with_keys(binarize={"estimator": {"name": "ab-tanh", "a_end": "x"}}),
             "binarize.estimator.a_end: should be a number, true, false or null",
         ),
+        (
+            with_keys(binarize={"activations": "stepp"}),
+            'binarize.activations should be one of "float", "step", "sign" (did you mean "step"?)',
+        ),
+        (
+            with_keys(binarize={"activations": "step", "structure": "bireal"}),
+            "binarize.structure: bireal is made for activations sign, not for step",
+        ),
+        (
+            with_keys(binarize={"structure": "reactnet"}),
+            "binarize.structure: reactnet is made for activations sign, not for float",
+        ),
         (with_keys(data={"name": "d", "batch_size": 0}), "data.batch_size should be greater"),
         (with_keys(data={"name": "d", "std": [1, 1, 0]}), "three positive"),
         (with_keys(data={"name": "d", "mean": [1, 1]}), "data.mean should have at least 3 items"),
@@ -107,6 +122,15 @@ def test_recipes_are_read_only() -> None:
         (stage(schedule={"decay_milestones": [1]}), "belongs to schedule multistep, and this one"),
         (stage(schedule="cosin"), '(did you mean "cosine"?), not "cosin"'),
         (stage(ema=True), "stages.0.ema should be a mapping of keys"),
+        (stage(binary="all but one"), 'one of "all", "activations", "weights", "none"'),
+        (stage(binary="weights"), "stages.0.binary: should be all in the last stage"),
+        (
+            with_keys(
+                binarize={"estimator": "ste"},
+                stages=[{**ONE, "binary": "weights"}, {**ONE, "binary": "activations"}, ONE],
+            ),
+            "stages.1.binary: needs binarize.activations step or sign",
+        ),
         ({}, "data is missing"),
         (with_keys(extends="digits"), "extends is read from files only"),
     ],
@@ -115,6 +139,26 @@ def test_what_does_not_fit_is_refused(contents: dict[str, object], words: str) -
     with pytest.raises(RecipeError) as caught:
         load(contents)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("binarize", [{}, {"binarize": {"activations": "sign"}}])
+def test_stages_say_what_is_binary_in_them(binarize: dict[str, object]) -> None:
+    names = ("none", "weights", "activations", "all")
+    recipe = load({**MINIMAL, **binarize, "stages": [{**ONE, "binary": name} for name in names]})
+    assert [stage.binary_weights for stage in recipe.stages] == [False, True, False, True]
+    assert [stage.binary_inputs for stage in recipe.stages] == [False, False, True, True]
+    assert load(MINIMAL).stages[0].binary == "all"
+
+
+def test_an_error_in_a_stage_has_the_line_of_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "data: digits\nstages:\n"
+        "  - {epochs: 1, optimizer: {lr: 0.1}}\n"
+        "  - epochs: 1\n    optimizer: {lr: 0.1}\n    binary: none\n"
+    )
+    with pytest.raises(RecipeError, match=r":6: stages\.1\.binary: should be all in the last"):
+        load(path)
 
 
 def test_schedules_take_the_keys_of_their_curve() -> None:

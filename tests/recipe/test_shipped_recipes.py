@@ -7,7 +7,14 @@ import pytest
 from binarize.cli.recipes import unknown_names
 from binarize.recipe import dump, load, shipped, shipped_path
 
-NEEDED = {"digits", "cifar10-resnet20", "cifar10-resnet18", "imagenet-resnet18"}
+NEEDED = {
+    "digits",
+    "cifar10-resnet20",
+    "cifar10-resnet20-step",
+    "cifar10-resnet20-sign",
+    "cifar10-resnet18",
+    "imagenet-resnet18",
+}
 
 
 def test_the_literature_is_there() -> None:
@@ -49,6 +56,33 @@ def test_cifar10_resnet20_is_what_the_readme_compares() -> None:
     assert recipe.twin
     assert recipe.engine.precision == "bf16"
     assert (recipe.stages[0].epochs or 0) >= 20
+
+
+@pytest.mark.parametrize(
+    ("name", "activations", "structure"),
+    [("cifar10-resnet20-step", "step", "keep"), ("cifar10-resnet20-sign", "sign", "bireal")],
+)
+def test_binary_activations_come_first_then_the_weights(
+    name: str, activations: str, structure: str
+) -> None:
+    recipe, weights_only = load(name), load("cifar10-resnet20")
+    assert recipe.binarize is not None
+    assert (recipe.binarize.activations, recipe.binarize.structure) == (activations, structure)
+    assert [(stage.binary, stage.epochs) for stage in recipe.stages] == [
+        ("activations", 8),
+        ("all", 12),
+    ]
+    assert recipe.twin
+    assert (recipe.model, recipe.data, recipe.engine) == (
+        weights_only.model,
+        weights_only.data,
+        weights_only.engine,
+    )
+
+
+def test_both_have_the_same_float_twin() -> None:
+    step, sign = load("cifar10-resnet20-step"), load("cifar10-resnet20-sign")
+    assert step.stages == sign.stages
 
 
 def test_imagenet_resnet18_is_trained_as_reste_trains_it() -> None:

@@ -35,3 +35,13 @@ class StandardAdapter(Adapter):
         standard = F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=module.eps)
         gain = getattr(module, "gain", None)
         return standard.reshape_as(latent), None if gain is None else gain * module.scale
+
+    def prepare_export(self, module: nn.Module) -> None:
+        """Standardise a float weight once and for all: torch's ONNX exporter divides by the unbiased
+        deviation, which the class does not."""
+        if hasattr(type(module), "_float_class"):  # binary, or frozen
+            return
+        weight, gain = self.weight(module, module.weight.detach())
+        module._parameters["weight"] = nn.Parameter(weight if gain is None else weight * gain)
+        cls = type(module)
+        module.__class__ = type(f"Standardised{cls.__name__}", (cls,), self.methods(cls))

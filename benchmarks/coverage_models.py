@@ -92,8 +92,9 @@ def tier2_models(lines: Iterable[Line]) -> list[str]:
 
 
 def signature(line: Line) -> tuple[str, ...]:
-    """The class signature of a tier 1 line (see coverage_tier1); empty where it could not be recorded."""
-    return tuple(line.get("signature", ()))
+    """What sets a model of tier 1 apart: its class, the classes that use weights, why layers are kept."""
+    kept = line["modes"].get("W1A32", {}).get("kept", {})
+    return (line["class"], *line.get("signature", ()), *sorted(kept))
 
 
 def smallest_of_modules(lines: Iterable[Line]) -> list[str]:

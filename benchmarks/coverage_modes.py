@@ -34,7 +34,7 @@ def available() -> list[str]:
 
 def applies(mode: str, line: Line) -> bool:
     """Whether a mode is asked of the model of a tier 1 line."""
-    return mode != "W1A1 sign bireal" or line["sources"].get("relu", 0.0) >= RELU_FED
+    return mode != "W1A1 sign bireal" or line.get("sources", {}).get("relu", 0.0) >= RELU_FED
 
 
 def passed(outcome: Line) -> bool:

@@ -2,7 +2,7 @@
 
 The line of a model:
 
-    model, library, module, class, parameters, image
+    model, library, module, class, parameters
     signature    the classes of all modules whose weights a convolution or linear function used, and
                  "A(B)" where it was not B that used its weight but a module of class A
     sources      what feeds the layers: source -> share of them

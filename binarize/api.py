@@ -10,15 +10,18 @@ binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from binarize import environment
+from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
 from binarize.rewrite import (
+    Calibrated,
+    CalibrationImages,
     Conversion,
     Converted,
     Options,
@@ -47,15 +50,21 @@ def convert(
     num_classes: int | None = None,
     img_size: int | None = None,
     stem: str = "auto",
+    activations: str = "float",
+    structure: str = "keep",
+    calib_data: str | Path | None = None,
+    calib_images: int | None = None,
 ) -> nn.Module:
     """A module with binary weights, ready to train; nothing is written.
 
     `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
     a copy is converted. The options are the flags of `binarize convert`; `force` is its `--binarize`. The
     module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
-    ±scale.
+    ±scale. With `activations` "step" or "sign" the inputs of those layers are binary too; their thresholds
+    and shifts, which come as further keys, are calibrated on `calib_images` images of the folder
+    `calib_data`, or of noise.
 
-    Raises ModelError, PatternError, EstimatorError, CheckpointError or RunError.
+    Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
     options = Options(
         estimator=estimator,
@@ -65,10 +74,13 @@ def convert(
         stem=stem,
         force=tuple(force),
         submodule=submodule,
+        activations=activations,
+        structure=structure,
     )
     converted = make(
         model_or_name,
         options,
+        images=calibration_images(options, calib_data, calib_images),
         pretrained=pretrained,
         checkpoint=checkpoint,
         num_classes=num_classes,
@@ -91,21 +103,41 @@ def make(
     *,
     values: bool = True,
     step: Callable[[str], None] = lambda _: None,
+    images: CalibrationImages | None = None,
     **source: Any,
 ) -> Converted:
     """`convert` with its layer table. `source` are the arguments of `rewrite.open_source`."""
     step("loading the model")
-    return convert_source(open_source(target, **source), options, values=values, step=step)
+    opened = open_source(target, **source)
+    return convert_source(opened, options, values=values, step=step, images=images)
+
+
+def calibration_images(
+    options: Options, folder: str | Path | None, count: int | None
+) -> CalibrationImages | None:
+    """What binary inputs are calibrated on; None where they stay float. Raises BinarizeError where images
+    are given for those."""
+    if options.binary_inputs:
+        images = CalibrationImages(Path(folder) if folder is not None else None)
+        return images if count is None else replace(images, count=count)
+    if folder is not None or count is not None:
+        raise BinarizeError(
+            "--calib-data and --calib-images are for binary activations, and these stay float",
+            "add --activations step",
+        )
+    return None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A converted run: its directory (None after a dry run), layer table and totals."""
+    """A converted run: its directory (None after a dry run), layer table and totals, and what binary inputs
+    were calibrated on (None after a dry run, and where there are none)."""
 
     run: Path | None
     conversion: Conversion
     info: RunInfo
     totals: Totals
+    calibration: Calibrated | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize convert`."""
@@ -114,6 +146,7 @@ class Saved:
             **summary(self.conversion.rows, self.totals),
             "weights": self.info.weights,
             "notes": self.conversion.notes,
+            "calibration": self.calibration.as_json() if self.calibration else None,
         }
 
 
@@ -124,10 +157,14 @@ def convert_to_run(
     out: Path | None = None,
     dry_run: bool = False,
     step: Callable[[str], None] = lambda _: None,
+    calib_data: Path | None = None,
+    calib_images: int | None = None,
     **source: Any,
 ) -> Saved:
     """Convert and write a run; with `dry_run`, on shapes alone and without writing."""
-    converted = make(target, options, values=not dry_run, step=step, **source)
+    images = calibration_images(options, calib_data, calib_images)
+    wanted = None if dry_run else images
+    converted = make(target, options, values=not dry_run, step=step, images=wanted, **source)
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.recording),
@@ -135,10 +172,12 @@ def convert_to_run(
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
     step("writing the run")
-    path = out or new_run_path(f"{converted.info.model['name']}-{options.estimator_name}")
+    words = [converted.info.model["name"], options.estimator_name]
+    words += [options.activations] if options.binary_inputs else []
+    path = out or new_run_path("-".join(words))
     with new_directory(path) as directory:
         save_weights(directory / "model.safetensors", converted.conversion.model.state_dict())
         write_json(directory / "summary.json", summary(converted.conversion.rows, sums))
         write_json(directory / "env.json", environment.describe())
         write_info(directory, converted.info)
-    return Saved(path, converted.conversion, converted.info, sums)
+    return Saved(path, converted.conversion, converted.info, sums, converted.calibration)

@@ -1,16 +1,23 @@
-"""`binarize convert`: a float model to a run with binary weights."""
+"""`binarize convert`: a float model to a run with binary weights, and binary activations if asked for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from binarize.cli import render
 
+if TYPE_CHECKING:
+    from binarize.rewrite import Calibrated
+
+SHOWN = 5
+"""Names in a warning; `--json` has them all."""
+
 EXAMPLES = """
 binarize convert resnet18 --estimator ab-tanh
+binarize convert resnet18 --activations step --calib-data images --calib-images 64
 binarize convert torchvision/resnet50 --keep "layer4.*" --img-size 160 --dry-run
 """
 
@@ -38,6 +45,30 @@ def command(
     submodule: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Convert this part alone. [default: all of MODEL]"),
+    ] = None,
+    activations: Annotated[
+        str,
+        typer.Option(
+            help="float, step (0 or s) or sign (-1 or +1): the inputs of the binarized layers."
+        ),
+    ] = "float",
+    structure: Annotated[
+        str,
+        typer.Option(
+            help="keep, bireal or reactnet: surgery on the blocks around inputs of --activations sign."
+        ),
+    ] = "keep",
+    calib_data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images, in class folders or not, or a tar: binary activations are calibrated on them. "
+            "[default: on noise]",
+        ),
+    ] = None,
+    calib_images: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many of them. [default: 32]"),
     ] = None,
     pretrained: Annotated[
         bool | None,
@@ -77,6 +108,7 @@ def command(
 
     Layers stay float ("kept") where they are the first, the classifier, depthwise, squeeze-excite or a
     gate, an LSTM, or match --keep. Of a detection or segmentation network, the backbone is rewritten.
+    With --activations, the inputs of those layers become binary too, and downsampling shortcuts stay float.
     """
     from binarize import api, rewrite
 
@@ -88,6 +120,8 @@ def command(
             stem=stem,
             force=tuple(force or ()),
             submodule=submodule,
+            activations=activations,
+            structure=structure,
         )
         saved = api.convert_to_run(
             model,
@@ -95,6 +129,8 @@ def command(
             out=out,
             dry_run=dry_run,
             step=bar.restart,
+            calib_data=calib_data,
+            calib_images=calib_images,
             pretrained="auto" if pretrained is None else pretrained,
             checkpoint=checkpoint,
             num_classes=num_classes,
@@ -103,6 +139,8 @@ def command(
     render.say(f"{model} with weights: {saved.info.weights}")
     for note in saved.conversion.notes:
         render.say(note)
+    if saved.calibration is not None:
+        _say_calibration(saved.calibration)
     content = saved.as_json()
     render.layer_table(content["layers"], content["totals"])
     if json:
@@ -112,3 +150,14 @@ def command(
     else:
         render.say(f"run: {saved.run}")
         render.next_command("binarize train --recipe digits")
+
+
+def _say_calibration(calibration: Calibrated) -> None:
+    render.say(calibration.words)
+    names = list(calibration.saturated)
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        render.warn(
+            f"more than 95 % of what these layers get is one value: {', '.join(names[:SHOWN])}{more}",
+            "they learn little; --calib-data with other images, or --keep NAME to leave one float",
+        )

@@ -87,9 +87,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
-    """Talk: every layer with what feeds it and what became of it, then the totals of summary.json."""
+    """Talk: every layer with what feeds it and what became of it, then the totals of summary.json.
+
+    What inputs became is shown where any of them is binary.
+    """
+    layers = list(layers)
+    binary = any(layer.get("activations", "float") != "float" for layer in layers)
     table(
-        ("layer", "kind", "shape", "fed by", "action", "reason"),
+        ("layer", "kind", "shape", "fed by", "action", *["input"] * binary, "reason"),
         (
             (
                 layer["name"],
@@ -97,6 +102,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
                 "x".join(map(str, layer["shape"])),
                 layer["source"],
                 layer["action"],
+                *[layer.get("activations", "float")] * binary,
                 layer["reason"],
             )
             for layer in layers

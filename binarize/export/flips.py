@@ -106,7 +106,9 @@ class _Input:
 def _first_flip(calls: dict[Call, _Input], inputs: dict[Call, Tensor]) -> float | None:
     """Largest distance from the jump over the RMS, in the first layer with a sign that differs."""
     for call, ours in calls.items():
-        if call not in inputs:  # the same product of the same input again: computed once in the file
+        if (
+            call not in inputs
+        ):  # the same product of the same input again: computed once in the file
             continue
         differs = inputs[call].reshape(ours.above.shape) != ours.above
         if differs.any():

@@ -10,7 +10,14 @@ from torch import nn
 
 from binarize.export.functions import append_functions
 from binarize.export.optimise import optimise
-from binarize.export.passes import FoldNorm, FuseInputs, PackWeights, SealWeights, ShareIntegers, Tidy
+from binarize.export.passes import (
+    FoldNorm,
+    FuseInputs,
+    PackWeights,
+    SealWeights,
+    ShareIntegers,
+    Tidy,
+)
 from binarize.export.trace import Size, quiet, trace
 from binarize.layers import FrozenWeight
 

@@ -1,8 +1,8 @@
 """The file that was written, loaded in stock onnxruntime and compared with the torch model.
 
-    (i)   max |diff| <= 1e-4 · max |logit|: "exact"
-    (ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`flips`)
-    (iii) and a trained model has the same top-1 on 99.9 % of its test images
+(i)   max |diff| <= 1e-4 · max |logit|: "exact"
+(ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`flips`)
+(iii) and a trained model has the same top-1 on 99.9 % of its test images
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Validation:
 
     @property
     def parity(self) -> str | None:
-        """"exact", "up to sign flips", or None: the file is of another model."""
+        """ "exact", "up to sign flips", or None: the file is of another model."""
         if self.max_abs_diff <= TOLERANCE * self.max_abs_logit:
             return EXACT
         return FLIPPED if self.why is not None and self.why.explain(TOLERANCE) else None

@@ -9,6 +9,7 @@ from binarize.rewrite.build import (
     read_state,
     save_weights,
 )
+from binarize.rewrite.calibration import Calibrated, CalibrationImages
 from binarize.rewrite.census import Layer, census
 from binarize.rewrite.convert import Conversion, Options, Row, convert, options_of, replay
 from binarize.rewrite.record import Recording, record
@@ -24,6 +25,8 @@ from binarize.rewrite.stem import shrinking_stem
 from binarize.rewrite.totals import Totals, summary, totals
 
 __all__ = [
+    "Calibrated",
+    "CalibrationImages",
     "Conversion",
     "Converted",
     "Layer",

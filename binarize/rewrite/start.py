@@ -14,9 +14,10 @@ from torch import nn
 from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.rewrite.build import CUSTOM, added_keys, build_info, load_weights, locate
+from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
 from binarize.rewrite.convert import Conversion, Options, convert
 from binarize.rewrite.record import Size
-from binarize.rewrite.subject import first_convolution, input_channels
+from binarize.rewrite.subject import find_subject, first_convolution, input_channels
 from binarize.run import RunInfo, is_run
 
 CUSTOM_PREPROCESS = {
@@ -95,10 +96,11 @@ def with_classes(source: Source, num_classes: int) -> Source:
 
 @dataclass(frozen=True)
 class Converted:
-    """A conversion and the RunInfo that builds it again."""
+    """A conversion and the RunInfo that builds it again; what it was calibrated on, if it was."""
 
     conversion: Conversion
     info: RunInfo
+    calibration: Calibrated | None = None
 
 
 def convert_source(
@@ -107,8 +109,12 @@ def convert_source(
     *,
     values: bool = True,
     step: Callable[[str], None] = lambda _: None,
+    images: CalibrationImages | None = None,
 ) -> Converted:
-    """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced."""
+    """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced.
+
+    Binary inputs are calibrated on `images`, where they are given.
+    """
     part = options.submodule or models.part_of(source.model)
     options = replace(options, submodule=part)
     conversion = convert(source.model, options, source.size, values=values, step=step)
@@ -117,7 +123,12 @@ def convert_source(
     record["replaced_stem"] = record["replaced_stem"] or earlier
     info = replace(source.info, kind="converted", conversion=record, created=time.time())
     source.model.binarize_info = info  # so that export knows the preprocessing
-    return Converted(conversion, info)
+    calibration = None
+    if images is not None and options.binary_inputs:
+        step("calibrating")
+        subject = find_subject(source.model, source.size, part)
+        calibration = calibrate_subject(subject, info.preprocess, images)
+    return Converted(conversion, info, calibration)
 
 
 def image_size(model: nn.Module, img_size: int) -> Size:

@@ -11,8 +11,10 @@ import coverage_lines
 import coverage_models
 
 
-def line(name, module, parameters, *signature):
-    return {"model": name, "module": module, "parameters": parameters, "signature": signature}
+def line(name, module, parameters, cls, *reasons):
+    modes = {"W1A32": {"kept": {reason: {"Conv2d": 1} for reason in reasons}}}
+    about = {"model": name, "module": module, "parameters": parameters, "class": cls}
+    return {**about, "signature": ["Conv2d"], "modes": modes}
 
 
 def test_all_classification_models_and_none_of_binarizes_own():
@@ -26,15 +28,30 @@ def test_all_classification_models_and_none_of_binarizes_own():
 
 def test_tier_2_has_the_smallest_of_each_module_and_of_what_these_lack():
     lines = [
-        line("a", "m", 3, "Conv2d"),
-        line("b", "m", 2, "Conv2d"),
-        line("c", "m", 5, "Conv2d", "Linear"),
-        line("d", "m", 4, "Conv2d", "Linear"),
-        line("e", "n", 1, "Linear"),
-        line("f", "n", 6, "Linear", "Conv2d"),
+        line("a", "m", 3, "Net"),
+        line("b", "m", 2, "Net"),
+        line("c", "m", 5, "Net", "depthwise"),
+        line("d", "m", 4, "Net", "depthwise"),
+        line("e", "n", 1, "Other"),
+        line("f", "n", 6, "Net"),
+        line("g", "n", 7, "Third"),
     ]
     assert coverage_models.smallest_of_modules(lines) == ["e", "b"]
-    assert coverage_models.tier2_models(lines) == ["e", "b", "d", "f"]
+    assert coverage_models.tier2_models(lines) == ["e", "b", "d", "g"]
+
+
+def test_the_models_of_all_modules_come_in_turn():
+    lines = [
+        line(name, module, size, "Net")
+        for name, module, size in (
+            ("a", "m", 1),
+            ("b", "m", 2),
+            ("c", "m", 3),
+            ("d", "n", 9),
+            ("e", "n", 10),
+        )
+    ]
+    assert coverage_models.in_turn(lines) == ["a", "d", "b", "e", "c"]
 
 
 def test_the_last_outcome_of_every_mode_counts(tmp_path):

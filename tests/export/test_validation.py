@@ -11,8 +11,9 @@ import torch
 import binarize
 from binarize.errors import ExportError
 from binarize.export import exporting
+from binarize.export.images import Images, images_for
 from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import Images, Validation, images_for, validate
+from binarize.export.validate import Validation, validate
 from binarize.run import Run
 
 
@@ -33,8 +34,10 @@ def trained_on(subject: Subject, **data: str) -> Subject:
     return replace(subject, info=replace(subject.info, data=data))
 
 
-@pytest.mark.parametrize(("images", "batches"), [(4, [1, 3]), (5, [1, 3, 1]), (32, [1, 3, 28])])
-def test_the_first_batches_are_of_one_and_three_images(images: int, batches: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("images", "batches"), [(6, [1, 2, 3]), (7, [1, 2, 3, 1]), (72, [1, 2, 3, 32, 32, 2])]
+)
+def test_the_first_batches_are_of_one_two_and_three_images(images: int, batches: list[int]) -> None:
     given = Images(torch.arange(images).reshape(-1, 1), "numbers")
     assert [len(batch) for batch in given.batches()] == batches
     assert torch.equal(torch.cat(list(given.batches())), given.pixels)
@@ -61,7 +64,7 @@ def test_else_noise_and_never_a_download(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = images_for(trained_on(subject, **data)), images_for(subject)
-    assert first.words == "4 images of seeded noise"
+    assert first.words == "6 images of seeded noise"
     assert torch.equal(first.pixels, second.pixels)
     assert list(tmp_path.iterdir()) == []
 
@@ -75,7 +78,7 @@ def test_the_file_of_a_model_passes_and_that_of_another_does_not(subject, file: 
     images = images_for(subject)
     own = validate(file, subject.model, images)
     assert own.passed
-    assert own.images == 4
+    assert own.images == 6
     assert own.top1_agreement == 100
     torch.manual_seed(1)
     other = binarize.convert("cifar_resnet20", pretrained=False).eval()
@@ -100,7 +103,7 @@ def test_no_number_is_no_match(difference: float) -> None:
 
 def test_a_model_with_other_classes_is_told_apart(subject: Subject, file: Path) -> None:
     other = binarize.convert("cifar_resnet20", pretrained=False, num_classes=3).eval()
-    with pytest.raises(ExportError, match=r"\[4, 10\] where the model answers with \[4, 3\]"):
+    with pytest.raises(ExportError, match=r"\[6, 10\] where the model answers with \[6, 3\]"):
         validate(file, other, images_for(subject))
 
 

@@ -80,7 +80,9 @@ def _image_pads(pad: ir.Node, axes: int) -> list[int] | None:
     """What a Pad adds around images of so many axes, as `pads` of a convolution; None where it does
     something else."""
     pads, value, along = (constant(one) for one in (*pad.inputs[1:4], None, None, None)[:3])
-    is_zero = len(pad.inputs) < 3 or pad.inputs[2] is None or (value is not None and not value.any())
+    is_zero = (
+        len(pad.inputs) < 3 or pad.inputs[2] is None or (value is not None and not value.any())
+    )
     if pads is None or not is_zero or pad.attributes.get_string("mode", "constant") != "constant":
         return None
     whole = np.zeros((2, axes + 2), np.int64)
@@ -94,9 +96,9 @@ def _image_pads(pad: ir.Node, axes: int) -> list[int] | None:
 def _drop_unused(graph: ir.Graph) -> None:
     """What was fused, and the constants that only it read."""
     for node in reversed(tuple(graph)):
-        if _is_marker(node) or node.op_type == "Pad" or node.domain == DOMAIN:
-            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
-                graph.remove(node, safe=True)
+        ours = node.domain == DOMAIN or node.op_type == "Pad"
+        if ours and not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
     for name, value in tuple(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             graph.initializers.pop(name)

@@ -8,12 +8,14 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from torch import nn
 
+from binarize.errors import ExportError
 from binarize.export.functions import append_functions
 from binarize.export.optimise import optimise
 from binarize.export.passes import (
     FoldNorm,
     FuseInputs,
     PackWeights,
+    PartPools,
     SealWeights,
     ShareIntegers,
     Tidy,
@@ -35,12 +37,14 @@ def to_graph(
     """
     graph = trace(model, size, opset)
     SealWeights(frozen)(graph)
+    _check_all_there(graph, frozen)
     with quiet():
         optimise(graph)
     PackWeights(frozen)(graph)  # outside the sequence, which would wrap an ExportError in another
     FuseInputs()(graph)
     ir.passes.Sequential(
         FoldNorm(),
+        PartPools(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),
         ShareIntegers(),
@@ -49,3 +53,14 @@ def to_graph(
     append_functions(graph)
     graph.ir_version = IR_VERSION
     return graph
+
+
+def _check_all_there(graph: ir.Model, frozen: Mapping[str, FrozenWeight]) -> None:
+    """A frozen weight that the graph knows by another name would be written as float, and nobody told."""
+    sealed = {value.name for value in graph.graph.inputs}
+    for name in frozen:
+        if name not in sealed:
+            raise ExportError(
+                f'the exported graph does not have the binary weight "{name}"',
+                "this is a defect of binarize: please report the model's name",
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,12 @@ class Images:
 
     def batches(self) -> Iterator[Tensor]:
         """One image, two, three, and the rest in batches of no more than `IMAGES`."""
-        first, rest = self.pixels.split([sum(BATCHES), len(self.pixels) - sum(BATCHES)])
-        yield from first.split(list(BATCHES))
-        yield from (batch for batch in rest.split(IMAGES) if len(batch))
+        done = 0
+        for size in itertools.chain(BATCHES, itertools.repeat(IMAGES)):
+            if done >= len(self.pixels):
+                return
+            yield self.pixels[done : done + size]
+            done += size
 
 
 def images_for(subject: Subject, limit: int = IMAGES) -> Images:

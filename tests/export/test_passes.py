@@ -6,12 +6,20 @@ import numpy as np
 import onnx
 import onnx.parser
 import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
 
 from binarize.errors import ExportError
 from binarize.export.functions import append_functions
-from binarize.export.passes import FoldNorm, PackWeights, SealWeights, ShareIntegers, Tidy
+from binarize.export.passes import (
+    FoldNorm,
+    PackWeights,
+    PartPools,
+    SealWeights,
+    ShareIntegers,
+    Tidy,
+)
 from binarize.export.passes.pack import _same_pads
 from binarize.layers import FrozenWeight
 
@@ -281,3 +289,29 @@ def test_tidy_keeps_the_names_of_layers_alone() -> None:
     assert b"traced" not in text
     assert b"nobody" not in text
     assert not Tidy()(graph).modified
+
+
+POOL = "g (float[n,4,7,6] x) => (float[n,4,h,w] y) { %s y = MaxPool <kernel_shape = [3, 3]> (%s) }"
+
+
+def in_onnxruntime(graph: ir.Model, x: np.ndarray) -> np.ndarray:
+    content = ir.to_proto(graph).SerializeToString()
+    return onnxruntime.InferenceSession(content).run(None, {"x": x})[0]
+
+
+def test_padding_with_zeros_wins_over_negative_values_in_onnxruntime():
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    graph = model(POOL % ("a = Pad (x, pads)", "a"), pads=pads)
+    below = -np.abs(IMAGE)
+    expected = run(graph, below)
+    assert PartPools()(graph).modified
+    assert ops(graph) == ["Pad", "Clip", "MaxPool"]
+    assert np.array_equal(in_onnxruntime(graph, below), expected)
+    assert (expected[:, :, 0] == 0).all()
+    assert not PartPools()(graph).modified
+
+
+def test_a_max_pooling_without_a_pad_stays_as_it_is():
+    graph = model(POOL % ("a = Relu (x)", "a"))
+    assert not PartPools()(graph).modified
+    assert ops(graph) == ["Relu", "MaxPool"]

@@ -4,6 +4,7 @@ seal         frozen weights become graph inputs, out of the optimiser's reach
 pack         nodes that multiply by a sealed weight become ops of domain `binarize`
 fuse_inputs  such a node, the binary input before it and the scale behind it become one node
 fold_norm    a batch normalisation behind such a node goes into its scale and bias
+part_pools   padding with zeros stays apart from the max pooling behind it
 share        equal integer constants are stored once
 tidy         nothing is left in the file that a reader of it does not need
 """
@@ -11,8 +12,17 @@ tidy         nothing is left in the file that a reader of it does not need
 from binarize.export.passes.fold_norm import FoldNorm
 from binarize.export.passes.fuse_inputs import FuseInputs
 from binarize.export.passes.pack import PackWeights
+from binarize.export.passes.part_pools import PartPools
 from binarize.export.passes.seal import SealWeights
 from binarize.export.passes.share import ShareIntegers
 from binarize.export.passes.tidy import Tidy
 
-__all__ = ["FoldNorm", "FuseInputs", "PackWeights", "SealWeights", "ShareIntegers", "Tidy"]
+__all__ = [
+    "FoldNorm",
+    "FuseInputs",
+    "PackWeights",
+    "PartPools",
+    "SealWeights",
+    "ShareIntegers",
+    "Tidy",
+]

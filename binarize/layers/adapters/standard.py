@@ -37,8 +37,7 @@ class StandardAdapter(Adapter):
         return standard.reshape_as(latent), None if gain is None else gain * module.scale
 
     def prepare_export(self, module: nn.Module) -> None:
-        """Standardise a float weight once and for all: torch's ONNX exporter divides by the unbiased
-        deviation, which the class does not."""
+        """Standardise a float weight once and for all; the graph would do it for every image."""
         if hasattr(type(module), "_float_class"):  # binary, or frozen
             return
         weight, gain = self.weight(module, module.weight.detach())

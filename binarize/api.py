@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from binarize import environment
+from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
 from binarize.rewrite import (
@@ -116,8 +117,10 @@ def calibration_images(
     options: Options, folder: str | Path | None, count: int | None
 ) -> CalibrationImages | None:
     """What binary inputs are calibrated on; None where they stay float. Raises BinarizeError where images
-    are given for those."""
+    are given for those, DataError for a folder that does not exist."""
     if options.binary_inputs:
+        if folder is not None:
+            check_exists(Path(folder))
         images = CalibrationImages(Path(folder) if folder is not None else None)
         return images if count is None else replace(images, count=count)
     if folder is not None or count is not None:

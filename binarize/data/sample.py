@@ -16,14 +16,19 @@ from binarize.errors import DataError
 HINT = "name a folder of images, with or without class folders, or a tar of them"
 
 
+def check_exists(root: Path) -> None:
+    """Raises DataError where there is nothing at `root`: to be known before a model is loaded."""
+    if not root.exists():
+        raise DataError(f'data folder "{root}" does not exist', HINT)
+
+
 def sample_images(root: Path, count: int, preprocess: dict[str, Any]) -> Images:
     """At most `count` images of `root`, evenly spread over it, brought to float32 [3, size, size].
 
     `root` is a folder of images, of class folders, or a tar; of a data set with splits, its training
     images are taken. Raises DataError where there are none.
     """
-    if not root.exists():
-        raise DataError(f'data folder "{root}" does not exist', HINT)
+    check_exists(root)
     path = (find_split(root, "train") if root.is_dir() else None) or root
     try:
         files = ImageFiles(path)

@@ -11,7 +11,8 @@ from binarize.rewrite.build import (
 )
 from binarize.rewrite.calibration import Calibrated, CalibrationImages
 from binarize.rewrite.census import Layer, census
-from binarize.rewrite.convert import Conversion, Options, Row, convert, options_of, replay
+from binarize.rewrite.convert import Conversion, Row, convert, replay
+from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.record import Recording, record
 from binarize.rewrite.start import (
     Converted,

@@ -15,7 +15,8 @@ from binarize import models
 from binarize.errors import CheckpointError, RunError
 from binarize.layers import Addition
 from binarize.layers.activation import FLOAT
-from binarize.rewrite.convert import options_of, replay
+from binarize.rewrite.convert import replay
+from binarize.rewrite.options import options_of
 from binarize.run import Run, RunInfo, open_run, replacing
 
 CUSTOM = "custom"

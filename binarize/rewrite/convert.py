@@ -1,103 +1,27 @@
-"""Convert a model: record, select, swap, verify. The module tree given is changed in place."""
+"""Convert a model: record, select, operate, swap, verify. The module tree given is changed in place."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import nn
 
-from binarize import estimators
-from binarize.errors import BinarizeError, ModelError, did_you_mean
-from binarize.layers import (
-    InputBinarizer,
-    WeightBinarizer,
-    activation,
-    binarize_weight,
-    binary_weights,
-    scale,
-)
+from binarize.errors import ModelError
+from binarize.layers import activation, binarize_weight, binary_weights
 from binarize.rewrite.census import Layer, census
+from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.record import Recording, Size
 from binarize.rewrite.select import kept_reasons, unseen_layers
 from binarize.rewrite.stem import Stem, apply_stem, plan_stem
-from binarize.rewrite.subject import find_subject
-from binarize.rewrite.surgery import STRUCTURES, apply_edits, plan_edits
+from binarize.rewrite.subject import Subject, find_subject
+from binarize.rewrite.surgery import apply_edits, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 
-STEMS = ("auto", "keep", "cifar")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to convert.
-
-    Attributes:
-        estimator: a name, or a mapping of "name" and constants.
-        scale: a name of `layers.scale`.
-        standardise: latent weights per output channel before the estimator.
-        keep: globs on layer or module names that stay float.
-        stem: "auto" (3x3, no pooling where images are at most 64 pixels wide), "keep" or "cifar".
-        force: globs on layers to binarize although a default rule would keep them; `keep` wins.
-        submodule: the only part of the model to convert; None means all of it.
-        activations: "float", "step" ({0, s}) or "sign" (±1): what a binary layer's input becomes.
-        structure: "keep", "bireal" or "reactnet": surgery on the blocks around ±1 inputs.
-    """
-
-    estimator: str | Mapping[str, Any] = "ab-tanh"
-    scale: str = "channel"
-    standardise: bool = True
-    keep: tuple[str, ...] = ()
-    stem: str = "auto"
-    force: tuple[str, ...] = ()
-    submodule: str | None = None
-    activations: str = activation.FLOAT
-    structure: str = "keep"
-
-    def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise BinarizeError(
-                f'there is no stem "{self.stem}"',
-                did_you_mean(self.stem, STEMS) or f"the stems are {', '.join(STEMS)}",
-            )
-        activation.check(self.activations)
-        if self.structure not in STRUCTURES:
-            raise BinarizeError(
-                f'there is no structure "{self.structure}"',
-                did_you_mean(self.structure, STRUCTURES)
-                or f"the structures are {', '.join(STRUCTURES)}",
-            )
-        if self.structure != "keep" and self.activations != "sign":
-            raise BinarizeError(
-                f'structure "{self.structure}" is made for ±1 inputs, not for {self.activations} ones',
-                "add --activations sign, or leave --structure away",
-            )
-        self.binarizer()
-
-    @property
-    def binary_inputs(self) -> bool:
-        """Whether inputs become binary too (W1A1)."""
-        return self.activations != activation.FLOAT
-
-    @property
-    def estimator_name(self) -> str:
-        return self.estimator if isinstance(self.estimator, str) else self.estimator["name"]
-
-    def binarizer(self) -> WeightBinarizer:
-        """A new binarizer of these options. Raises EstimatorError or BinarizeError for unknown names."""
-        constants = {} if isinstance(self.estimator, str) else dict(self.estimator)
-        constants.pop("name", None)
-        estimator = estimators.get(self.estimator_name, **constants)
-        return WeightBinarizer(estimator, scale.get(self.scale), self.standardise)
-
-    def input_binarizer(self, module: nn.Module, parameter: str) -> InputBinarizer | None:
-        """A new binarizer for what `module.<parameter>` is multiplied by; None where that stays float."""
-        if not self.binary_inputs:
-            return None
-        shape = module._parameters[parameter].shape
-        channels = shape[1] * getattr(module, "groups", 1)
-        return activation.TABLE[self.activations](channels, 1 - len(shape))
+SHOWN = 3
+"""Examples in a note."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +82,56 @@ def convert(
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
     step("recording")
+    plan = _plan(model, options, size)
+    keys = set(model.state_dict())
+    before = logits(plan.subject) if values else None
+    step("binarizing")
+    apply_edits(model, plan.edits)
+    _swap(model, plan.parameters, options)
+    step("verifying")
+    verify_keys(keys, model)
+    verify_executed(plan.subject, plan.chosen, plan.chosen if options.binary_inputs else set())
+    if before is not None:
+        verify_values(before, plan.subject)
+    rows = _rows(model, plan.layers, plan.reasons, options)
+    return Conversion(model, rows, plan.replay(options), plan.recording, plan.notes)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a conversion is going to do; only the stem is replaced already."""
+
+    subject: Subject
+    recording: Recording
+    layers: list[Layer]
+    reasons: dict[str, str]
+    stem: Stem | None
+    edits: list[dict[str, Any]]
+    notes: list[str]
+
+    @property
+    def chosen(self) -> set[str]:
+        return {layer.name for layer in self.layers if layer.name not in self.reasons}
+
+    @property
+    def parameters(self) -> list[str]:
+        """The weights to binarize, under all their names."""
+        chosen = [layer for layer in self.layers if layer.name in self.chosen]
+        return [name for layer in chosen for name in self.recording.names[layer.parameter]]
+
+    def replay(self, options: Options) -> dict[str, Any]:
+        """What a run keeps."""
+        return {
+            **asdict(options),
+            "keep": list(options.keep),
+            "force": list(options.force),
+            "replaced_stem": self.stem.as_dict() if self.stem else None,
+            "parameters": self.parameters,
+            "edits": self.edits,
+        }
+
+
+def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
     subject = find_subject(model, size, options.submodule)
     recording = subject.record()
     layers = census(recording)
@@ -177,30 +151,12 @@ def convert(
         options.submodule,
         binary_inputs=options.binary_inputs,
     )
-    chosen = [layer for layer in layers if layer.name not in reasons]
-    names = {layer.name for layer in chosen}
-    keys = set(model.state_dict())
-    before = logits(subject) if values else None
-    step("binarizing")
-    owners = [recording.names[layer.parameter] for layer in chosen]
-    edits = plan_edits(model, recording, layers, names, options.structure)
-    apply_edits(model, edits)
-    _swap(model, [name for names in owners for name in names], options)
-    step("verifying")
-    verify_keys(keys, model)
-    verify_executed(subject, names, names if options.binary_inputs else set())
-    if before is not None:
-        verify_values(before, subject)
-    replay = {
-        **asdict(options),
-        "keep": list(options.keep),
-        "force": list(options.force),
-        "replaced_stem": stem.as_dict() if stem else None,
-        "parameters": [name for names in owners for name in names],
-        "edits": edits,
-    }
-    rows = _rows(model, layers, reasons, options)
-    return Conversion(model, rows, replay, recording, notes)
+    chosen = {layer.name for layer in layers if layer.name not in reasons}
+    skipped: list[tuple[str, str]] = []
+    edits = plan_edits(model, recording, layers, chosen, options.structure, skipped)
+    if options.structure != "keep":
+        notes.append(_surgery_note(edits, skipped))
+    return _Plan(subject, recording, layers, reasons, stem, edits, notes)
 
 
 def replay(model: nn.Module, conversion: Mapping[str, Any]) -> nn.Module:
@@ -210,19 +166,6 @@ def replay(model: nn.Module, conversion: Mapping[str, Any]) -> nn.Module:
     apply_edits(model, conversion.get("edits", []))
     _swap(model, conversion["parameters"], options_of(conversion))
     return model
-
-
-def options_of(conversion: Mapping[str, Any]) -> Options:
-    """The options that a run was converted with; runs of earlier versions lack the later ones."""
-    names = ("estimator", "scale", "standardise", "stem")
-    return Options(
-        keep=tuple(conversion["keep"]),
-        force=tuple(conversion.get("force", ())),
-        submodule=conversion.get("submodule"),
-        activations=conversion.get("activations", activation.FLOAT),
-        structure=conversion.get("structure", "keep"),
-        **{name: conversion[name] for name in names},
-    )
 
 
 def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
@@ -263,3 +206,14 @@ def _rows(
 def _stem_note(stem: Stem, size: Size) -> str:
     pool = f' and without the pooling "{stem.pool}"' if stem.pool else ""
     return f'stem: "{stem.conv}" is now 3x3 with stride 1{pool}, for images of {size[2]} pixels'
+
+
+def _surgery_note(edits: list[dict[str, Any]], skipped: list[tuple[str, str]]) -> str:
+    """How many blocks were edited, and of what could not be: how often and why."""
+    done = Counter(edit["pass"] for edit in edits)
+    why = Counter(reason for _, reason in skipped)
+    left = ", ".join(f"{count} ({reason})" for reason, count in why.most_common(SHOWN))
+    return (
+        f"structure: {done['replace_relu']} ReLUs replaced, {done['shortcut']} shortcuts added"
+        + (f"; left as they are: {left}" if left else "")
+    )

@@ -15,7 +15,8 @@ from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.rewrite.build import CUSTOM, added_keys, build_info, load_weights, locate
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
-from binarize.rewrite.convert import Conversion, Options, convert
+from binarize.rewrite.convert import Conversion, convert
+from binarize.rewrite.options import Options
 from binarize.rewrite.record import Size
 from binarize.rewrite.subject import find_subject, first_convolution, input_channels
 from binarize.run import RunInfo, is_run

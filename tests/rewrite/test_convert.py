@@ -8,10 +8,10 @@ import torch
 from rewrite_toys import SIZE, Bypassed, Excited, Shared, plain
 from torch import nn
 
+from binarize import models
 from binarize.errors import BinarizeError, EstimatorError, ModelError
 from binarize.layers import binarization_off, binary_weights
-from binarize.rewrite import verify
-from binarize.rewrite.convert import Options, convert, replay
+from binarize.rewrite import Options, convert, replay, verify
 from binarize.rewrite.subject import Subject
 
 TOYS = [plain, Bypassed, Excited, Shared]
@@ -132,3 +132,12 @@ def test_a_second_conversion_finds_nothing_left_to_do() -> None:
     with pytest.raises(ModelError, match="converted already"):
         convert(model, Options(stem="keep"), SIZE)
     assert len(before) == len(list(binary_weights(model)))
+
+
+def test_a_note_says_how_many_blocks_were_changed_and_why_others_were_not():
+    model = models.create("cifar_resnet20")
+    options = Options(activations="sign", structure="bireal", stem="keep")
+    notes = convert(model, options, (3, 32, 32), values=False).notes
+    assert notes == [
+        "structure: 18 ReLUs replaced, 9 shortcuts added; left as they are: 9 (bypassed already)"
+    ]

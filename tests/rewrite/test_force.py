@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import binarize
 from binarize.errors import PatternError
 from binarize.layers import binarization_off, binary_weights
-from binarize.rewrite.convert import Options, convert, options_of, replay
+from binarize.rewrite import Options, convert, options_of, replay
 
 DEFAULTS = {"stem", "depthwise", "reduce", "expand", "head"}
 

@@ -7,7 +7,7 @@ from rewrite_toys import SIZE, Bypassed, Excited, Shared, Standardised, plain
 from torch import nn
 
 from binarize.errors import PatternError
-from binarize.rewrite.convert import Options, convert
+from binarize.rewrite import Options, convert
 
 
 def reasons_of(model: nn.Module, size: tuple[int, int, int] = SIZE, keep: tuple = ()) -> dict:

@@ -7,7 +7,7 @@ from rewrite_toys import SIZE, Bypassed, plain
 from torch import nn
 
 from binarize.errors import ModelError
-from binarize.rewrite.convert import Options, convert
+from binarize.rewrite import Options, convert
 
 
 def stem_of(option: str, size: tuple[int, int, int] = SIZE) -> tuple[nn.Module, list[str]]:

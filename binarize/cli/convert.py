@@ -17,8 +17,7 @@ SHOWN = 5
 
 EXAMPLES = """
 binarize convert resnet18 --estimator ab-tanh
-binarize convert resnet18 --activations step --calib-data images --calib-images 64
-binarize convert torchvision/resnet50 --keep "layer4.*" --img-size 160 --dry-run
+binarize convert torchvision/resnet50 --keep "layer4.*" --activations step --img-size 160 --dry-run
 """
 
 

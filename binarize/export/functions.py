@@ -14,6 +14,8 @@ import numpy as np
 import onnx.parser
 import onnx_ir as ir
 
+from binarize.layers.activation import SLOPE
+
 DOMAIN = "binarize"
 VERSION = 1
 
@@ -51,16 +53,19 @@ _BINARY = {
   b = Where (above, plus, nought)
 """,
 }
+_SLOPE = f"  slope = Constant <value = float {{{SLOPE}}}> ()\n"
 _CLIPPED = {
-    "Sign": """
+    "Sign": f"""
   sum = Add (x, moved)
-  b = Clip (sum, minus, plus)
+{_SLOPE}  sloped = Mul (sum, slope)
+  b = Clip (sloped, minus, plus)
 """,
-    "Step": """
-  nought = Constant <value = float {0.0}> ()
-  half = Constant <value = float {0.5}> ()
+    "Step": f"""
+  nought = Constant <value = float {{0.0}}> ()
+  half = Constant <value = float {{0.5}}> ()
   above = Sub (x, threshold)
-  centred = Add (above, half)
+{_SLOPE}  sloped = Mul (above, slope)
+  centred = Add (sloped, half)
   b = Clip (centred, nought, plus)
 """,
 }

@@ -289,9 +289,9 @@ class _Watch:
 
         def leave(_: nn.Module, inputs: Any, output: Any) -> None:
             recorder.leave(output)
-            if binarizer:
+            made = output[0] if isinstance(output, tuple) else output  # signs, and their scale
+            if binarizer and made is not inputs[0]:  # as it is where it is switched off
                 before = recorder.node_of(inputs[0])
-                made = output[0] if isinstance(output, tuple) else output  # signs, and their scale
                 recorder.see(made, recorder.graph.create_node("call_module", name, (before,)))
 
         return enter, leave

@@ -144,12 +144,12 @@ def test_zero_counts_as_the_larger_value(op: str, expected: list[float]) -> None
 
 
 @pytest.mark.parametrize(
-    ("op", "expected"), [("Sign", [-1, -0.25, 0.5, 1]), ("Step", [0, 0.25, 1, 1])]
+    ("op", "expected"), [("Sign", [-1, -0.0625, 0.125, 1]), ("Step", [0, 0.4375, 0.625, 1])]
 )
 def test_the_clip_twin_has_a_slope(op: str, expected: list[float]) -> None:
     one = np.ones(1, np.float32)
     constants = [pack_bits(np.array([[True]])), one, 0 * one, 0 * one]
     named = dict(zip(OPS[f"{op}BinaryLinear"].inputs[1:], constants, strict=True))
     content = model(f"{op}BinaryLinear", 2, named, 20, True, shape=[1, 1])
-    x = np.array([[-3.0], [-0.25], [0.5], [2.0]], np.float32)
+    x = np.array([[-9.0], [-0.25], [0.5], [9.0]], np.float32)
     assert run(content, x).reshape(-1).tolist() == expected

@@ -8,6 +8,8 @@ from rewrite_toys import SIZE, Bypassed, Excited, Shared, Standardised, plain
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.layers import binarization_off
+from binarize.rewrite import Options, convert
 from binarize.rewrite.census import census
 from binarize.rewrite.record import record
 
@@ -93,3 +95,25 @@ def test_multi_head_attention_shows_both_its_weights() -> None:
 def test_macs_are_the_published_ones(name: str, gmacs: float) -> None:
     layers = layers_of(timm.create_model(name), (3, 224, 224))
     assert sum(layer.macs for layer in layers.values()) / 1e9 == pytest.approx(gmacs, rel=2e-3)
+
+
+def test_a_model_that_is_switched_off_has_the_float_models_census() -> None:
+    """torch's attention reads its weights several times before it multiplies."""
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, 3)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.first(x).flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens)[0]
+
+    model = Attending()
+    before = [layer.name for layer in census(record(model, SIZE))]
+    convert(model, Options(activations="step", stem="keep", force=("*",)), SIZE)
+    with binarization_off(model):
+        layers = census(record(model, SIZE))
+    assert [layer.name for layer in layers] == before
+    assert not any(layer.binary for layer in layers)

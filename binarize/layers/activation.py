@@ -130,8 +130,8 @@ class Step(InputBinarizer):
         return _Step.apply(x, self.threshold, self.scale.detach())
 
     def slowed_scale(self, x: Tensor) -> Tensor:
-        share = 1 / _per_image(x)
-        return self.scale * share + (self.scale * (1 - share)).detach()
+        slow = self.scale / _per_image(x)
+        return self.scale.detach() + (slow - slow.detach())  # to the bit the scale, in value
 
     def best(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scale = 2 * x.abs().mean().clamp(min=_TINY)

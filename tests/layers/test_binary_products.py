@@ -58,11 +58,9 @@ def net_with_inputs(kind: str = "step", seed: int = 0) -> Net:
 )
 def test_a_convolution_sums_integers_and_pads_with_0(kind, channels, stride, padding, seed):
     torch.manual_seed(seed)
-    conv = with_inputs(nn.Conv2d(channels, 4, 3, stride, padding), kind)
+    conv = with_inputs(nn.Conv2d(channels, 4, 3, stride, padding), kind).eval()
     x = torch.randn(2, channels, 6, 6)
-    conv.weight_binarizer.inputs.start_calibration()
-    conv.weight_binarizer.inputs.best(x)
-    conv.weight_binarizer.inputs.calibrating = False
+    calibrate(conv, [x])
     y = conv(x).detach().numpy()
     binary = conv.weight_binarizer.inputs(x).detach().numpy().astype(np.int64)
     frozen = conv.weight_binarizer.frozen(conv._parameters["weight"])
@@ -84,13 +82,20 @@ def numpy_convolution(x: np.ndarray, w: np.ndarray, stride: int, padding: int) -
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 63, 64, 65])
 def test_a_linear_layer_sums_integers(kind, size):
     torch.manual_seed(size)
-    linear = with_inputs(nn.Linear(size, 5), kind)
+    linear = with_inputs(nn.Linear(size, 5), kind).eval()
     x = torch.randn(3, 7, size)
     frozen = linear.weight_binarizer.frozen(linear._parameters["weight"])
     binary = linear.weight_binarizer.inputs(x).detach().numpy().astype(np.int64)
     sums = binary @ np.where(frozen.positive.numpy(), 1, -1).T
     expected = sums.astype(np.float32) * frozen.scale.numpy() + linear.bias.detach().numpy()
     assert np.array_equal(linear(x).detach().numpy(), expected)
+
+
+@every_kind
+def test_in_training_the_scale_is_in_the_weight_and_the_result_the_same_up_to_rounding(kind):
+    conv = with_inputs(nn.Conv2d(5, 4, 3), kind)
+    x = torch.randn(2, 5, 6, 6)
+    torch.testing.assert_close(conv.train()(x), conv.eval()(x))
 
 
 @every_kind
@@ -185,7 +190,7 @@ def test_a_weight_that_is_cast_before_use_keeps_its_binary_input():
     with_inputs(net.child, "step")
     x = torch.randn(2, 6)
     plain = net.child.weight_binarizer(net.child._parameters["weight"])
-    assert torch.equal(net(x) - plain[:, 0], net.child(x))
+    torch.testing.assert_close(net(x) - plain[:, 0], net.child(x))
     assert saturation(net, x)
 
 

@@ -130,6 +130,8 @@ class Step(InputBinarizer):
         return _Step.apply(x, self.threshold, self.scale.detach())
 
     def slowed_scale(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self.scale
         slow = self.scale / _per_image(x)
         return self.scale.detach() + (slow - slow.detach())  # to the bit the scale, in value
 

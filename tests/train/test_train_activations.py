@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
 import torch
 import train_runs as tiny
 import train_toys as toys
-from safetensors.torch import load_file
+from train_toys import last, rows
 
 from binarize import estimators
 from binarize.errors import TrainingError
@@ -41,15 +40,6 @@ def network(kind=Step):
     binarizer = WeightBinarizer(estimators.get("ab-tanh"), scale.get("channel"))
     binarize_weight(model[2], "weight", binarizer, kind(8, 1))
     return model
-
-
-def last(directory):
-    return load_file(directory / "last" / "model.safetensors")
-
-
-def rows(directory):
-    with (directory / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 class Heard(Reporter):

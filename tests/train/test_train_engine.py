@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import csv
-
 import pytest
 import torch
 import train_toys as toys
-from safetensors.torch import load_file
 from torch import nn
+from train_toys import last, rows
 
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
@@ -46,15 +44,6 @@ class KillAt(Reporter):
     def _die(self, event):
         if (self.now, event) == (self.at, self.event):
             raise Killed
-
-
-def last(directory):
-    return load_file(directory / "last" / "model.safetensors")
-
-
-def rows(directory):
-    with (directory / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_it_learns_and_writes_a_line_per_epoch(tmp_path):

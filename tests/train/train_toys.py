@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -83,3 +85,14 @@ def train(
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     """Equal keys and equal bits."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def last(directory: Path) -> dict[str, Tensor]:
+    """The weights of the last checkpoint."""
+    return load_file(directory / "last" / "model.safetensors")
+
+
+def rows(directory: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv."""
+    with (directory / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))

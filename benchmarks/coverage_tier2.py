@@ -1,5 +1,7 @@
 """Tier 2: a model with random weights, all the way: convert, export, stock onnxruntime, a training step.
 
+Binary inputs are calibrated on noise, as `binarize convert` does it, and batch norms have its statistics.
+
 The outcome of a mode:
 
     image      what it was run on: the model's own size, or a smaller one where it takes that
@@ -31,14 +33,17 @@ from coverage_modes import options
 from coverage_worker import attempt
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from binarize.export import export
 from binarize.layers import binary_weights
-from binarize.rewrite import Source, convert_source, open_source
+from binarize.rewrite import CalibrationImages, Source, convert_source, open_source
 
 BATCHES = (1, 2, 3)
 OPSET = 20
 RATE = 0.01
+SETTLING = 8
+"""Images of noise in a batch for batch norms, and for calibration."""
 
 
 def measure(job: dict[str, Any]) -> Line:
@@ -51,6 +56,7 @@ def _mode(name: str, mode: str) -> Line:
     torch.manual_seed(0)
     width = quick_size(name)
     source = open_source(name, pretrained=False, img_size=width)
+    _settle(source)
     outcome: Line = {"image": list(source.size), "convert": attempt(_convert, source, mode)}
     if "error" not in outcome["convert"]:
         with tempfile.TemporaryDirectory() as directory:
@@ -63,8 +69,19 @@ def _mode(name: str, mode: str) -> Line:
     return {**outcome, "seconds": round(time.monotonic() - began, 1)}
 
 
+def _settle(source: Source) -> None:
+    """Give every batch norm the statistics of noise, as training would have given it those of images: with
+    variance 1 for all, signals die out or grow on their way through many a network, and little is compared.
+    Once before conversion, for calibration, and once after it, when signals have become others."""
+    generator = torch.Generator().manual_seed(2)
+    batches = [torch.randn(SETTLING, *source.size, generator=generator) for _ in range(2)]
+    update_bn(batches, source.model)
+
+
 def _convert(source: Source, mode: str) -> Line:
-    rows = convert_source(source, options(mode)).conversion.rows
+    images = CalibrationImages(count=SETTLING)
+    rows = convert_source(source, options(mode), images=images).conversion.rows
+    _settle(source)
     actions = [row.action for row in rows]
     return {action: actions.count(action) for action in ("binarized", "kept")}
 
@@ -89,6 +106,8 @@ def _compare(model: nn.Module, path: Path, size: tuple[int, ...]) -> Line:
         given = torch.from_numpy(run(images.numpy()))
         if given.shape != expected.shape:
             raise ValueError(f"{list(given.shape)} instead of {list(expected.shape)}")
+        if not expected.isfinite().all() or not expected.abs().max() > 0:
+            raise ValueError("all outputs are zero, or some not finite: nothing to compare")
         found[str(batch)] = float((given - expected).abs().max() / expected.abs().max())
     return found
 

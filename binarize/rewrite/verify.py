@@ -34,7 +34,8 @@ def _compare(reported: set[str], executed: set[str], what: str, batch: int) -> N
 def verify_keys(before: set[str], model: nn.Module) -> None:
     """The state_dict has the keys it had, and those of what was added: float checkpoints load.
     Raises ModelError otherwise."""
-    added = {f"{name}." for name, module in model.named_modules() if isinstance(module, Addition)}
+    modules = model.named_modules(remove_duplicate=False)  # a module may have several names
+    added = {f"{name}." for name, module in modules if isinstance(module, Addition)}
     after = {key for key in model.state_dict() if not any(key.startswith(name) for name in added)}
     changed = sorted(before ^ after)
     if changed:

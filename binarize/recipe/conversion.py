@@ -1,0 +1,102 @@
+"""The sections that say what is trained: the network, and what of it becomes 1-bit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from binarize.recipe.section import Named, Section, key
+
+
+def _is_constant(value: Any) -> Any:
+    if value is not None and not isinstance(value, (bool, int, float)):
+        raise ValueError("should be a number, true, false or null")
+    return value
+
+
+Constant = Annotated[
+    Any,
+    AfterValidator(_is_constant),
+    WithJsonSchema({"type": ["number", "boolean", "null"]}),
+]
+
+
+class Model(Named):
+    """The network to start from, where no run or model is named on the command line."""
+
+    name: str = key("a timm name, `timm/…`, `torchvision/…`", min_length=1)
+    pretrained: Literal["auto", True, False] = key(
+        "the library's pretrained weights: `true` insists, `false` does not try, `auto` takes them "
+        "if they can be had",
+        "auto",
+    )
+    checkpoint: str | None = key(
+        "weights to start from: safetensors, or a .pth read with weights_only", None, unit="path"
+    )
+    num_classes: int | None = key("size of the classifier; `null`: the data's", None, ge=1)
+    stem: Literal["auto", "keep", "cifar"] = key(
+        "`cifar`: a 3x3 first convolution without pooling; `auto`: that where img_size <= 64",
+        "auto",
+    )
+    kwargs: dict[str, Any] = key("further arguments of the library's constructor", dict)
+
+    @field_validator("pretrained", mode="before")
+    @classmethod
+    def _no_number(cls, pretrained: Any) -> Any:
+        if type(pretrained) in (int, float):  # pydantic takes 1 for the literal true
+            raise ValueError(f"should be auto, true or false, not {pretrained}")
+        return pretrained
+
+
+class Estimator(Named):
+    """Which surrogate gradient trains the signs. Keys besides `name` are the estimator's constants."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Constant]
+
+    name: str = key("a name from `binarize estimators ls`", "ab-tanh", min_length=1)
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants that were written, as `binarize.estimators.get` takes them."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Binarize(Section):
+    """What becomes 1-bit, and how."""
+
+    estimator: Estimator = key(
+        "the estimator: a name, or `{name: ab-tanh, a_end: 0.8}` with constants", Estimator
+    )
+    scale: Literal["channel", "layer", "none"] = key(
+        "mean absolute latent weight that multiplies the signs, per output channel or per layer",
+        "channel",
+    )
+    standardise: bool = key("standardise the latent weights per output channel before sign", True)
+    keep: list[str] = key("globs on module names: these layers stay float", list)
+    force: list[str] = key("globs: binarize these although kept by default; `keep` wins", list)
+    activations: Literal["float", "step", "sign"] = key(
+        "what the input of a binary layer becomes: `float`: what it is; `step`: 0 or s, with a learned "
+        "threshold and s per layer; `sign`: -1 or +1, with a learned shift per channel",
+        "float",
+    )
+    structure: Literal["keep", "bireal", "reactnet"] = key(
+        "surgery on the blocks around `sign` inputs: `bireal`: no ReLU before them and a shortcut "
+        "around each convolution; `reactnet`: the same with RPReLU",
+        "keep",
+    )
+
+    @field_validator("structure")
+    @classmethod
+    def _made_for_signs(cls, structure: str, info: ValidationInfo) -> str:
+        activations = info.data.get("activations", "sign")
+        if structure != "keep" and activations != "sign":
+            raise ValueError(f"{structure} is made for activations sign, not for {activations}")
+        return structure

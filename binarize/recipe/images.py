@@ -1,0 +1,81 @@
+"""The sections that say which images, and how they are fed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ValidationInfo, field_validator
+
+from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
+
+
+class Augment(Section):
+    """Random changes to training images. All are off by default; test images are never changed."""
+
+    hflip: Share = key("horizontal flip", 0.0, unit="probability")
+    vflip: Share = key("vertical flip", 0.0, unit="probability")
+    scale: Pair | None = key(
+        "`[low, high]`: random resized crop of that share of the image; `null`: none",
+        None,
+        unit="share of the area",
+    )
+    ratio: Pair = key(
+        "`[low, high]`: shape of that crop", lambda: [3 / 4, 4 / 3], unit="width / height"
+    )
+    crop_padding: int = key(
+        "pad by this much on every side, then crop a random image back out", 0, unit="pixels", ge=0
+    )
+    color_jitter: float = key("strength of brightness, contrast and saturation changes", 0.0, ge=0)
+    auto_augment: str | None = key("a timm policy, such as `rand-m9-mstd0.5`", None, min_length=1)
+    re_prob: Share = key("random erasing", 0.0, unit="probability")
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _low_to_high(cls, pair: list[float] | None) -> list[float] | None:
+        if pair is not None and not 0 < pair[0] <= pair[1]:
+            raise ValueError("should be [low, high] with 0 < low <= high")
+        return pair
+
+    @field_validator("crop_padding")
+    @classmethod
+    def _one_kind_of_crop(cls, padding: int, info: ValidationInfo) -> int:
+        if padding and info.data.get("scale"):
+            raise ValueError("cannot be used together with scale: choose one kind of crop")
+        return padding
+
+
+class Data(Named):
+    """The images, and how they are fed."""
+
+    name: str = key(
+        "`digits` (built in), `cifar10`, `folder`, or a timm data set (`torch/…`, `hfds/…`)",
+        min_length=1,
+    )
+    dir: str | None = key(
+        "where it lies, relative to the current directory; `--data-dir` wins", None, unit="path"
+    )
+    img_size: int | None = key(
+        "images are brought to this square; `null`: the model's own size", None, unit="pixels", ge=1
+    )
+    batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
+    workers: int = key("loading processes per training process; 0: none", 2, unit="processes", ge=0)
+    cache: bool = key("decode every image once and hold it in memory", False)
+    mean: PerChannel | None = key("subtracted, RGB in [0, 1]; `null`: the model's own", None)
+    std: PerChannel | None = key("divided by, RGB in [0, 1]; `null`: the model's own", None)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = key(
+        "how images are resized; `null`: the model's own", None
+    )
+    crop_pct: float | None = key(
+        "test images are resized to img_size / crop_pct, then cropped; `null`: the model's own",
+        None,
+        gt=0,
+        le=1,
+    )
+    augment: Augment = key("random changes to training images", Augment)
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: list[float] | None) -> list[float] | None:
+        if std is not None and min(std) <= 0:
+            raise ValueError("should be three positive numbers")
+        return std

@@ -16,15 +16,15 @@ from binarize.recipe.section import Named, Section, key
 
 
 def _is_constant(value: Any) -> Any:
-    if value is not None and not isinstance(value, (bool, int, float)):
-        raise ValueError("should be a number, true, false or null")
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise ValueError("should be a number, a word, true, false or null")
     return value
 
 
 Constant = Annotated[
     Any,
     AfterValidator(_is_constant),
-    WithJsonSchema({"type": ["number", "boolean", "null"]}),
+    WithJsonSchema({"type": ["number", "string", "boolean", "null"]}),
 ]
 
 
@@ -69,17 +69,33 @@ class Estimator(Named):
         return dict(self.__pydantic_extra__ or {})
 
 
+ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "learned", "none"]
+
+
+class LayerChoice(Section):
+    """Other choices for the binary layers whose name matches; `null`: those of `binarize`."""
+
+    match: str = key("glob on layer names, such as `layer4.*`", min_length=1)
+    estimator: Estimator | None = key("the estimator of these layers", None)
+    scale: ScaleName | None = key("what multiplies the signs of these layers", None)
+    standardise: bool | None = key("whether these latent weights are standardised", None)
+
+
 class Binarize(Section):
     """What becomes 1-bit, and how."""
 
     estimator: Estimator = key(
         "the estimator: a name, or `{name: ab-tanh, a_end: 0.8}` with constants", Estimator
     )
-    scale: Literal["channel", "layer", "none"] = key(
-        "mean absolute latent weight that multiplies the signs, per output channel or per layer",
+    scale: ScaleName = key(
+        "what multiplies the signs: the mean absolute latent weight per output channel, without gradient "
+        "or `in-graph`, or per layer; `power-of-two`: the nearest one; `learned` from there on",
         "channel",
     )
     standardise: bool = key("standardise the latent weights per output channel before sign", True)
+    layers: list[LayerChoice] = key(
+        "other choices for some layers; of several that match, the last one counts", list
+    )
     keep: list[str] = key("globs on module names: these layers stay float", list)
     force: list[str] = key("globs: binarize these although kept by default; `keep` wins", list)
     activations: Literal["float", "step", "sign"] = key(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
@@ -59,7 +59,18 @@ class Data(Named):
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
     workers: int = key("loading processes per training process; 0: none", 2, unit="processes", ge=0)
-    cache: bool = key("decode every image once and hold it in memory", False)
+    cache: Literal[True, False, "device"] = key(
+        "decode every image once and hold it in memory; `device`: in that of the training device, "
+        "where batches are augmented too",
+        False,
+    )
+    holdout: int = key(
+        "training images set aside, the same for every seed: `best` and every choice in a training are "
+        "made on them, and the test images are scored once, at the end; 0: made on the test images",
+        0,
+        unit="images",
+        ge=0,
+    )
     mean: PerChannel | None = key("subtracted, RGB in [0, 1]; `null`: the model's own", None)
     std: PerChannel | None = key("divided by, RGB in [0, 1]; `null`: the model's own", None)
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = key(
@@ -72,6 +83,13 @@ class Data(Named):
         le=1,
     )
     augment: Augment = key("random changes to training images", Augment)
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _no_number(cls, cache: Any) -> Any:
+        if type(cache) in (int, float):  # pydantic takes 1 for the literal true
+            raise ValueError(f"should be true, false or device, not {cache}")
+        return cache
 
     @field_validator("std")
     @classmethod

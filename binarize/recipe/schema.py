@@ -9,24 +9,29 @@ A section with a `name` (model, estimator, data, optimizer, schedule) may be wri
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from binarize.recipe.conversion import Binarize, Estimator, Model
+from binarize.recipe.conversion import Binarize, Estimator, LayerChoice, Model
 from binarize.recipe.images import Augment, Data
 from binarize.recipe.section import Named, Section, key, section_in
-from binarize.recipe.stage import Ema, Optimizer, Schedule, Stage
+from binarize.recipe.stage import Distill, EarlyStop, Ema, Group, Groups, Optimizer, Schedule, Stage
 
 __all__ = [
     "Augment",
     "Binarize",
     "Data",
+    "Distill",
+    "EarlyStop",
     "Ema",
     "Engine",
     "Estimator",
     "Export",
+    "Group",
+    "Groups",
+    "LayerChoice",
     "Model",
     "Named",
     "Optimizer",
@@ -49,6 +54,10 @@ class Engine(Section):
         "split each batch into so many, and add up their gradients", 1, unit="parts", ge=1
     )
     channels_last: bool = key("memory order of images and convolution weights", True)
+    sync_norms: bool = key(
+        "batch norms use the statistics of the whole batch, over all processes (GPUs only)", False
+    )
+    tensorboard: bool = key("write metrics and indicators for TensorBoard too", False)
     threads: int | None = key("CPU threads; `null`: torch's own choice", None, unit="threads", ge=1)
 
 
@@ -82,12 +91,26 @@ class Recipe(Section):
     @classmethod
     def _binary_in_the_end(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
         if stages[-1].binary != "all":
-            raise _at(len(stages) - 1, stages[-1].binary, "should be all in the last stage")
+            raise _at(
+                len(stages) - 1, "binary", stages[-1].binary, "should be all in the last stage"
+            )
         binarize = info.data.get("binarize")
         if binarize is not None and binarize.activations == "float":
             for number, stage in enumerate(stages):
                 if stage.binary == "activations":
-                    raise _at(number, stage.binary, "needs binarize.activations step or sign")
+                    raise _at(
+                        number, "binary", stage.binary, "needs binarize.activations step or sign"
+                    )
+        return stages
+
+    @field_validator("stages")
+    @classmethod
+    def _stops_on_held_out_images(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
+        data = info.data.get("data")
+        for number, stage in enumerate(stages):
+            if stage.early_stop is not None and data is not None and not data.holdout:
+                words = "needs data.holdout: never stop on the test images"
+                raise _at(number, "early_stop", stage.early_stop, words)
         return stages
 
     @field_validator("version")
@@ -98,10 +121,10 @@ class Recipe(Section):
         return version
 
 
-def _at(stage: int, value: str, words: str) -> ValidationError:
-    """An error about the `binary` of a stage that the other stages or sections make wrong."""
+def _at(stage: int, name: str, value: Any, words: str) -> ValidationError:
+    """An error about a key of a stage that the other stages or sections make wrong."""
     problem = PydanticCustomError("value_error", "{error}", {"error": words})
-    line = InitErrorDetails(type=problem, loc=(stage, "binary"), input=value)
+    line = InitErrorDetails(type=problem, loc=(stage, name), input=value)
     return ValidationError.from_exception_data("Recipe", [line])
 
 

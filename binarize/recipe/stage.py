@@ -6,7 +6,27 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
-from binarize.recipe.section import Named, Pair, Section, key
+from binarize.recipe.conversion import Estimator
+from binarize.recipe.section import Named, Pair, Section, Share, key
+
+
+class Group(Section):
+    """What is different for one group of parameters."""
+
+    lr_scale: float = key("multiplies the learning rate of the schedule", 1.0, ge=0)
+    weight_decay: float | None = key("weight decay; `null`: the optimiser's", None, ge=0)
+
+
+class Groups(Section):
+    """Parameters in groups of their own: latent weights, what conversion added, and the rest."""
+
+    latent: Group = key("latent weights of binary layers", Group)
+    scales: Group = key(
+        "what conversion added: learned scales, thresholds, shifts, slopes, an estimator's own; they "
+        "never decay unless it is said here",
+        Group,
+    )
+    rest: Group = key("all other parameters", Group)
 
 
 class Optimizer(Named):
@@ -27,6 +47,7 @@ class Optimizer(Named):
         "which decays biases and norms too",
         dict,
     )
+    groups: Groups = key("other learning rates and decays by group", Groups)
 
 
 class Schedule(Named):
@@ -66,6 +87,27 @@ class Ema(Section):
     decay: float = key("share of the average that stays at every optimiser step", 0.999, gt=0, lt=1)
 
 
+class Distill(Section):
+    """Learning from the outputs of a trained network, the teacher, on the same images: the loss is
+    (1 - weight)·(that on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(model/T))."""
+
+    teacher: str = key(
+        "`float`: this training's float twin, or without one the float model that it starts from; else a "
+        "run, or the name of a model with pretrained weights",
+        "float",
+        min_length=1,
+    )
+    temperature: float = key("T: divides the logits of both", 1.0, gt=0)
+    weight: Share = key("share of the teacher in the loss", 1.0)
+
+
+class EarlyStop(Section):
+    """The end of a stage that no longer gets better on the held-out images (`data.holdout`)."""
+
+    patience: int = key("epochs without a better top-1 after which it ends", unit="epochs", ge=1)
+    min_delta: float = key("what counts as better", 0.0, unit="per cent", ge=0)
+
+
 class Stage(Section):
     """One stretch of training. Stages follow each other; each has its own optimiser and schedule."""
 
@@ -80,6 +122,9 @@ class Stage(Section):
         "what is binary in this stage, of what `binarize` makes binary; `all` in the last one",
         "all",
     )
+    estimator: Estimator | None = key(
+        "another estimator for the weights of this stage; `null`: what `binarize` says", None
+    )
     optimizer: Optimizer = key("the optimiser")
     schedule: Schedule = key("the learning rate over the stage", Schedule)
     label_smoothing: float = key("label smoothing", 0.0, ge=0, lt=1)
@@ -87,6 +132,15 @@ class Stage(Section):
     cutmix: float = key("cutmix alpha; 0: off", 0.0, ge=0)
     clip_grad: float | None = key("clip the gradient to this norm; `null`: do not", None, gt=0)
     ema: Ema | None = key("average the weights, `{decay: 0.999}`; `null`: do not", None)
+    distill: Distill | None = key("learn from a teacher, `{teacher: float}`; `null`: do not", None)
+    early_stop: EarlyStop | None = key("end it when nothing gets better; `null`: do not", None)
+    reestimate_norms: int = key(
+        "training images on which the statistics of batch norms are measured again at the end of the "
+        "stage; 0: they stay the running averages",
+        0,
+        unit="images",
+        ge=0,
+    )
 
     @property
     def binary_weights(self) -> bool:

@@ -1,72 +1,119 @@
-"""What does a batch of CIFAR-sized images cost to cut, flip and normalise: whole, or image by image?
+"""How many CIFAR-sized images per second are cut, flipped and normalised: one by one, whole, on the device?
 
     python benchmarks/data_loading.py
 
-128 cached images of 32x32, pad-4 crop and flip, loaded by 0, 1 and 2 worker processes; the median of
-`BATCHES` batches counts, the first ones left out. One JSON line is added to
+Noise of 32x32 pixels in memory, pad-4 crop and flip, batches of 128 in the memory order that training takes
+them in, on the training device. Three ways: PIL images one by one (`data.cache: false`, but for the decoding),
+whole batches in main memory (`true`), whole batches where they are needed (`device`); the first two also
+with loading processes. Each way has rounds of its own between those of the others, so that a machine that is
+busy with other work slows all of them alike; the best round counts. One JSON line is added to
 benchmarks/results/data_loading.jsonl.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import time
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
 from binarize import environment
-from binarize.data import CachedImages
+from binarize.data import CachedImages, ResidentLoader
+from binarize.data.changes import BatchChanges
 from binarize.data.images import WholeBatches
+from binarize.data.resident import ResidentImages
 from binarize.data.transforms import BatchTransform, train_transform
 from binarize.models import default_preprocess
 from binarize.recipe import Augment
 
-BATCHES = 100
-WARM_UP = 10
-BATCH = 128
+BATCH, BATCHES = 128, 40
+ROUNDS = 7
+AUGMENT = Augment(hflip=0.5, crop_padding=4)
+PREPROCESS = default_preprocess("cifar_resnet20")
 RESULTS = Path(__file__).parent / "results" / "data_loading.jsonl"
 
 
-def loader(whole: bool, workers: int) -> DataLoader:
-    """Batches of noise, transformed whole or image by image."""
-    count = (BATCHES + WARM_UP) * BATCH
+def noise() -> CachedImages:
+    count = BATCHES * BATCH
     pixels = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
-    images = CachedImages(pixels, torch.zeros(count, dtype=torch.int64), ["noise"])
-    augment, preprocess = Augment(hflip=0.5, crop_padding=4), default_preprocess("cifar_resnet20")
-    if not whole:
-        images.transform = train_transform(augment, preprocess)
-        return DataLoader(images, BATCH, num_workers=workers)
-    batches = WholeBatches(images)
-    batches.transform = BatchTransform(preprocess, augment)
-    return DataLoader(batches, BATCH, num_workers=workers, collate_fn=lambda batch: batch)
+    return CachedImages(pixels, torch.zeros(count, dtype=torch.int64), ["noise"])
 
 
-def milliseconds(whole: bool, workers: int) -> float:
-    """Median time between one batch and the next."""
-    times = []
-    begin = time.perf_counter()
-    for _ in loader(whole, workers):
-        times.append(1000 * (time.perf_counter() - begin))
-        begin = time.perf_counter()
-    return statistics.median(times[WARM_UP:])
+def one_by_one(workers: int = 0) -> DataLoader:
+    images = noise()
+    images.transform = train_transform(AUGMENT, PREPROCESS)
+    return DataLoader(images, BATCH, shuffle=True, num_workers=workers)
+
+
+def whole(workers: int = 0) -> DataLoader:
+    batches = WholeBatches(noise())
+    batches.transform = BatchTransform(PREPROCESS, AUGMENT)
+    return DataLoader(
+        batches, BATCH, shuffle=True, num_workers=workers, collate_fn=lambda batch: batch
+    )
+
+
+def on_device(device: torch.device) -> ResidentLoader:
+    images = ResidentImages(noise(), AUGMENT.crop_padding)
+    loader = ResidentLoader(images, BatchChanges(PREPROCESS, AUGMENT), BATCH, training=True)
+    return loader.on(device)
+
+
+def ways(device: torch.device) -> dict[str, Iterable[Any]]:
+    found: dict[str, Iterable[Any]] = {"device": on_device(device), "true": whole()}
+    found["false"] = one_by_one()
+    for workers in (1, 2):
+        found[f"true, {workers} workers"] = whole(workers)
+        found[f"false, {workers} workers"] = one_by_one(workers)
+    return found
+
+
+def images_per_second(loader: Iterable[Any], device: torch.device) -> float:
+    """Of one pass. The first batch is not timed: it waits for loading processes to start."""
+    count, begin = 0, 0.0
+    for images, labels in loader:
+        images.to(device, memory_format=torch.channels_last)
+        labels.to(device)
+        count += BATCH if begin else 0
+        if not begin:
+            begin = _now(device)
+    return count / (_now(device) - begin)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def measure(device: torch.device, threads: int) -> dict[str, int]:
+    torch.set_num_threads(threads)
+    best: dict[str, float] = {}
+    loaders = ways(device)
+    for _ in range(ROUNDS):
+        for name, loader in loaders.items():
+            best[name] = max(best.get(name, 0.0), images_per_second(loader, device))
+    return {name: round(value) for name, value in best.items()}
 
 
 def main() -> None:
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     measured = {}
-    for whole in (True, False):
-        for workers in (0, 1, 2):
-            name = f"{'whole batch' if whole else 'image by image'}, {workers} workers"
-            measured[name] = round(milliseconds(whole, workers), 2)
-            print(f"{measured[name]:7.2f} ms  {name}")
+    for threads in (1, 2):
+        measured[str(threads)] = measure(device, threads)
+        for name, value in measured[str(threads)].items():
+            print(f"{value:>10,} images/s  {threads} threads  data.cache: {name}")
     machine = environment.machine()
     result = {
-        "question": "milliseconds per batch of 128 augmented 32x32 images, median",
+        "question": "augmented 32x32 images per second by number of threads and data.cache, best round",
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "milliseconds": measured,
+        "device": str(device),
+        "images_per_s": measured,
         "cpu": machine["cpu"],
         "cores": machine["cores"],
         "versions": environment.versions(),

@@ -24,12 +24,14 @@ import typer
 
 from binarize.cli import (
     checks,
+    compare,
     convert,
     estimators,
     export,
     models,
     recipes,
     render,
+    report,
     summary,
     train,
 )
@@ -41,6 +43,8 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "export": export,
     "eval": evaluate,
+    "compare": compare,
+    "report": report,
     "summary": summary,
     "checks": checks,
 }

@@ -142,9 +142,14 @@ def _reporter(bar: render.Bar) -> Any:
 def _line(row: dict[str, Any], epochs: int) -> str:
     """What is said of an epoch."""
     number = f"{row['epoch']:>{len(str(epochs))}}/{epochs}"
+    scores = "  ".join(
+        f"{split} loss {row[f'{split}_loss']:.4f}  {words} {row[f'{split}_top1']:.2f} %"
+        for split, words in (("val", "held-out top-1"), ("test", "top-1"))
+        if row.get(f"{split}_top1", "") != ""
+    )
     return (
-        f"epoch {number}  loss {row['train_loss']:.4f}  test loss {row['test_loss']:.4f}  "
-        f"top-1 {row['test_top1']:.2f} %  {row['seconds']:.1f} s  {row['images_per_s']:.0f} images/s"
+        f"epoch {number}  loss {row['train_loss']:.4f}  {scores}  "
+        f"{row['seconds']:.1f} s  {row['images_per_s']:.0f} images/s"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 Transform = Callable[[Any], Any]
 
@@ -20,6 +20,18 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]: ...
+
+
+def labels_of(source: Any) -> Tensor:
+    """int64 [N]: the labels of a source, without decoding an image where it can tell them otherwise."""
+    if isinstance(source, Subset):
+        return labels_of(source.dataset)[torch.as_tensor(source.indices)]
+    if hasattr(source, "label"):
+        return torch.tensor([source.label(index) for index in range(len(source))])
+    told = torch.as_tensor(getattr(source, "targets", ()))  # torchvision's data sets
+    if told.shape != (len(source),):
+        told = torch.tensor([source[index][1] for index in range(len(source))])
+    return told.long()
 
 
 class Images(Dataset):
@@ -38,9 +50,14 @@ class Images(Dataset):
         image = image.convert("RGB")
         return self.transform(image) if self.transform else image, int(label)
 
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N]."""
+        return labels_of(self.source)
+
     def only(self, indices: Sequence[int]) -> Images:
         """The same data set with these images alone."""
-        return Images(torch.utils.data.Subset(self.source, indices), self.classes)
+        return Images(Subset(self.source, indices), self.classes)
 
 
 class CachedImages(Dataset):
@@ -107,8 +124,8 @@ class _Decoded:
         return Image.fromarray(array), label
 
 
-def cache(images: Images) -> Images | CachedImages:
-    """Decode every image once; what comes back reads from memory only."""
+def cache(images: Images | CachedImages) -> Images | CachedImages:
+    """Decode and transform every image once; what comes back reads from memory only."""
     first = np.asarray(images[0][0])
     pixels = np.empty((len(images), 3, *first.shape[:2]), np.uint8)
     labels = np.empty(len(images), np.int64)
@@ -122,7 +139,7 @@ def cache(images: Images) -> Images | CachedImages:
     return CachedImages(torch.from_numpy(pixels), torch.from_numpy(labels), images.classes)
 
 
-def _cache_sizes(images: Images) -> Images:
+def _cache_sizes(images: Images | CachedImages) -> Images:
     decoded = [
         (np.asarray(image), label) for image, label in map(images.__getitem__, range(len(images)))
     ]

@@ -1,4 +1,4 @@
-"""Data loaders for training and testing, made by timm's `create_loader`.
+"""Data loaders for training and testing, made by timm's `create_loader` or of images on the device.
 
 Nothing here holds random state: shuffling, workers and augmentation follow from torch's, numpy's and
 Python's global generators alone. A caller that seeds those at the start of an epoch gets that epoch
@@ -16,22 +16,37 @@ from timm.data import create_loader
 from torch.utils.data import DataLoader
 
 from binarize.data import transforms
-from binarize.data.images import CachedImages, Images, WholeBatches
+from binarize.data.changes import BatchChanges
+from binarize.data.images import CachedImages, Images, WholeBatches, cache
+from binarize.data.resident import ResidentImages, ResidentLoader
 from binarize.data.sources import open_dataset
 from binarize.errors import DataError
 
 if TYPE_CHECKING:
-    from binarize.recipe import Data
+    from binarize.recipe import Augment, Data
 
 Preprocess = dict[str, Any]
+Loader = DataLoader | ResidentLoader
 
 
-def train_loader(config: Data, preprocess: Preprocess) -> DataLoader:
+def check_cache(config: Data) -> None:
+    """Raises DataError where `data.cache` is device and a change to training images is not made there."""
+    key = transforms.one_by_one(config.augment)
+    if config.cache == "device" and key is not None:
+        raise DataError(
+            f"data.augment.{key} changes images one by one, and data.cache device all of a batch at once",
+            "--set data.cache=true keeps the images in main memory and can do it",
+        )
+
+
+def train_loader(config: Data, preprocess: Preprocess) -> Loader:
     """Shuffled, augmented batches: float32 [batch_size, 3, img_size, img_size] and int64 labels.
 
     A last batch that is not full is left out. `loader.dataset.classes` are the class names. Raises
-    DataError for data that is missing or has fewer images than a batch.
+    DataError for data that is missing or has fewer images than a batch, and for what `data.cache` device
+    cannot do.
     """
+    check_cache(config)
     images = open_dataset(config, "train")
     if len(images) < config.batch_size:
         raise DataError(
@@ -39,8 +54,11 @@ def train_loader(config: Data, preprocess: Preprocess) -> DataLoader:
             f"{config.batch_size} of a batch",
             f"take smaller batches: --set data.batch_size={max(1, len(images) // 4)}",
         )
-    simple = transforms.is_simple(config.augment)
-    if simple and _fits(images, {**preprocess, "crop_pct": 1.0}):
+    if config.cache == "device":
+        return _resident(config, images, preprocess, config.augment)
+    if transforms.one_by_one(config.augment) is None and _fits(
+        images, {**preprocess, "crop_pct": 1.0}
+    ):
         whole = transforms.BatchTransform(preprocess, config.augment)
         return _loader(config, WholeBatches(images), whole, training=True)
     each = transforms.train_transform(config.augment, preprocess)
@@ -52,7 +70,7 @@ def test_loader(
     preprocess: Preprocess,
     limit: int | None = None,  # noqa: PT028
     classes: list[str] | None = None,  # noqa: PT028
-) -> DataLoader:
+) -> Loader:
     """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
@@ -61,10 +79,46 @@ def test_loader(
     images = open_dataset(config, "test", classes)
     if limit is not None and limit < len(images):
         images = images.only(np.linspace(0, len(images) - 1, limit).round().astype(int).tolist())
+    return _in_order(config, images, preprocess)
+
+
+def val_loader(
+    config: Data, preprocess: Preprocess, classes: list[str] | None = None
+) -> DataLoader:
+    """The training images that `data.holdout` sets aside, as `test_loader` gives test images.
+
+    Raises DataError where none are set aside, or so many that less than a batch is left.
+    """
+    return _in_order(config, open_dataset(config, "holdout", classes), preprocess)
+
+
+def _in_order(config: Data, images: Images | CachedImages, preprocess: Preprocess) -> Loader:
+    """Batches of all images as they are, resized, cropped and normalised."""
+    if config.cache == "device":
+        return _resident(config, images, preprocess, None)
     if _fits(images, preprocess):
         whole = transforms.BatchTransform(preprocess)
         return _loader(config, WholeBatches(images), whole, training=False)
     return _loader(config, images, transforms.test_transform(preprocess), training=False)
+
+
+def _resident(
+    config: Data, images: Images | CachedImages, preprocess: Preprocess, augment: Augment | None
+) -> ResidentLoader:
+    """Batches that are made where the images lie; random changes, if any, make it a training loader."""
+    seen = {**preprocess, "crop_pct": 1.0} if augment else preprocess
+    if not _fits(images, seen):
+        images.transform = transforms.before_changes(augment, preprocess)
+        images = cache(images)
+    if not _fits(images, {**preprocess, "crop_pct": 1.0}):
+        raise DataError(
+            f'data.cache device cuts square images out of a frame, and those of "{config.name}" have '
+            "several sizes or are not square",
+            "--set data.cache=true cuts them one by one; data.augment.crop_padding=0 cuts the middle out",
+        )
+    resident = ResidentImages(images, augment.crop_padding if augment else 0)
+    changes = BatchChanges(preprocess, augment)
+    return ResidentLoader(resident, changes, config.batch_size, training=augment is not None)
 
 
 def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:

@@ -12,6 +12,7 @@ from timm.data import create_dataset
 
 from binarize.data.digits import digits
 from binarize.data.files import SPLITS, find_split, open_files, other_classes
+from binarize.data.holdout import set_aside, trained_on
 from binarize.data.images import CachedImages, Images, cache
 from binarize.errors import DataError, did_you_mean
 
@@ -27,24 +28,35 @@ STREAMS = ("tfds/", "wds/", "hfids/")
 def open_dataset(
     config: Data, split: str, classes: list[str] | None = None
 ) -> Images | CachedImages:
-    """The images of one split, "train" or "test": (RGB PIL image, label) pairs with `.classes`.
+    """The images of one split: (RGB PIL image, label) pairs with `.classes`.
 
+    The splits: "train" and "test" as the data set has them, but for the training images that
+    `data.holdout` sets aside: those are "holdout". They are decoded here where `data.cache` is true.
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
-    Raises DataError for a data set that is missing, unreadable or of other classes.
+    Raises DataError for a data set that is missing, unreadable or of other classes, and for a holdout
+    that leaves less than a batch.
     """
-    if config.name == "digits":
-        images: Images | CachedImages = digits(split)
-    elif config.name == "cifar10":
-        images = _cifar10(config, split, classes)
-    elif config.name == "folder":
-        if config.dir is None:
-            raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
-        images = open_files(Path(config.dir), split, classes)
+    if split == "test":
+        images = _whole(config, "test", classes)
     else:
-        images = _from_timm(config.name, config.dir, split)
+        part = {"train": trained_on, "holdout": set_aside}[split]
+        images = part(_whole(config, "train", None), config)  # numbered alike for both parts
     if classes is not None and images.classes != classes:
         raise other_classes(f'data set "{config.name}"', images.classes, classes)
-    return cache(images) if config.cache and isinstance(images, Images) else images
+    return cache(images) if config.cache is True and isinstance(images, Images) else images
+
+
+def _whole(config: Data, split: str, classes: list[str] | None) -> Images | CachedImages:
+    """All images of one of the data set's own splits."""
+    if config.name == "digits":
+        return digits(split)
+    if config.name == "cifar10":
+        return _cifar10(config, split, classes)
+    if config.name == "folder":
+        if config.dir is None:
+            raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
+        return open_files(Path(config.dir), split, classes)
+    return _from_timm(config.name, config.dir, split)
 
 
 def _cifar10(config: Data, split: str, classes: list[str] | None) -> Images:

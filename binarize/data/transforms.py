@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from timm.data import create_transform
 from timm.data.random_erasing import RandomErasing
-from timm.data.transforms import str_to_interp_mode
+from timm.data.transforms import MaybeToTensor, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
 
@@ -56,9 +56,31 @@ def train_transform(augment: Augment, preprocess: Preprocess) -> Callable[[Any],
 
 def _square(padding: int, preprocess: Preprocess) -> list[Any]:
     size = preprocess["img_size"]
-    resize = transforms.Resize(size, str_to_interp_mode(preprocess["interpolation"]))
     crop = transforms.RandomCrop(size, padding) if padding else transforms.CenterCrop(size)
-    return [resize, crop]
+    return [_resize(preprocess), crop]
+
+
+def _resize(preprocess: Preprocess) -> transforms.Resize:
+    interpolation = str_to_interp_mode(preprocess["interpolation"])
+    return transforms.Resize(preprocess["img_size"], interpolation)
+
+
+def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[[Any], Any]:
+    """PIL image to PIL image: what happens to it every time, before anything random does.
+
+    For training it is what comes before the crop of `augment`, for testing (None) everything but the
+    normalisation.
+    """
+    if augment is None:
+        every = test_transform(preprocess).transforms
+        return transforms.Compose([one for one in every if not _makes_tensor(one)])
+    return (
+        _resize(preprocess) if augment.crop_padding else transforms.Compose(_square(0, preprocess))
+    )
+
+
+def _makes_tensor(transform: Any) -> bool:
+    return isinstance(transform, (MaybeToTensor, transforms.Normalize))
 
 
 def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
@@ -67,9 +89,10 @@ def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
     return side != (size, size) or math.floor(size / preprocess["crop_pct"]) != size
 
 
-def is_simple(augment: Augment) -> bool:
-    """Whether `BatchTransform` can do all of it."""
-    return not (augment.scale or augment.color_jitter or augment.auto_augment)
+def one_by_one(augment: Augment) -> str | None:
+    """The name of a change that is only made image by image; None: `BatchTransform` can do all of it."""
+    names = ("scale", "color_jitter", "auto_augment")
+    return next((name for name in names if getattr(augment, name)), None)
 
 
 class BatchTransform:

@@ -9,9 +9,14 @@ from binarize.errors import EstimatorError, did_you_mean
 from binarize.estimators.ab_ste import ABArcTan, ABTanh
 from binarize.estimators.approx_sign import ApproxSign
 from binarize.estimators.base import Estimator, sign, widened
+from binarize.estimators.dsq import DSQ
 from binarize.estimators.ede import EDE
+from binarize.estimators.fda import FDA
+from binarize.estimators.rbnn import RBNN
+from binarize.estimators.recu import ReCU
 from binarize.estimators.reste import ReSTE
 from binarize.estimators.ste import STE, ClippedSTE
+from binarize.estimators.swish_sign import SwishSign
 
 TABLE: dict[str, type[Estimator]] = {
     kind.name: kind
@@ -19,8 +24,13 @@ TABLE: dict[str, type[Estimator]] = {
         STE,
         ClippedSTE,
         ApproxSign,
+        SwishSign,
         EDE,
         ReSTE,
+        FDA,
+        ReCU,
+        RBNN,
+        DSQ,
         ABTanh,
         ABArcTan,
     )

@@ -5,6 +5,14 @@ its two methods are the surrogate `f(x, progress)`, where the source gives one, 
 gradient `f'(x, progress)`. `progress` goes from 0 at the first optimiser step to 1 at the last,
 over the stages that use the estimator, so that no schedule ever counts epochs.
 
+Some estimators need more than that of a layer, its *own values*: numbers that training learns along
+with the weights (`learned`), or statistics of all the layer's latent weights (`measured`). Both
+methods take them as further arguments, statistics first, as 0-d tensors, and do without them too: f and
+f' are then those of a layer before training, whose standardised weights follow N(0, 1).
+
+    dL/dx     = g·f'(x)
+    dL/dtheta = sum over x of g·df/dtheta(x)          for every learned theta
+
 To add one: write its file, add one line to the table in `estimators/__init__.py`. Tests, plots, the
 command line and the documentation iterate that table.
 """
@@ -14,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, NoReturn
@@ -37,6 +46,7 @@ def constant(
     above: float = -math.inf,
     at_least: float = -math.inf,
     at_most: float = math.inf,
+    below: float = math.inf,
 ) -> Any:
     """A dataclass field for one constant of an estimator, which refuses values out of its range.
 
@@ -44,27 +54,47 @@ def constant(
     """
     lower = f"{above:g} < " if above > -math.inf else f"{at_least:g} <= "
     upper = f" <= {at_most:g}" if at_most < math.inf else ""
+    upper = f" < {below:g}" if below < math.inf else upper
+
+    def fits(value: Any) -> bool:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        finite = number and math.isfinite(value)
+        return finite and above < value < below and at_least <= value <= at_most
+
     metadata = {
         "meaning": meaning,
         "range": f"{lower}{{name}}{upper}",
-        "fits": lambda value: above < value and at_least <= value <= at_most,
+        "rule": "{name} must be a number with {range}",
+        "fits": fits,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def choice(default: str, meaning: str, words: Sequence[str]) -> Any:
+    """A dataclass field that is one of these words; anything else is refused."""
+    metadata = {
+        "meaning": meaning,
+        "range": ", ".join(words),
+        "rule": "{name} must be one of {range}",
+        "fits": lambda value: isinstance(value, str) and value in words,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Constant:
-    """One constant of an estimator, for listings: `range` reads like `0 < k_end`."""
+    """One constant of an estimator, for listings: `range` reads like `0 < k_end`, or is the words that
+    it may be."""
 
     name: str
-    default: float | None
+    default: float | str | None
     meaning: str
     range: str
 
 
 @dataclass(frozen=True)
 class Estimator(ABC):
-    """Base of the estimators: owns the forward and the only autograd function.
+    """Base of the estimators: owns the forward and the autograd function.
 
     Class attributes:
         name: the word used on the command line and in recipes.
@@ -72,7 +102,7 @@ class Estimator(ABC):
         formula: the surrogate gradient in one line, for listings and plots.
         schedule: what changes with the progress p, in one line; empty where nothing does.
 
-    Raises EstimatorError, when made, for a constant that is not a number in its range.
+    Raises EstimatorError, when made, for a constant out of its range.
     """
 
     name: ClassVar[str]
@@ -85,16 +115,17 @@ class Estimator(ABC):
             value = getattr(self, field.name)
             if value is None and field.default is None:
                 continue
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and field.metadata["fits"](value)):
-                self.refuse(field.name, field.metadata["range"].format(name=field.name))
+            if not field.metadata["fits"](value):
+                span = field.metadata["range"].format(name=field.name)
+                self._refuse(field.name, field.metadata["rule"].format(name=field.name, range=span))
 
     def refuse(self, constant: str, rule: str) -> NoReturn:
         """Raise EstimatorError: the value of `constant` breaks `rule`."""
-        raise EstimatorError(
-            f'estimator "{self.name}" cannot take {constant} = {getattr(self, constant)!r}',
-            f"{constant} must be a number with {rule}",
-        )
+        self._refuse(constant, f"{constant} must be a number with {rule}")
+
+    def _refuse(self, constant: str, hint: str) -> NoReturn:
+        value = getattr(self, constant)
+        raise EstimatorError(f'estimator "{self.name}" cannot take {constant} = {value!r}', hint)
 
     @classmethod
     def constants(cls) -> list[Constant]:
@@ -109,39 +140,83 @@ class Estimator(ABC):
             for field in dataclasses.fields(cls)
         ]
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor | None:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor | None:
         """f(x): the stand-in for sign whose derivative the backward uses, of the shape of `x`; None
         where the source gives only a gradient."""
         return None
 
     @abstractmethod
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         """f'(x): what the upstream gradient is multiplied by. Same shape as `x`."""
 
-    def __call__(self, x: Tensor, progress: float) -> Tensor:
-        """sign(x), with gradient g·f'(x, progress), computed in float32 where `x` is narrower."""
-        return _SignWithSurrogate.apply(x, self, progress)
+    def learned(self) -> dict[str, float]:
+        """What training learns for each layer: the first values by name. A constant of the class."""
+        return {}
+
+    def learned_grad(self, x: Tensor, progress: float, *own: Tensor) -> tuple[Tensor, ...]:
+        """df/dtheta(x) for each of `learned`, each of the shape of `x`."""
+        return ()
+
+    def measured(self, x: Tensor, progress: float) -> tuple[Tensor, ...]:
+        """Statistics of all of a layer's x that f needs, 0-d and without a gradient."""
+        return ()
+
+    def own(self, x: Tensor, progress: float, learned: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """A layer's own values as `surrogate` takes them; x: all of its standardised weights."""
+        return (*self.measured(x.detach(), progress), *learned)
+
+    def __call__(self, x: Tensor, progress: float, *learned: Tensor) -> Tensor:
+        """sign(x), with gradient g·f'(x, progress), computed in float32 where `x` is narrower.
+
+        `learned`: the layer's parameters in the order of `learned()`, where the estimator has any.
+        """
+        return _SignWithSurrogate.apply(x, self, progress, *learned)
 
 
 class _SignWithSurrogate(torch.autograd.Function):
     """Keeps `x` itself for the backward and nothing else: no second tensor of the weight's size."""
 
     @staticmethod
-    def forward(x: Tensor, estimator: Estimator, progress: float) -> Tensor:
+    def forward(x: Tensor, estimator: Estimator, progress: float, *learned: Tensor) -> Tensor:
         return sign(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Estimator, float], output: Tensor) -> None:
-        x, ctx.estimator, ctx.progress = inputs
-        ctx.save_for_backward(x)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.estimator, ctx.progress, *learned = inputs
+        ctx.save_for_backward(x, *learned)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        slope = ctx.estimator.surrogate_grad(widened(x), ctx.progress)
-        return (grad * slope).to(grad.dtype), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, *learned = ctx.saved_tensors
+        estimator, progress, x = ctx.estimator, ctx.progress, widened(x)
+        own = estimator.own(x, progress, learned)
+        slope = estimator.surrogate_grad(x, progress, *own)
+        to_learned = learned_grads(estimator, grad, x, progress, own)
+        return (grad * slope).to(grad.dtype), None, None, *to_learned
+
+
+def learned_grads(
+    estimator: Estimator, grad: Tensor, x: Tensor, progress: float, own: Sequence[Tensor]
+) -> list[Tensor]:
+    """dL/dtheta of every learned theta, from grad = dL/dsign(x)."""
+    slopes = estimator.learned_grad(x, progress, *own)
+    learned = own[len(own) - len(slopes) :]
+    pairs = zip(slopes, learned, strict=True)
+    return [(grad * slope).sum().to(theta.dtype) for slope, theta in pairs]
 
 
 def widened(x: Tensor) -> Tensor:
     """`x` in float32 where it is float16 or bfloat16: too narrow for statistics and for k²x²."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def within(x: Tensor, reach: float | Tensor) -> Tensor:
+    """1 where |x| <= reach, else 0, in the dtype of x and in a tensor of its own."""
+    return x.abs().le_(reach)  # in place, for the reason that `sign` gives
+
+
+def tanh_grad(x: Tensor) -> Tensor:
+    """1 - tanh²(x), exact in its tails: 4·s·(1 - s) with s = sigmoid(-2|x|), which on a CPU is also
+    several times as fast as tanh."""
+    s = x.abs().mul_(-2).sigmoid_()
+    return (1 - s).mul_(s).mul_(4)

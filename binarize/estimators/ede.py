@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from binarize.estimators.base import Estimator, constant
+from binarize.estimators.base import Estimator, constant, tanh_grad
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ class EDE(Estimator):
 
     def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
         k, t = self.steepness(progress)
-        return k * t * (1 - torch.tanh(t * x).square())
+        return tanh_grad(t * x).mul_(k * t)

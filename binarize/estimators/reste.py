@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from binarize.estimators.base import Estimator, constant, sign
+from binarize.estimators.base import Estimator, constant, sign, within
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class ReSTE(Estimator):
 
     def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
         o, size = self.order(progress), x.abs()
-        root_grad = size.clamp(min=self.m) ** ((1 - o) / o) / o
-        slope = torch.where(size <= self.m, self._secant(o), root_grad)
-        return slope * (size <= self.t)
+        power = (1 - o) / o
+        slope = size.clamp_(min=self.m).pow_(power).div_(o)
+        slope.add_(within(x, self.m), alpha=self._secant(o) - self.m**power / o)
+        return slope.mul_(within(x, self.t))
 
     def _secant(self, o: float) -> float:
         return self.m ** (1 / o) / self.m

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from binarize.estimators.base import Estimator, constant
+from binarize.estimators.base import Estimator, constant, within
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ class ClippedSTE(Estimator):
         return x.clamp(-self.c, self.c)
 
     def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
-        return (x.abs() <= self.c).to(x.dtype)
+        return within(x, self.c)

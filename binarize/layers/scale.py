@@ -1,10 +1,24 @@
-"""The scale s that binary weights are multiplied by. One line of the table is one choice."""
+"""The scale s that binary weights are multiplied by. One line of the table is one choice.
+
+The name says where the gradient goes:
+
+    channel            s[o] = mean |w[o] - mu[o]| (XNOR-Net, arXiv 1603.05279), held constant: no gradient
+                       (as in Larq and in the code of IR-Net)
+    channel-in-graph   the same s; its gradient reaches w (as in the code of ReSTE)
+    layer              s = mean |w - mu| over the whole layer; no gradient
+    power-of-two       s[o] = 2^round(log2 mean |w[o] - mu[o]|); no gradient. IR-Net's shift (arXiv
+                       1909.10788), except that its code takes it of z, of which it is almost always 1
+    learned            s[o] = |theta[o]|, a parameter that begins as `channel`; its gradient reaches theta
+                       alone: dL/dtheta[o] = sum g·sign(z) over the channel, for theta > 0
+    none               s = 1, for a normalisation that follows to absorb
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from binarize.errors import BinarizeError, did_you_mean
@@ -18,30 +32,47 @@ def _per_layer(magnitude: Tensor) -> Tensor:
     return magnitude.mean().reshape([1] * magnitude.ndim)
 
 
+def _power_of_two(magnitude: Tensor) -> Tensor:
+    return torch.exp2(torch.log2(_per_channel(magnitude)).round())
+
+
 def _none(magnitude: Tensor) -> Tensor:
     return magnitude.new_ones([1] * magnitude.ndim)
 
 
+IN_GRAPH, LEARNED, NONE = "channel-in-graph", "learned", "none"
 TABLE: dict[str, Callable[[Tensor], Tensor]] = {
     "channel": _per_channel,
+    IN_GRAPH: _per_channel,
     "layer": _per_layer,
-    "none": _none,
+    "power-of-two": _power_of_two,
+    LEARNED: _per_channel,
+    NONE: _none,
 }
 NAMES = tuple(TABLE)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Centred latent weight [out, ...] -> s, broadcastable to it; never in the graph (detached).
+    """Centred latent weight [out, ...] -> s, [out, 1, ...] or [1, 1, ...]: see the head of this file.
 
-    Per channel: s[o] = mean |w[o] - mu[o]| (XNOR-Net, arXiv 1603.05279). Per layer: the mean of
-    |w - mu| over all of it. None: s = 1, for a normalisation that follows to absorb.
+    Of a learned scale this is where it begins; the parameter belongs to the `WeightBinarizer`.
     """
 
     name: str
 
+    @property
+    def in_graph(self) -> bool:
+        """Whether the gradient of s reaches the latent weight."""
+        return self.name == IN_GRAPH
+
+    @property
+    def learned(self) -> bool:
+        """Whether s is a parameter."""
+        return self.name == LEARNED
+
     def __call__(self, centred: Tensor) -> Tensor:
-        return TABLE[self.name](centred.detach().abs())
+        return TABLE[self.name]((centred if self.in_graph else centred.detach()).abs())
 
 
 def get(name: str) -> Scale:

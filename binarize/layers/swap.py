@@ -13,7 +13,7 @@ weights to one fused function) are those of `layers.adapters`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -117,10 +117,13 @@ def layer_name(module: str, parameter: str) -> str:
     return f"{module}.{parameter}" if module else parameter
 
 
-def set_progress(model: nn.Module, progress: float) -> None:
-    """Tell every estimator in `model` how far training is (0 to 1)."""
-    for _, _, _, binarizer in binary_weights(model):
-        binarizer.progress = progress
+def set_progress(
+    model: nn.Module, progress: float, layers: Collection[str] | None = None
+) -> None:
+    """Tell every estimator in `model`, or those of some layers, how far training is (0 to 1)."""
+    for name, _, _, binarizer in binary_weights(model):
+        if layers is None or name in layers:
+            binarizer.progress = progress
 
 
 @torch.no_grad()

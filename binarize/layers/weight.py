@@ -2,7 +2,7 @@
 
     mu, sigma = mean and standard deviation of the latent weight w per output channel
     z   = (w - mu)/(sigma + 1e-8)      standardised (not where the fan-in is below 2: z = w, mu = 0)
-    w_b = s·sign(z)                    s = mean |w - mu| per output channel, detached
+    w_b = s·sign(z)                    s: mean |w - mu| per output channel, or what `layers.scale` has
 
 The gradient reaches w through z whole, mu and sigma included (Libra parameter binarization of
 IR-Net, arXiv 1909.10788).
@@ -11,6 +11,7 @@ IR-Net, arXiv 1909.10788).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,18 @@ from torch import Tensor, nn
 from binarize.estimators import Estimator, sign, widened
 from binarize.layers.activation import InputBinarizer
 from binarize.layers.addition import Addition
+from binarize.layers.fused import (
+    EPSILON,
+    How,
+    binary_weight,
+    centred,
+    deviation,
+    is_standardised,
+)
 from binarize.layers.product import BinaryWeight, Product, biased, scaled
-from binarize.layers.scale import Scale
+from binarize.layers.scale import NONE, Scale
 
-EPSILON = 1e-8
+SCALE = "learned_scale"
 
 
 class WeightBinarizer(Addition):
@@ -29,6 +38,10 @@ class WeightBinarizer(Addition):
 
     Statistics, surrogate gradient and scale are computed in float32 where the latent weight is
     narrower; what comes out has the latent weight's dtype.
+
+    Parameters that training learns beside the latent weight, if there are any: those of the estimator,
+    0-d, under the names that it gives them, and `learned_scale` [out]. A checkpoint without them loads
+    all the same, and the scale then begins again from the weights that were loaded.
 
     Attributes:
         inputs: what makes the layer's input binary too, or None.
@@ -39,30 +52,89 @@ class WeightBinarizer(Addition):
 
     def __init__(self, estimator: Estimator, scale: Scale, standardise: bool = True) -> None:
         super().__init__()
-        self.estimator = estimator
         self.scale = scale
         self.standardise = standardise
         self.progress = 0.0
         self.inputs: InputBinarizer | None = None
+        self.register_parameter(SCALE, None)
+        self._scale_is_set = False
+        self._names: tuple[str, ...] = ()
+        self.use(estimator)
 
-    def forward(self, latent: Tensor, apart: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """s·sign(z), or with `apart` signs and scale: ([out, ...], [out, 1, ...])."""
+    def use(self, estimator: Estimator) -> None:
+        """Learn with that estimator from now on. The parameters of the one before go, and those of the
+        new one begin at its first values: an optimiser is to be made after this, not before."""
+        for name in self._names:
+            del self._parameters[name]
+        self.estimator = estimator
+        first = estimator.learned()
+        self._names = tuple(first)
+        like = next(self.parameters(), torch.empty(0))
+        for name, value in first.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor(value, device=like.device)))
+
+    @property
+    def learned(self) -> tuple[nn.Parameter, ...]:
+        """The estimator's own parameters, in its order."""
+        return tuple(self._parameters[name] for name in self._names)
+
+    def own(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The layer's own values, as the estimator's `surrogate` and `surrogate_grad` take them after
+        progress; z: all of its standardised weights."""
+        return self.estimator.own(z, self.progress, [p.detach() for p in self.learned])
+
+    @torch.no_grad()
+    def attach(self, latent: Tensor) -> None:
+        """Go to the device of the latent weight, and begin a learned scale at mean |w - mu|. Happens by
+        itself in the first forward, which is too late for an optimiser that was made before."""
+        self.to(latent.device)
+        if not self.scale.learned:
+            return
+        w = widened(latent.detach())
+        start = self.scale(centred(w, self.standardise)).reshape(-1).to(latent.dtype)
+        if self.learned_scale is None:
+            self.learned_scale = nn.Parameter(start)
+        else:
+            self.learned_scale.copy_(start)
+        self._scale_is_set = True
+
+    def forward(
+        self, latent: Tensor, apart: bool = False, gain: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """gain·s·sign(z), or with `apart` signs and scale: ([out, ...], [out, 1, ...]).
+
+        `gain`, which broadcasts to [out, 1, ...], belongs to whatever calls, and so does its gradient.
+        """
         if not self.enabled:
-            return latent
-        centred, standardised = self.standardised(latent)
-        signs, scale = self.estimator(standardised, self.progress), self.scale(centred)
+            return latent if gain is None else latent * gain
+        factor = self._learned_factor(latent)
         if apart:
-            return signs.to(latent.dtype), scale
-        return (scale * signs).to(latent.dtype)
+            return self._binary(latent, None, Scale(NONE)), self._scale(latent, factor)
+        if factor is None:
+            return self._binary(latent, gain, self.scale)
+        return self._binary(latent, factor if gain is None else factor * gain, Scale(NONE))
+
+    def _binary(self, latent: Tensor, gain: Tensor | None, scale: Scale) -> Tensor:
+        how = How(self.estimator, scale, self.standardise)
+        return binary_weight(latent, gain, how, self.progress, *self.learned)
+
+    def _scale(self, latent: Tensor, factor: Tensor | None) -> Tensor:
+        return self.scale(centred(widened(latent), self.standardise)) if factor is None else factor
+
+    def _learned_factor(self, latent: Tensor) -> Tensor | None:
+        """A learned scale [out, 1, ...], in float32 or wider; None where it is not learned."""
+        if not self.scale.learned:
+            return None
+        if not self._scale_is_set:
+            self.attach(latent)
+        return widened(self.learned_scale).abs().reshape(-1, *[1] * (latent.ndim - 1))
 
     def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """(w - mu, z), both of the latent weight's shape."""
-        latent = widened(latent)
-        if not self.standardise or latent[0].numel() < 2:
-            return latent, latent
-        dims = tuple(range(1, latent.ndim))
-        centred = latent - latent.mean(dims, keepdim=True)
-        return centred, centred / (centred.std(dims, keepdim=True) + EPSILON)
+        c = centred(widened(latent), self.standardise)
+        if not is_standardised(c, self.standardise):
+            return c, c
+        return c, c / (deviation(c) + EPSILON)
 
     def read(self, latent: Tensor, gain: Tensor | None = None) -> Tensor | BinaryWeight:
         """What the layer's `weight` means: gain·w_b, or where the input is binary too, its stand-in.
@@ -80,11 +152,11 @@ class WeightBinarizer(Addition):
             scale = self.inputs.slowed_scale(x)
             if not self.enabled:
                 return biased(product(b * scale.to(b.dtype), plain()), bias, axis)
+            if self.training:  # one multiplication of the weight instead of one of the output
+                weight = self(latent, gain=scale if gain is None else gain * scale)
+                return biased(product(b, weight), bias, axis)
             signs, weight_scale = self(latent, apart=True)
             factor = weight_scale if gain is None else weight_scale * gain
-            if self.training:  # one multiplication of the weight instead of one of the output
-                weight = (factor * scale * signs).to(signs.dtype)
-                return biased(product(b, weight), bias, axis)
             y = scaled(product(b, signs), factor.reshape(-1) * scale, axis)
             return biased(y, bias, axis)
 
@@ -94,14 +166,38 @@ class WeightBinarizer(Addition):
     @torch.no_grad()
     def frozen(self, latent: Tensor, gain: Tensor | None = None) -> FrozenWeight:
         """The signs and scales that the forward multiplies, kept apart."""
-        centred, standardised = self.standardised(latent)
-        scale = self.scale(centred)
+        scale = self._scale(latent, self._learned_factor(latent))
         if gain is not None:
             scale = scale * gain
         if self.inputs is not None:
             scale = scale * self.inputs.scale
         scale = scale.to(latent.dtype).reshape(-1).expand(len(latent)).contiguous()
-        return FrozenWeight(sign(standardised) > 0, scale, self.inputs)
+        positive = sign(centred(widened(latent), self.standardise)) > 0
+        return FrozenWeight(positive, scale, self.inputs)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """What another estimator has learned is of no use to this one; a scale comes whole or not at all."""
+        saved = state_dict.get(prefix + SCALE)
+        if self.scale.learned and saved is not None and self.learned_scale is None:
+            self.learned_scale = nn.Parameter(torch.empty_like(saved))
+        self._scale_is_set = saved is not None
+        unexpected: list[str] = []
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected, error_msgs
+        )
+        others = [
+            key for key in unexpected if state_dict[key].ndim > 0 or "." in key[len(prefix) :]
+        ]
+        unexpected_keys += others
 
     def extra_repr(self) -> str:
         return f"{self.estimator}, scale={self.scale.name}, standardise={self.standardise}"

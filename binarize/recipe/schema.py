@@ -17,9 +17,20 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from binarize.recipe.conversion import Binarize, Estimator, LayerChoice, Model
 from binarize.recipe.images import Augment, Data
 from binarize.recipe.section import Named, Section, key, section_in
-from binarize.recipe.stage import Distill, EarlyStop, Ema, Group, Groups, Optimizer, Schedule, Stage
+from binarize.recipe.stage import (
+    FLOAT_TEACHER,
+    Distill,
+    EarlyStop,
+    Ema,
+    Group,
+    Groups,
+    Optimizer,
+    Schedule,
+    Stage,
+)
 
 __all__ = [
+    "FLOAT_TEACHER",
     "Augment",
     "Binarize",
     "Data",

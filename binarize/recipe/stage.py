@@ -87,6 +87,9 @@ class Ema(Section):
     decay: float = key("share of the average that stays at every optimiser step", 0.999, gt=0, lt=1)
 
 
+FLOAT_TEACHER = "float"
+
+
 class Distill(Section):
     """Learning from the outputs of a trained network, the teacher, on the same images: the loss is
     (1 - weight)·(that on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(model/T))."""
@@ -94,7 +97,7 @@ class Distill(Section):
     teacher: str = key(
         "`float`: this training's float twin, or without one the float model that it starts from; else a "
         "run, or the name of a model with pretrained weights",
-        "float",
+        FLOAT_TEACHER,
         min_length=1,
     )
     temperature: float = key("T: divides the logits of both", 1.0, gt=0)

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from binarize import models
 from binarize.errors import CheckpointError, RunError
 from binarize.layers import Addition
-from binarize.layers.activation import FLOAT
 from binarize.rewrite.convert import replay
-from binarize.rewrite.options import options_of
 from binarize.run import Run, RunInfo, open_run, replacing
 
 CUSTOM = "custom"
@@ -60,7 +58,7 @@ def build_info(info: RunInfo) -> nn.Module:
 
 def added_keys(info: RunInfo) -> set[str]:
     """The keys of a run's weights that its conversion added: thresholds, shifts, scales, slopes."""
-    if not info.conversion or options_of(info.conversion).activations == FLOAT:
+    if not info.conversion or not info.conversion["parameters"]:
         return set()
     return {
         f"{path}.{key}"

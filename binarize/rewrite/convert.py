@@ -10,11 +10,11 @@ from typing import Any
 from torch import nn
 
 from binarize.errors import ModelError
-from binarize.layers import activation, binarize_weight, binary_weights
+from binarize.layers import activation, binarize_weight, binary_weights, layer_name
 from binarize.rewrite.census import Layer, census
 from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.record import Recording, Size
-from binarize.rewrite.select import kept_reasons, unseen_layers
+from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
 from binarize.rewrite.stem import Stem, apply_stem, plan_stem
 from binarize.rewrite.subject import Subject, find_subject
 from binarize.rewrite.surgery import apply_edits, plan_edits
@@ -125,6 +125,7 @@ class _Plan:
             **asdict(options),
             "keep": list(options.keep),
             "force": list(options.force),
+            "layers": list(options.layers),
             "replaced_stem": self.stem.as_dict() if self.stem else None,
             "parameters": self.parameters,
             "edits": self.edits,
@@ -152,6 +153,7 @@ def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
         binary_inputs=options.binary_inputs,
     )
     chosen = {layer.name for layer in layers if layer.name not in reasons}
+    check_choices(layers, chosen, options.layers)
     skipped: list[tuple[str, str]] = []
     edits = plan_edits(model, recording, layers, chosen, options.structure, skipped)
     if options.structure != "keep":
@@ -176,7 +178,8 @@ def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
         module = model.get_submodule(path)
         if (id(module), parameter) not in done:
             inputs = options.input_binarizer(module, parameter)
-            binarize_weight(module, parameter, options.binarizer(), inputs)
+            binarizer = options.binarizer(layer_name(path, parameter))
+            binarize_weight(module, parameter, binarizer, inputs)
             done.add((id(module), parameter))
 
 

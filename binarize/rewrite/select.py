@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import fx, nn
 
@@ -12,6 +12,7 @@ from binarize.layers import adapters
 from binarize.rewrite.census import Layer
 from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
+from binarize.rewrite.options import matches
 from binarize.rewrite.record import Recording
 
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
@@ -115,7 +116,7 @@ def _forced(layers: list[Layer], force: Sequence[str], impossible: dict[str, str
     forced = set()
     names = list(dict.fromkeys([*(layer.name for layer in layers), *impossible]))
     for pattern in force:
-        matched = [name for name in names if _matches(name, pattern)]
+        matched = [name for name in names if matches(name, pattern)]
         if not matched:
             raise PatternError(
                 f'no layer matches binarize "{pattern}"', _known_names(layers, pattern)
@@ -135,7 +136,7 @@ def _by_pattern(layers: list[Layer], keep: Sequence[str]) -> dict[str, str]:
     """A pattern matches a layer by the name of the layer or of any module around it."""
     reasons: dict[str, str] = {}
     for pattern in keep:
-        matched = [layer for layer in layers if _matches(layer.name, pattern)]
+        matched = [layer for layer in layers if matches(layer.name, pattern)]
         if not matched:
             raise PatternError(f'no layer matches keep "{pattern}"', _known_names(layers, pattern))
         for layer in matched:
@@ -143,10 +144,21 @@ def _by_pattern(layers: list[Layer], keep: Sequence[str]) -> dict[str, str]:
     return reasons
 
 
-def _matches(name: str, pattern: str) -> bool:
-    parts = name.split(".")
-    around = (".".join(parts[: n + 1]) for n in range(len(parts)))
-    return any(fnmatch.fnmatchcase(candidate, pattern) for candidate in around)
+def check_choices(
+    layers: list[Layer], chosen: Collection[str], choices: Iterable[Mapping[str, Any]]
+) -> None:
+    """Raises PatternError for an entry of `Options.layers` that matches no binary layer."""
+    for pattern in (choice["match"] for choice in choices):
+        matched = [layer.name for layer in layers if matches(layer.name, pattern)]
+        if not matched:
+            raise PatternError(
+                f'no layer matches layers "{pattern}"', _known_names(layers, pattern)
+            )
+        if not any(name in chosen for name in matched):
+            raise PatternError(
+                f'layers "{pattern}" matches only layers that are kept: "{matched[0]}"',
+                "leave the entry away, or binarize them: --set 'binarize.force=[NAME]'",
+            )
 
 
 def _known_names(layers: list[Layer], pattern: str) -> str:

@@ -1,4 +1,4 @@
-"""Loss and accuracy on the test images at the end of an epoch, in float32."""
+"""Loss and accuracy on held-out or test images at the end of an epoch, in float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from binarize.train.calibration import saturated
+from binarize.train.calibration import input_shares
 from binarize.train.metrics import Scores
 from binarize.train.objective import first_output
 
@@ -24,14 +24,14 @@ def score(
     """
     model.eval()
     total = torch.zeros(4, dtype=torch.float64)
-    stuck: list[str] | None = None
+    shares: dict[str, float] | None = None
     for number, (images, labels) in enumerate(loader):
         images = images.to(accelerator.device, memory_format=layout)
         if number == 0:
-            stuck = saturated(model, images)
+            shares = input_shares(model, images)
         total += _batch_scores(first_output(model(images)), labels.to(accelerator.device)).cpu()
     images, loss, top1, top5 = sum_over_processes(total, accelerator)
-    return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, stuck)
+    return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
 
 
 def sum_over_processes(total: Tensor, accelerator: Accelerator) -> list[float]:

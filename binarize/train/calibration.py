@@ -44,13 +44,13 @@ def calibrate_inputs(
     return result
 
 
-def saturated(model: nn.Module, images: Tensor) -> list[str] | None:
-    """Layers whose binary input is one value more than `SATURATED` of the time; None: no binary inputs."""
+def input_shares(model: nn.Module, images: Tensor) -> dict[str, float] | None:
+    """Layer name -> share of the commoner value of its binary input; None where no input is binary."""
     names = [name for name, binarizer in binary_inputs(model) if binarizer.enabled]
     if not names:
         return None
     shares = saturation(model, images)
-    return [name for name in names if shares.get(name, 0.0) > SATURATED]
+    return {name: shares[name] for name in names if name in shares}
 
 
 class Watch:

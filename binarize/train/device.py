@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader, ResidentLoader
 from binarize.errors import TrainingError
 from binarize.recipe.schema import Engine
 
@@ -55,16 +55,24 @@ def cpu_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def shard_test(loader: DataLoader, accelerator: Accelerator) -> DataLoader:
+def shard_test(loader: Loader, accelerator: Accelerator) -> Loader:
     """A loader of this process's share of the test images: each image in exactly one share."""
+    if isinstance(loader, ResidentLoader):
+        return _on_device(loader, accelerator)
     if accelerator.num_processes == 1:
         return loader
     return prepare_data_loader(loader, split_batches=True, even_batches=False)
 
 
-def shard_train(loader: DataLoader, accelerator: Accelerator) -> DataLoader:
+def shard_train(loader: Loader, accelerator: Accelerator) -> Loader:
     """A loader of this process's share of every batch; all shares together are the recipe's batch."""
+    if isinstance(loader, ResidentLoader):
+        return _on_device(loader, accelerator)
     return accelerator.prepare_data_loader(loader)
+
+
+def _on_device(loader: ResidentLoader, accelerator: Accelerator) -> ResidentLoader:
+    return loader.on(accelerator.device, accelerator.process_index, accelerator.num_processes)
 
 
 def _no_precision(config: Engine) -> TrainingError:

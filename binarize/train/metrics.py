@@ -5,9 +5,14 @@ progress                what the estimators were told in the last step: 0 to 1 o
                         weights are binary
 lr, train_loss          of the last step; mean over the epoch
 train_top1              in per cent, on the images as they were augmented; empty where they are mixed
+val_loss, val_top1, val_top5
+                        on the held-out images; empty where none are held out
 test_loss, test_top1, test_top5
+                        on the test images; where images are held out, after the last epoch alone
+estimating_error, gradient_stability, flip_ratio, dead_weights
+                        see `indicators`; layer by layer they are in indicators.csv
 saturated               layers whose binary input is one value more than 95 % of the time, of a batch
-                        of test images; empty where no input is binary
+                        of the images that are scored; empty where no input is binary
 seconds, images_per_s   of the whole epoch; of its training alone
 """
 
@@ -19,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from binarize.layers import SATURATED
 from binarize.run import write_text
 
 COLUMNS = (
@@ -29,9 +35,16 @@ COLUMNS = (
     "lr",
     "train_loss",
     "train_top1",
+    "val_loss",
+    "val_top1",
+    "val_top5",
     "test_loss",
     "test_top1",
     "test_top5",
+    "estimating_error",
+    "gradient_stability",
+    "flip_ratio",
+    "dead_weights",
     "saturated",
     "seconds",
     "images_per_s",
@@ -42,14 +55,30 @@ COLUMNS = (
 class Scores:
     """Mean loss, and top-1 and top-5 in per cent, over `images` images.
 
-    `saturated`: the layers whose binary input hardly ever changes; None where no input is binary.
+    `saturation`: layer name -> share of the commoner value of its binary input; None where no input is
+    binary.
     """
 
     images: int
     loss: float
     top1: float
     top5: float
-    saturated: list[str] | None = None
+    saturation: dict[str, float] | None = None
+
+    @property
+    def saturated(self) -> list[str] | None:
+        """The layers whose binary input hardly ever changes; None where no input is binary."""
+        if self.saturation is None:
+            return None
+        return [name for name, share in self.saturation.items() if share > SATURATED]
+
+    def columns(self, split: str) -> dict[str, float]:
+        """What a row of metrics.csv has of them; `split` is "val" or "test"."""
+        values = {"loss": round(self.loss, 5), "top1": round(self.top1, 3)}
+        return {
+            f"{split}_{name}": value
+            for name, value in {**values, "top5": round(self.top5, 3)}.items()
+        }
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

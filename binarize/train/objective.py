@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from timm.data import Mixup
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from binarize.errors import TrainingError
 from binarize.recipe.schema import Stage
@@ -17,20 +19,51 @@ class Objective(nn.Module):
     """images [N, 3, H, W], target [N] or [N, classes] -> (mean loss, right answers).
 
     It is this module that accelerate wraps (autocast, processes), so the model itself stays what it was:
-    it can be copied, saved and evaluated in full precision at any time. `criterion` is the stage's.
+    it can be copied, saved and evaluated in full precision at any time.
+
+    Attributes:
+        criterion: the stage's loss on the labels.
+        distillation: the stage's loss on a teacher's outputs, or None.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.criterion: nn.Module = nn.CrossEntropyLoss()
+        self.distillation: Distillation | None = None
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         logits = first_output(self.model(images)).float()  # the loss itself is never in 16 bits
         hard = target if target.ndim == 1 else target.argmax(1)
         with torch.no_grad():
             right = (logits.argmax(1) == hard).sum()
-        return self.criterion(logits, target), right
+        loss = self.criterion(logits, target)
+        if self.distillation is not None:
+            loss = self.distillation(loss, logits, images)
+        return loss, right
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """(1 - weight)·loss + weight·T²·cross-entropy(softmax(teacher/T), softmax(logits/T)).
+
+    T² keeps the gradient's size independent of T (Hinton et al., arXiv 1503.02531). No module, so that
+    the teacher's weights are nobody's parameters.
+
+    Attributes:
+        teacher: in eval mode, on the device; its gradients are not computed.
+    """
+
+    teacher: nn.Module
+    temperature: float
+    weight: float
+
+    def __call__(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = first_output(self.teacher(images)).float()
+        t = self.temperature
+        soft = F.cross_entropy(logits / t, (wanted / t).softmax(1)) * t**2
+        return (1 - self.weight) * loss + self.weight * soft
 
 
 def first_output(output: Any) -> Tensor:
@@ -45,6 +78,13 @@ def criterion(stage: Stage) -> nn.Module:
     if stage.label_smoothing:
         return LabelSmoothingCrossEntropy(stage.label_smoothing)
     return nn.CrossEntropyLoss()
+
+
+def distillation(stage: Stage, teacher: nn.Module | None) -> Distillation | None:
+    """The stage's loss on the outputs of `teacher`; None without a teacher."""
+    if stage.distill is None or teacher is None:
+        return None
+    return Distillation(teacher, stage.distill.temperature, stage.distill.weight)
 
 
 def mixer(stage: Stage, classes: int, batch_size: int) -> Mixup | None:

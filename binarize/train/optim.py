@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from typing import Any
 
@@ -12,24 +13,23 @@ from torch import nn
 from torch.optim import Optimizer
 
 from binarize.errors import RecipeError
-from binarize.layers import additions
+from binarize.layers import additions, binary_weights
 from binarize.recipe import schema
 
 
 def make_optimizer(config: schema.Optimizer, model: nn.Module) -> Optimizer:
-    """The optimiser over the parameters of `model`; vectors do not decay (timm's filter), unless `kwargs`
-    says so, and thresholds, shifts, scales and slopes of binary inputs never do.
+    """The optimiser over the parameters of `model`, in the groups of `grouped`.
 
     Raises RecipeError for a name that timm does not know or an argument that it does not take.
     """
     extra: dict[str, Any] = dict(config.kwargs)
-    learned = any(True for addition in additions(model) for _ in addition.parameters())
-    if learned and extra.get("filter_bias_and_bn") is False and "layer_decay" not in extra:
-        extra["param_group_fn"] = functools.partial(_groups, weight_decay=config.weight_decay)
     if config.betas is not None:
         extra["betas"] = tuple(config.betas)
     if config.eps is not None:
         extra["eps"] = config.eps
+    if "layer_decay" not in extra:
+        vectors = extra.pop("filter_bias_and_bn", True)
+        extra["param_group_fn"] = functools.partial(grouped, config=config, spare_vectors=vectors)
     try:
         return create_optimizer_v2(
             model,
@@ -46,15 +46,50 @@ def make_optimizer(config: schema.Optimizer, model: nn.Module) -> Optimizer:
         ) from error
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """What conversion added does not decay, whatever else does: no threshold belongs at 0."""
-    added = {id(p) for addition in additions(model) for p in addition.parameters()}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if id(p) not in added], "weight_decay": weight_decay},
-        {"params": [p for p in trained if id(p) in added], "weight_decay": 0.0},
+def grouped(
+    model: nn.Module, config: schema.Optimizer, spare_vectors: bool = True
+) -> list[dict[str, Any]]:
+    """The parameters of `model` by what they are, latent weights, what conversion added and the rest,
+    each split into what decays and what does not.
+
+    With `spare_vectors` biases and norms do not decay, nor what the model names in `no_weight_decay`
+    (timm's filter). What conversion added never does unless its group says so: no threshold belongs at 0.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    spared = _spared(model, named) if spare_vectors else set()
+    roles = _roles(model)
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        role = roles.get(id(parameter), "rest")
+        decays = role == "scales" or name not in spared
+        groups.setdefault((role, decays), []).append(parameter)
+    return [
+        {"params": params, **_settings(config, role, decays)}
+        for (role, decays), params in groups.items()
     ]
-    return [group for group in groups if group["params"]]
+
+
+def _spared(model: nn.Module, named: dict[str, nn.Parameter]) -> set[str]:
+    listed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
+    return {
+        name
+        for name, parameter in named.items()
+        if parameter.ndim <= 1 or any(fnmatch.fnmatchcase(name, pattern) for pattern in listed)
+    }
+
+
+def _roles(model: nn.Module) -> dict[int, str]:
+    """id of a parameter -> the name of its group, where that is not the rest."""
+    added = {id(p): "scales" for addition in additions(model) for p in addition.parameters()}
+    latent = {id(m._parameters[name]): "latent" for _, m, name, _ in binary_weights(model)}
+    return added | latent
+
+
+def _settings(config: schema.Optimizer, role: str, decays: bool) -> dict[str, Any]:
+    group: schema.Group = getattr(config.groups, role)
+    usual = 0.0 if role == "scales" else config.weight_decay
+    decay = usual if group.weight_decay is None else group.weight_decay
+    return {"weight_decay": decay if decays else 0.0, "lr_scale": group.lr_scale}
 
 
 def make_schedule(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from binarize.errors import CheckpointError, TrainingError
+from binarize.recipe.schema import EarlyStop
 from binarize.train.metrics import Scores
 
 
@@ -16,8 +17,9 @@ class Place:
     Attributes:
         epochs: done.
         per_epoch: optimiser steps of one pass over the data.
-        top1, top5: of the last epoch, in per cent.
-        best_top1, best_epoch: of the best one.
+        top1, top5: of the last epoch, in per cent: on the test images as soon as they are scored.
+        best_top1, best_epoch: of the best one, on the held-out images where there are any.
+        stage_top1, stage_epoch: of the best one of its stage: what ends a stage early.
         seconds: spent in epochs that were finished.
     """
 
@@ -27,6 +29,8 @@ class Place:
     top5: float = 0.0
     best_top1: float = -1.0
     best_epoch: int = 0
+    stage_top1: float = -1.0
+    stage_epoch: int = 0
     seconds: float = 0.0
 
     @classmethod
@@ -40,17 +44,27 @@ class Place:
                 "resume with that version, or start a new training",
             ) from error
 
-    def add(self, epoch: int, scores: Scores, seconds: float, whole: bool = True) -> bool:
-        """One more epoch is done. Returns whether it is the best so far.
+    def judge(self, epoch: int, scores: Scores, whole: bool) -> bool:
+        """What an epoch reached. Returns whether it is the best so far.
 
         Only what was scored as a whole can be: part of a binary network is another one.
         """
-        self.epochs, self.top1, self.top5 = epoch, scores.top1, scores.top5
-        self.seconds += seconds
+        self.top1, self.top5 = scores.top1, scores.top5
         better = whole and scores.top1 > self.best_top1
         if better:
             self.best_top1, self.best_epoch = scores.top1, epoch
         return better
+
+    def stops(self, epoch: int, top1: float, rule: EarlyStop | None) -> bool:
+        """Whether the stage is to end with `epoch`, which reached `top1`."""
+        least = rule.min_delta if rule else 0.0
+        if self.stage_epoch == 0 or top1 > self.stage_top1 + least:
+            self.stage_top1, self.stage_epoch = top1, epoch
+        return rule is not None and epoch - self.stage_epoch >= rule.patience
+
+    def end_stage(self) -> None:
+        """The next stage has a best epoch of its own."""
+        self.stage_top1, self.stage_epoch = -1.0, 0
 
     def check(self, per_epoch: int) -> None:
         """Raises TrainingError where the checkpoint was made with another number of images."""

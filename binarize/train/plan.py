@@ -22,7 +22,6 @@ class Epoch:
         stage: index of its stage.
         start: optimiser steps of the stage that come before it.
         before: optimiser steps of the whole training that come before it.
-        binary_before: those of them in which weights were binary.
         steps: its own optimiser steps.
         last_of_stage: True where the next epoch belongs to another stage, or there is none.
     """
@@ -31,7 +30,6 @@ class Epoch:
     stage: int
     start: int
     before: int
-    binary_before: int
     steps: int
     last_of_stage: bool
 
@@ -49,13 +47,12 @@ def lay_out(stages: Sequence[Stage], per_epoch: int) -> list[Epoch]:
             "make the batch smaller: --set data.batch_size=32",
         )
     epochs: list[Epoch] = []
-    before = binary = 0
+    before = 0
     for index, stage in enumerate(stages):
         total = stage_steps(stage, per_epoch)
         for start in range(0, total, per_epoch):
             steps = min(per_epoch, total - start)
             last = start + steps == total
-            epochs.append(Epoch(len(epochs) + 1, index, start, before, binary, steps, last))
+            epochs.append(Epoch(len(epochs) + 1, index, start, before, steps, last))
             before += steps
-            binary += steps if stage.binary_weights else 0
     return epochs

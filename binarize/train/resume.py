@@ -5,6 +5,7 @@ A new training is one that has done nothing yet: `start` writes the directory, t
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,21 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from binarize.data import test_loader, train_loader
+from binarize.data import test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, RunError
 from binarize.recipe import Recipe, load
+from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build_info, load_weights
 from binarize.run import Run, RunInfo, open_run
 from binarize.train import checkpoint
 from binarize.train.device import shard_test, shard_train
-from binarize.train.engine import Phase, Place, Trainer
+from binarize.train.engine import Loaders, Phase, Place, Trainer
 from binarize.train.plan import lay_out
+from binarize.train.progress import own_estimators
 from binarize.train.reporter import Reporter
 from binarize.train.source import has_learned_inputs
 from binarize.train.start import INITIAL, RECIPE, TWIN, binarizes, twin_info
+from binarize.train.teacher import make_teacher
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class TrainResult:
         run: the run's directory.
         epochs: of each model that was trained.
         top1, top5: of the last epoch, which is what every later command uses.
-        top1_best, epoch_best: of the best epoch, in RUN/best.
+        top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
         top1_float: of the float twin's last epoch; None where the recipe trains none.
         seconds: spent in epochs, the twin's included.
     """
@@ -112,10 +116,25 @@ def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> T
             model = build_info(info)
             if not (directory / "last").exists():
                 _load_initial(model, path, added_keys(training.info))
-            places[index] = trainer.train(Phase(name, directory, model, has_learned_inputs(info)))
+            places[index] = trainer.train(_phase(training, name, directory, info, model))
     if accelerator.is_main_process:
         shutil.rmtree((path / INITIAL).parent, ignore_errors=True)
     return result(path, places)
+
+
+def _phase(
+    training: Training, name: str, directory: Path, info: RunInfo, model: nn.Module
+) -> Phase:
+    """A float twin does not learn from the float model: that is what it is."""
+    is_twin = directory != training.run.path
+
+    def teacher(distill: Distill) -> nn.Module | None:
+        if is_twin and distill.teacher == FLOAT_TEACHER:
+            return None
+        return make_teacher(distill, training.run.path, training.info)
+
+    own = own_estimators(info, model)
+    return Phase(name, directory, model, has_learned_inputs(info), own, teacher)
 
 
 def finished(directory: Path, recipe: Recipe) -> Place | None:
@@ -144,14 +163,16 @@ def result(path: Path, places: list[Place]) -> TrainResult:
 
 def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -> Trainer:
     recipe, info = training.recipe, training.info
-    return Trainer(
-        recipe,
-        accelerator,
+    shares = functools.partial(shard_test, accelerator=accelerator)
+    held_out = None
+    if recipe.data.holdout:
+        held_out = shares(val_loader(recipe.data, info.preprocess, info.classes))
+    loaders = Loaders(
         shard_train(train_loader(recipe.data, info.preprocess), accelerator),
-        shard_test(test_loader(recipe.data, info.preprocess, classes=info.classes), accelerator),
-        len(info.classes),
-        reporter,
+        shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
+        held_out,
     )
+    return Trainer(recipe, accelerator, loaders, len(info.classes), reporter)
 
 
 def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:

@@ -10,7 +10,9 @@ import random
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import RandomSampler
+
+from binarize.data import Loader
 
 SHUFFLE = 1 << 16  # a rank that no process has
 
@@ -33,13 +35,16 @@ class EpochSeeds:
     A model and its float twin see the same images in the same order, changed in the same ways.
     """
 
-    def __init__(self, seed: int, rank: int, loader: DataLoader) -> None:
+    def __init__(self, seed: int, rank: int, loader: Loader) -> None:
         self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
         if isinstance(loader.sampler, RandomSampler):
             loader.sampler.generator = self._shuffle
 
     def start(self, epoch: int) -> None:
-        """All processes draw the same order of images, and each its own augmentation and dropout."""
+        """All processes draw the same order of images, and each its own augmentation and dropout.
+
+        A `ResidentLoader` draws augmentation with the order: one process or several, images change alike.
+        """
         self._shuffle.manual_seed(seed_of(self._seed, epoch, SHUFFLE))
         seed_everything(seed_of(self._seed, epoch, self._rank))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,9 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
     if section is None:
         return replace(kept, stem="keep") if kept is not None else FLOAT
     written: dict[str, Any] = {
-        "estimator": {"name": section.estimator.name, **section.estimator.constants},
+        "estimator": spelled(section.estimator),
         "scale": section.scale,
+        "layers": tuple(_spelled_choice(choice) for choice in section.layers),
         "standardise": section.standardise,
         "keep": tuple(section.keep),
         "force": tuple(section.force),
@@ -122,6 +124,19 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
         if before != after:
             reporter.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
     return replace(kept, **changed, stem="keep")
+
+
+def spelled(estimator: schema.Estimator) -> dict[str, Any]:
+    """An estimator's section as `Options` takes it."""
+    return {"name": estimator.name, **estimator.constants}
+
+
+def _spelled_choice(choice: schema.LayerChoice) -> dict[str, Any]:
+    """An entry of `layers` as `Options` takes it: what it does not say is left out."""
+    given = {"match": choice.match, "scale": choice.scale, "standardise": choice.standardise}
+    if choice.estimator is not None:
+        given["estimator"] = spelled(choice.estimator)
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def has_learned_inputs(info: RunInfo) -> bool:
@@ -148,9 +163,11 @@ def _take_over(target: Target, converted: Converted) -> dict[str, bool]:
 
 def plain(option: Any) -> Any:
     """An option as a recipe has it: an estimator without constants as its name, lists for tuples."""
-    if isinstance(option, dict) and list(option) == ["name"]:
+    if isinstance(option, Mapping) and list(option) == ["name"]:
         return option["name"]
-    return list(option) if isinstance(option, tuple) else option
+    if isinstance(option, Mapping):
+        return {name: plain(value) for name, value in option.items()}
+    return [plain(item) for item in option] if isinstance(option, (tuple, list)) else option
 
 
 def overlaid(preprocess: dict[str, Any], data: schema.Data) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from binarize.layers import additions
 from binarize.recipe.schema import Recipe
 from binarize.train.checkpoint import Checkpoint
-from binarize.train.objective import Objective, criterion, mixer
+from binarize.train.objective import Objective, criterion, distillation, mixer
 from binarize.train.optim import make_optimizer, make_schedule
 from binarize.train.plan import stage_steps
 from binarize.train.state import load_optimizer
@@ -27,6 +28,7 @@ class RunningStage:
             be binary in the stage is switched on.
         objective: the module that accelerate prepared around `Objective(model)`.
         per_epoch: optimiser steps of one pass over the data.
+        teacher: what the stage is distilled from, or None.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class RunningStage:
         accelerator: Accelerator,
         per_epoch: int,
         classes: int,
+        teacher: nn.Module | None = None,
     ) -> None:
         stage = recipe.stages[index]
         self.index = index
@@ -46,6 +49,7 @@ class RunningStage:
         self.parts = recipe.engine.accumulate
         bare: Objective = accelerator.unwrap_model(objective)
         bare.criterion = criterion(stage)
+        bare.distillation = distillation(stage, teacher)
         self.mix = mixer(stage, classes, recipe.data.batch_size // accelerator.num_processes)
         self._bare_optimizer = make_optimizer(stage.optimizer, model)
         self.optimizer = accelerator.prepare_optimizer(self._bare_optimizer)
@@ -56,8 +60,10 @@ class RunningStage:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the first parameter group."""
-        return self._bare_optimizer.param_groups[0]["lr"]
+        """The learning rate of the schedule."""
+        groups = self._bare_optimizer.param_groups
+        scale, lr = max((group.get("lr_scale", 1.0), group["lr"]) for group in groups)
+        return lr / scale if scale else 0.0
 
     @property
     def evaluated(self) -> nn.Module:
@@ -69,8 +75,17 @@ class RunningStage:
         """Whether all is binary that will be in the end."""
         return all(addition.enabled for addition in additions(self.model))
 
-    def step(self, update: int, images: Tensor, labels: Tensor) -> Tensor:
-        """Optimiser step number `update` of the stage. Returns [3]: images, summed loss, right answers."""
+    def step(
+        self,
+        update: int,
+        images: Tensor,
+        labels: Tensor,
+        look: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """Optimiser step number `update` of the stage. Returns [3]: images, summed loss, right answers.
+
+        `look` is called when the gradients are there, with what they are still multiplied by.
+        """
         self.schedule.step_update(update)
         target = labels
         if self.mix is not None:
@@ -85,6 +100,9 @@ class RunningStage:
             total += torch.stack([count, loss.detach() * count, right.to(loss.dtype)])
         if self.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
+        if look is not None:
+            scaler = self.accelerator.scaler
+            look(scaler.get_scale() if scaler and self.clip_grad is None else 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:

@@ -13,16 +13,17 @@ from binarize.errors import TrainingError
 from binarize.export.size import packed_size
 from binarize.layers import binary_inputs
 from binarize.recipe import Recipe, dump
-from binarize.recipe.schema import Binarize
-from binarize.rewrite import Converted, Options, options_of, summary, totals
+from binarize.recipe.schema import FLOAT_TEACHER, Binarize, Stage
+from binarize.rewrite import Conversion, Converted, Options, options_of, summary, totals
 from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
 from binarize.train.checkpoint import WEIGHTS, save_weights
 from binarize.train.objective import mixer
 from binarize.train.optim import make_optimizer
 from binarize.train.plan import lay_out
+from binarize.train.progress import own_estimators, use_estimator
 from binarize.train.reporter import Reporter
 from binarize.train.seeding import seed_everything
-from binarize.train.source import Target, choose_target, plain, prepare
+from binarize.train.source import Target, choose_target, plain, prepare, spelled
 
 INITIAL = Path("initial") / WEIGHTS
 TWIN = "twin"
@@ -42,6 +43,7 @@ def start(
     seed_everything(recipe.seed)
     converted = prepare(chosen, section, recipe, classes, reporter)
     _check_stages(recipe, converted.conversion.model)
+    _check_teachers(recipe, converted.info)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
     info = replace(converted.info, data={"name": recipe.data.name, "dir": directory})
     resolved = recipe.model_copy(
@@ -56,10 +58,22 @@ def start(
             "the model stays float: neither the run nor the recipe says what to binarize",
             "--set binarize.estimator=ab-tanh binarizes it",
         )
+    converted = _ending_with(recipe.stages[-1], resolved, converted.conversion, info)
     path = out or new_run_path(f"{info.model['name']}-{name}")
     with new_directory(path) as part:
-        _write(part, resolved, Converted(converted.conversion, info))
+        _write(part, resolved, converted)
     return path
+
+
+def _ending_with(
+    stage: Stage, resolved: Recipe, conversion: Conversion, info: RunInfo
+) -> Converted:
+    """The run is described by the estimator that it ends with: that one's parameters are in its weights."""
+    if stage.estimator is not None and binarizes(info):
+        info = replace(info, conversion={**info.conversion, "estimator": spelled(stage.estimator)})
+        own = own_estimators(info, conversion.model)
+        use_estimator(conversion.model, resolved, stage, own)
+    return Converted(conversion, info)
 
 
 def binarizes(info: RunInfo) -> bool:
@@ -107,6 +121,18 @@ def _check_stages(recipe: Recipe, model: nn.Module) -> None:
             )
         make_optimizer(stage.optimizer, model)
         mixer(stage, classes=1, batch_size=recipe.data.batch_size)
+
+
+def _check_teachers(recipe: Recipe, info: RunInfo) -> None:
+    """Raises TrainingError for a stage that would learn from random weights, before anything is trained."""
+    for number, stage in enumerate(recipe.stages):
+        if stage.distill is None or stage.distill.teacher != FLOAT_TEACHER or recipe.twin:
+            continue
+        if info.weights.startswith("random"):
+            raise TrainingError(
+                f"stages.{number}.distill learns from the float model, which has random weights",
+                "train its float twin first, and learn from that: --set twin=true",
+            )
 
 
 def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:

@@ -24,7 +24,8 @@ from binarize.layers import (
 )
 from binarize.recipe.schema import Optimizer
 from binarize.rewrite import build
-from binarize.train import accuracy, calibration, engine, stages
+from binarize.train import accuracy, calibration, engine, metrics, stages
+from binarize.train.metrics import Scores
 from binarize.train.optim import make_optimizer
 from binarize.train.reporter import Reporter
 
@@ -148,9 +149,9 @@ class TestCalibration:
         fed = []
         original = stages.RunningStage.step
 
-        def step(self, update, images, labels):
+        def step(self, update, images, labels, look=None):
             fed.append(images)
-            return original(self, update, images, labels)
+            return original(self, update, images, labels, look)
 
         monkeypatch.setattr(stages.RunningStage, "step", step)
         heard = Heard()
@@ -230,7 +231,7 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, kind, numb
 
 class TestSaturation:
     def test_a_column_counts_the_layers_where_inputs_are_binary(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(calibration, "SATURATED", 0.0)
+        monkeypatch.setattr(metrics, "SATURATED", 0.0)
         chosen = toys.recipe(stage("weights"), stage("activations"), stage("all"))
         toys.train(chosen, tmp_path, model=network())
         assert [row["saturated"] for row in rows(tmp_path)] == ["", "1", "1"]
@@ -242,7 +243,8 @@ class TestSaturation:
         values = inputs[inputs > 0]
         for threshold, expected in ((0.0, ["2"]), (values.median(), []), (values.max(), ["2"])):
             binarizer.threshold.data[:] = threshold
-            assert calibration.saturated(model, images) == expected
+            shares = calibration.input_shares(model, images)
+            assert Scores(1, 0.0, 0.0, 0.0, shares).saturated == expected
 
     def test_it_warns_once_when_the_count_grows(self):
         heard = Heard()

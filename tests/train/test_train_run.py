@@ -77,6 +77,7 @@ def test_the_finished_run_has_what_later_commands_read(whole):
     assert json.loads((path / "env.json").read_text())
     assert {entry.name for entry in path.iterdir()} == {
         *("run.json", "summary.json", "env.json", "recipe.resolved.yaml", "metrics.csv"),
+        "indicators.csv",
         *("last", "best", "twin"),
     }
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
 from binarize.train.device import make_accelerator, shard_test, shard_train
-from binarize.train.engine import Phase, Trainer
+from binarize.train.engine import Loaders, Phase, Trainer
 from binarize.train.place import Place
 from binarize.train.reporter import Reporter
 
@@ -59,17 +59,19 @@ def images() -> TensorDataset:
 
 
 def trainer(chosen: Recipe, reporter: Reporter | None = None) -> Trainer:
+    """With `data.holdout` in the recipe, so many of the images are held out (and trained on too)."""
     accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
     training = DataLoader(images(), chosen.data.batch_size, shuffle=True, drop_last=True)
     testing = DataLoader(images(), 40)
-    return Trainer(
-        chosen,
-        accelerator,
+    held_out = None
+    if chosen.data.holdout:
+        held_out = DataLoader(Subset(images(), range(chosen.data.holdout)), 40)
+    loaders = Loaders(
         shard_train(training, accelerator),
         shard_test(testing, accelerator),
-        CLASSES,
-        reporter or Reporter(),
+        held_out and shard_test(held_out, accelerator),
     )
+    return Trainer(chosen, accelerator, loaders, CLASSES, reporter or Reporter())
 
 
 def train(

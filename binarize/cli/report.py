@@ -1,0 +1,67 @@
+"""`binarize report`: curves, layers and the model card of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from binarize.cli import render
+
+if TYPE_CHECKING:
+    from binarize.report import Report
+
+EXAMPLES = """
+binarize report
+binarize report runs/cifar_resnet20-digits -o digits.html
+"""
+
+
+def command(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The page; default: RUN/report.html."),
+    ] = None,
+    as_json: render.Json = False,
+) -> None:
+    """Write a page about a run (curves, layers, estimator plots) and its model card, RUN/README.md.
+
+    The page is one file that loads nothing from elsewhere.
+    """
+    from binarize.report import report
+    from binarize.run import newest_run
+
+    if run is None:
+        run = newest_run().path
+        render.say(f"the newest run, {run}")
+    with render.progress("reporting"):
+        written = report(run, out)
+    show(written)
+    if as_json:
+        render.emit_json(written.as_json())
+    render.next_command(f"binarize export {run} --onnx")
+
+
+def show(written: Report) -> None:
+    """The run's figures, and the files."""
+    from binarize.report.words import in_words, scores
+
+    facts = written.facts
+    render.say(f"{facts.model}: {in_words(facts)}")
+    found = scores(facts)
+    if found:
+        render.table(("", "accuracy"), found)
+    else:
+        render.say("it is not trained yet")
+    known = facts.figures()["indicators"]
+    rows = [(name.replace("_", " "), value) for name, value in known.items() if value is not None]
+    if rows:
+        render.table(("indicator", "last epoch"), rows)
+    for path in written.files:
+        render.say(f"wrote {path}")
+    for note in written.notes:
+        render.say(note)

@@ -1,0 +1,75 @@
+"""GRID/report.html: the table, the curves of every arm, and by what all of it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from binarize.compare.grid import Grid
+from binarize.compare.table import LEGEND, Outcome, outcomes, records, shown, table
+from binarize.recipe import dump, load
+from binarize.report.curves import Curve, Panel, draw
+from binarize.report.page import day, svg, write_page
+from binarize.report.rows import INDICATORS, series
+from binarize.report.settings import machines, versions
+
+PAGE = "report.html"
+PANELS = {
+    "held-out top-1 %": "val_top1",
+    "test top-1 %": "test_top1",
+    "training loss": "train_loss",
+    **{name.replace("_", " "): name for name in INDICATORS},
+}
+
+
+def write_compare_page(grid: Grid) -> Path:
+    """Write the page of the cells that have ended. Raises BinarizeError without matplotlib."""
+    path, done = grid.path / PAGE, outcomes(grid)
+    titles, rows = shown(table(grid))
+    runs = [grid.run(cell) for cell in grid.cells]
+    manifest, recipe = grid.manifest, load(grid.manifest.contents)
+    write_page(
+        path,
+        "compare.html",
+        title=f"{Path(manifest.recipe).stem}: {len(manifest.arms)} estimators compared",
+        state=f"{len(done)} of {len(grid.cells)} cells finished",
+        titles=titles,
+        rows=rows,
+        legend=LEGEND,
+        failures=[record for record in records(grid) if record.failed],
+        curves=svg(draw(panels(manifest.arms, done))),
+        settings=[
+            ("recipe", manifest.recipe),
+            ("changes", ", ".join(manifest.changes)),
+            ("trained", manifest.target or (recipe.model.name if recipe.model else "")),
+            ("data", recipe.data.name),
+            ("held out", recipe.data.holdout and f"{recipe.data.holdout} training images"),
+            ("seeds", ", ".join(str(seed) for seed in range(manifest.seeds))),
+            ("begun", day(manifest.created)),
+            ("machine", machines(runs)),
+            ("versions", versions(runs)),
+        ],
+        reconstructed=any(arm.estimator.startswith("ab-") for arm in grid.arms),
+        recipe=dump(recipe),
+    )
+    return path
+
+
+def panels(arms: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
+    """The curves of every arm. A score that only the last epoch has is no curve."""
+    return [
+        Panel(title, [_curve(arm, number, column, done) for number, arm in enumerate(arms)])
+        for title, column in PANELS.items()
+        if not _only_last(column, done)
+    ]
+
+
+def _curve(arm: str, number: int, column: str, done: Sequence[Outcome]) -> Curve:
+    seeds = [series(outcome.rows, column) for outcome in done if outcome.arm == arm]
+    return Curve(arm, [seed for seed in seeds if seed], colour=number)
+
+
+def _only_last(column: str, done: Sequence[Outcome]) -> bool:
+    """Whether no training has this number more often than once, though some have more epochs."""
+    longest = max((len(outcome.rows) for outcome in done), default=0)
+    return longest > 1 and all(len(series(outcome.rows, column)) < 2 for outcome in done)

@@ -1,0 +1,135 @@
+"""Run the cells that are left: one after another in this process, or several at a time in their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from binarize.compare.cell import Record, read_record, run_cell, write_record
+from binarize.compare.grid import Cell, Grid
+from binarize.compare.watcher import Watcher
+from binarize.environment import usable_cores
+from binarize.errors import BinarizeError, TrainingError
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 10  # that a process is given to end by itself
+
+Ended = Callable[[Cell, Record | None], None]
+"""Told of every cell that was tried; None where another process is training it."""
+
+
+def run_here(
+    grid: Grid, cells: Sequence[Cell], data_dir: Path | None, watcher: Watcher, ended: Ended
+) -> None:
+    """One cell after another, in this process."""
+    for number, cell in enumerate(cells, start=1):
+        reporter = watcher.starts(cell, number, len(cells))
+        ended(cell, run_cell(grid, cell, data_dir, reporter))
+
+
+@dataclass
+class Child:
+    """A cell in a process of its own, and the file that holds what it says."""
+
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+
+def run_apart(
+    grid: Grid,
+    cells: Sequence[Cell],
+    data_dir: Path | None,
+    jobs: int,
+    watcher: Watcher,
+    ended: Ended,
+) -> None:
+    """`jobs` cells at a time, each in a process of its own. All of them end with this block."""
+    waiting = list(enumerate(cells, start=1))
+    with children() as running:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number, cell = waiting.pop(0)
+                watcher.starts(cell, number, len(cells))
+                running.append(start_child(grid, cell, data_dir, jobs))
+            time.sleep(POLL_SECONDS)
+            for child in [child for child in running if child.process.poll() is not None]:
+                running.remove(child)
+                child.log.close()
+                ended(child.cell, outcome(grid, child))
+
+
+@contextlib.contextmanager
+def children() -> Iterator[list[Child]]:
+    """A list of processes that are stopped when the block is left, however it is left."""
+    running: list[Child] = []
+    try:
+        yield running
+    finally:
+        for child in running:
+            child.process.terminate()
+        for child in running:
+            try:
+                child.process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            child.log.close()
+
+
+def start_child(grid: Grid, cell: Cell, data_dir: Path | None, jobs: int) -> Child:
+    """Start a process for a cell, with its share of the cores where the recipe names no threads."""
+    command = [sys.executable, "-m", "binarize.compare", str(grid.path), cell.name]
+    command += [str(data_dir)] if data_dir is not None else []
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))}
+    path = grid.beside(cell, ".log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("wb")
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**threads, **os.environ},
+    )
+    return Child(cell, process, log)
+
+
+def outcome(grid: Grid, child: Child) -> Record | None:
+    """The record of a process that has ended; None where it found the cell taken.
+
+    Raises BinarizeError for what stops the whole grid, KeyboardInterrupt where Ctrl-C reached the process
+    first.
+    """
+    code = child.process.returncode
+    if code == 0:
+        return read_record(grid, child.cell)
+    if code in (130, -2):
+        raise KeyboardInterrupt
+    if code == 1:
+        raise told(grid, child.cell)
+    words = (
+        f"its process was ended by signal {-code}" if code < 0 else f"its process failed: {code}"
+    )
+    record = Record(child.cell.arm.name, child.cell.seed, None, words)
+    write_record(grid, child.cell, record)
+    return record
+
+
+def told(grid: Grid, cell: Cell) -> BinarizeError:
+    """The error at the end of a cell's log."""
+    path = grid.beside(cell, ".log")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        last = json.loads(lines[-1])
+        return TrainingError(last["message"], last["hint"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return TrainingError(f'the training of "{cell.name}" ended unexpectedly', f"see {path}")

@@ -1,0 +1,90 @@
+"""The model card: RUN/README.md, for whoever is given the run and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from binarize.errors import BinarizeError
+from binarize.estimators import TABLE
+from binarize.report.facts import RECIPE, Facts
+from binarize.report.page import day, write_page
+from binarize.report.settings import machines, versions
+from binarize.report.words import as_words, in_words, scores, size
+
+MARK = "<!-- Written by `binarize report`; take this line out, and it stays as you leave it. -->"
+
+
+def write_card(facts: Facts, path: Path) -> None:
+    """Write the card. Raises BinarizeError where `path` holds something that this did not write."""
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise BinarizeError(
+            f'"{path}" was written by somebody else, and stays', "rename it, and report again"
+        )
+    totals = facts.summary["totals"]
+    conversion = facts.info.conversion or {}
+    write_page(
+        path,
+        "card.md",
+        mark=MARK,
+        name=facts.run.path.resolve().name,
+        model=facts.model,
+        words=in_words(facts),
+        weights=facts.info.weights,
+        binary=facts.binary,
+        kept=[x["name"] for x in facts.summary["layers"] if x["action"] == "kept"],
+        inputs=conversion.get("activations", "float"),
+        scale=conversion.get("scale"),
+        standardised=conversion.get("standardise"),
+        estimators=[_estimator(each) for each in facts.estimators()],
+        data=facts.info.data.get("name"),
+        classes=facts.info.classes,
+        preprocess=facts.info.preprocess,
+        recipe=_recipe(facts),
+        finished=facts.finished,
+        epochs=len(facts.rows),
+        scores=scores(facts),
+        command=f"binarize train --recipe {RECIPE}"
+        + (" --data-dir DIR" if _has_dir(facts) else ""),
+        day=day(facts.info.created),
+        machine=machines([facts.run.path]),
+        versions=versions([facts.run.path]),
+        params_1bit=f"{totals['params_1bit']:,}",
+        params_32bit=f"{totals['params_32bit']:,}",
+        bytes_float=size(totals["bytes_float"]),
+        bytes_packed=size(totals["bytes_packed"]),
+        times=f"{totals['bytes_float'] / max(totals['bytes_packed'], 1):.1f}",
+        version=_version(facts),
+    )
+
+
+def _estimator(each: dict[str, Any]) -> dict[str, str]:
+    kind = TABLE.get(each["name"])
+    return {
+        "words": as_words(each),
+        "formula": kind.formula if kind else "",
+        "source": kind.source if kind else "",
+    }
+
+
+def _recipe(facts: Facts) -> list[str]:
+    """A line per stage; none where nothing was trained."""
+    stages = facts.recipe.stages if facts.recipe else []
+    return [
+        f"{stage.name or f'stage {number}'}: "
+        + (f"{stage.epochs} epochs" if stage.epochs else f"{stage.steps} optimiser steps")
+        + f", {stage.optimizer.name}, learning rate {stage.optimizer.lr:g}, {stage.schedule.name}"
+        + (f", binary: {stage.binary}" if stage.binary != "all" else "")
+        + (f", learning from {stage.distill.teacher}" if stage.distill else "")
+        for number, stage in enumerate(stages, start=1)
+    ]
+
+
+def _has_dir(facts: Facts) -> bool:
+    return bool(facts.info.data.get("dir"))
+
+
+def _version(facts: Facts) -> str:
+    from binarize.report.settings import environment_of
+
+    return environment_of(facts.run.path).get("versions", {}).get("binarize", "")

@@ -1,0 +1,53 @@
+"""A run in words, for its page, its card and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from binarize.report.facts import Facts
+
+
+def in_words(facts: Facts) -> str:
+    """`1-bit weights, ab-tanh` or `float`."""
+    if not facts.binary:
+        return "float"
+    inputs = facts.info.conversion.get("activations", "float")
+    bits = "1-bit weights" if inputs == "float" else f"1-bit weights and {inputs} inputs"
+    return f"{bits}, {facts.estimators()[0]['name']}"
+
+
+def as_words(estimator: Mapping[str, Any]) -> str:
+    """`ab-tanh, a_end = 0.8`."""
+    constants = (f"{key} = {value}" for key, value in estimator.items() if key != "name")
+    return ", ".join([estimator["name"], *constants])
+
+
+def scores(facts: Facts) -> list[tuple[str, str]]:
+    """(what, `83.08 % top-1, 99.10 % top-5`) of the last epoch, the best one and the twin."""
+    figures = facts.figures()
+    found = [("last epoch, test images", _score(figures["test"]))]
+    best = figures["best"]
+    if best is not None:
+        found.append(
+            (
+                f"best epoch ({best['epoch']}), chosen and measured on {figures['best_on']}",
+                f"{best['top1']:.2f} % top-1",
+            )
+        )
+    if figures["float"] is not None:
+        found.append(("float twin, last epoch, test images", _score(figures["float"])))
+    return [(what, score) for what, score in found if score]
+
+
+def _score(score: Mapping[str, float | None]) -> str:
+    names = (("top1", "top-1"), ("top5", "top-5"))
+    return ", ".join(f"{score[key]:.2f} % {name}" for key, name in names if score[key] is not None)
+
+
+def size(count: int) -> str:
+    """`3.44 MiB (3,610,112 bytes)`."""
+    for unit, power in (("MiB", 20), ("KiB", 10)):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.2f} {unit} ({count:,} bytes)"
+    return f"{count:,} bytes"

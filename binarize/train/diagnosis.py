@@ -1,0 +1,42 @@
+"""Where a loss that is no number comes from: the first layer that gives one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
+    """The name of the first module, in the order of execution, whose output is not finite for `images`.
+
+    None where all are finite: then it is the loss that is not, or a gradient. The statistics of batch
+    norms are left as they are.
+    """
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not found and isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(name)
+
+        return hook
+
+    leaves = [(n, m) for n, m in model.named_modules() if n and not _has_layers(m)]
+    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    try:
+        model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for name, value in model.named_buffers():
+            value.copy_(buffers[name])
+    return found[0] if found else None
+
+
+def _has_layers(module: nn.Module) -> bool:
+    """Whether other layers run inside of it: the innermost one is named. Binarizers are parts of one."""
+    return any(not hasattr(child, "part") for child in module.children())

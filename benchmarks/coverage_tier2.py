@@ -1,6 +1,6 @@
 """Tier 2: a model with random weights, all the way: convert, export, stock onnxruntime, a training step.
 
-Binary inputs are calibrated on noise, as `binarize convert` does it, and batch norms have its statistics.
+Binary inputs are calibrated on noise, as `binarize train` does it, and batch norms have its statistics.
 
 The outcome of a mode:
 
@@ -36,14 +36,16 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from binarize.export import export
-from binarize.layers import binary_weights
-from binarize.rewrite import CalibrationImages, Source, convert_source, open_source
+from binarize.layers import binary_weights, calibrate
+from binarize.rewrite import Source, convert_source, open_source
 
 BATCHES = (1, 2, 3)
 OPSET = 20
 RATE = 0.01
-SETTLING = 8
+SETTLING = 4
 """Images of noise in a batch for batch norms, and for calibration."""
+ROUGH = 0.02
+"""Standard deviation of what parameters are that begin at zero."""
 
 
 def measure(job: dict[str, Any]) -> Line:
@@ -56,7 +58,7 @@ def _mode(name: str, mode: str) -> Line:
     torch.manual_seed(0)
     width = quick_size(name)
     source = open_source(name, pretrained=False, img_size=width)
-    _settle(source)
+    _roughen(source.model)
     outcome: Line = {"image": list(source.size), "convert": attempt(_convert, source, mode)}
     if "error" not in outcome["convert"]:
         with tempfile.TemporaryDirectory() as directory:
@@ -69,21 +71,30 @@ def _mode(name: str, mode: str) -> Line:
     return {**outcome, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _settle(source: Source) -> None:
-    """Give every batch norm the statistics of noise, as training would have given it those of images: with
-    variance 1 for all, signals die out or grow on their way through many a network, and little is compared.
-    Once before conversion, for calibration, and once after it, when signals have become others."""
-    generator = torch.Generator().manual_seed(2)
-    batches = [torch.randn(SETTLING, *source.size, generator=generator) for _ in range(2)]
-    update_bn(batches, source.model)
+@torch.no_grad()
+def _roughen(model: nn.Module) -> None:
+    """Give parameters that begin at zero (the last norm of a block, a classifier) a little noise: what
+    is multiplied by zero would not be compared."""
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.normal_(std=ROUGH)
 
 
 def _convert(source: Source, mode: str) -> Line:
-    images = CalibrationImages(count=SETTLING)
-    rows = convert_source(source, options(mode), images=images).conversion.rows
+    rows = convert_source(source, options(mode)).conversion.rows
     _settle(source)
     actions = [row.action for row in rows]
     return {action: actions.count(action) for action in ("binarized", "kept")}
+
+
+def _settle(source: Source) -> None:
+    """Calibrate as `train` does, on batches in training mode, and give every batch norm the statistics of
+    the same noise, as training would have given it those of images: with variance 1 for all, signals die
+    out or grow on their way through many a network, and little is compared."""
+    generator = torch.Generator().manual_seed(2)
+    batches = [torch.randn(SETTLING, *source.size, generator=generator) for _ in range(2)]
+    calibrate(source.model.train(), batches)
+    update_bn(batches, source.model)
 
 
 def _file(source: Source, path: Path) -> Line:
@@ -163,6 +174,7 @@ def _float(name: str, width: int) -> Line:
     timm.layers.set_fused_attn(False)
     try:
         source = open_source(name, pretrained=False, img_size=width)
+        _roughen(source.model)
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "float.onnx"
             _plain_export(source.model.eval(), source.size, path)

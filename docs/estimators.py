@@ -58,7 +58,9 @@ def plot_commands(page: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-def _default(value: float | None) -> str:
+def _default(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return f"`{value}`"
     return "none" if value is None else f"{value:g}"
 
 

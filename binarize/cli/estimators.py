@@ -106,11 +106,14 @@ def _rounded(number: float | None) -> float | None:
 
 
 def _defaults(constants: list[dict[str, Any]]) -> str:
-    """`a_end 0.8, clip none`."""
-    return ", ".join(
-        f"{constant['name']} {'none' if constant['default'] is None else constant['default']}"
-        for constant in constants
-    )
+    """`a_end 0.8, clip none, adaptive schedule`."""
+    return ", ".join(f"{constant['name']} {_word(constant['default'])}" for constant in constants)
+
+
+def _word(default: float | str | None) -> str:
+    if default is None or isinstance(default, str):
+        return default or "none"
+    return f"{default:g}"
 
 
 COMMANDS = {"ls": ls, "plot": plot}

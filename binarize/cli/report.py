@@ -43,7 +43,8 @@ def command(
     show(written)
     if as_json:
         render.emit_json(written.as_json())
-    render.next_command(f"binarize export {run} --onnx")
+    trained = f"binarize export {run} --onnx"
+    render.next_command(trained if written.facts.rows else f"binarize train {run} --recipe digits")
 
 
 def show(written: Report) -> None:

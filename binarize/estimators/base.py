@@ -191,14 +191,14 @@ class _SignWithSurrogate(torch.autograd.Function):
         estimator, progress, x = ctx.estimator, ctx.progress, widened(x)
         own = estimator.own(x, progress, learned)
         slope = estimator.surrogate_grad(x, progress, *own)
-        to_learned = learned_grads(estimator, grad, x, progress, own)
+        to_learned = learned_grads(estimator, grad, x, progress, own) if learned else []
         return (grad * slope).to(grad.dtype), None, None, *to_learned
 
 
 def learned_grads(
     estimator: Estimator, grad: Tensor, x: Tensor, progress: float, own: Sequence[Tensor]
 ) -> list[Tensor]:
-    """dL/dtheta of every learned theta, from grad = dL/dsign(x)."""
+    """dL/dtheta of every learned theta in `own`, from grad = dL/dsign(x)."""
     slopes = estimator.learned_grad(x, progress, *own)
     learned = own[len(own) - len(slopes) :]
     pairs = zip(slopes, learned, strict=True)

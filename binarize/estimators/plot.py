@@ -68,7 +68,8 @@ def _row(estimator: Estimator, progress: Sequence[float], left: Axes, right: Axe
                 axes.plot(x, y, gid=f"{estimator.name}-{letter}-{p:g}", **style)
     common = {"xlim": (-REACH, REACH), "xticks": (-2, -1, 0, 1, 2)}
     left.set(title=f"{estimator.name}: f(x)", ylim=(-2.1, 2.1), yticks=(-2, -1, 0, 1, 2), **common)
-    right.set(title="f'(x)", ylim=(0, 1.05 * right.dataLim.ymax), **common)
+    bottom, top = 1.05 * min(0.0, right.dataLim.ymin), 1.05 * right.dataLim.ymax
+    right.set(title="f'(x)", ylim=(bottom, top), **common)
     left.legend(frameon=False, loc="upper left")
 
 

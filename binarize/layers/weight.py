@@ -10,6 +10,7 @@ IR-Net, arXiv 1909.10788).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,7 @@ class WeightBinarizer(Addition):
         self.register_parameter(SCALE, None)
         self._scale_is_set = False
         self._names: tuple[str, ...] = ()
+        self._device = torch.empty(0).device
         self.use(estimator)
 
     def use(self, estimator: Estimator) -> None:
@@ -69,9 +71,13 @@ class WeightBinarizer(Addition):
         self.estimator = estimator
         first = estimator.learned()
         self._names = tuple(first)
-        like = next(self.parameters(), torch.empty(0))
         for name, value in first.items():
-            self.register_parameter(name, nn.Parameter(torch.tensor(value, device=like.device)))
+            self.register_parameter(name, nn.Parameter(torch.tensor(value, device=self._device)))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> WeightBinarizer:
+        """What is behind `to`: a binarizer without parameters has to remember where it went."""
+        self._device = fn(torch.empty(0, device=self._device)).device
+        return super()._apply(fn, recurse)
 
     @property
     def learned(self) -> tuple[nn.Parameter, ...]:

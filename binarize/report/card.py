@@ -9,7 +9,7 @@ from binarize.errors import BinarizeError
 from binarize.estimators import TABLE
 from binarize.report.facts import RECIPE, Facts
 from binarize.report.page import day, write_page
-from binarize.report.settings import machines, versions
+from binarize.report.settings import environment_of, machines, versions
 from binarize.report.words import as_words, in_words, scores, size
 
 MARK = "<!-- Written by `binarize report`; take this line out, and it stays as you leave it. -->"
@@ -44,8 +44,7 @@ def write_card(facts: Facts, path: Path) -> None:
         finished=facts.finished,
         epochs=len(facts.rows),
         scores=scores(facts),
-        command=f"binarize train --recipe {RECIPE}"
-        + (" --data-dir DIR" if _has_dir(facts) else ""),
+        command=_command(facts),
         day=day(facts.info.created),
         machine=machines([facts.run.path]),
         versions=versions([facts.run.path]),
@@ -80,11 +79,14 @@ def _recipe(facts: Facts) -> list[str]:
     ]
 
 
-def _has_dir(facts: Facts) -> bool:
-    return bool(facts.info.data.get("dir"))
+def _command(facts: Facts) -> str:
+    """What trains it again; a run that went on from another one needs that, here called RUN."""
+    words = ["binarize train"]
+    words += ["RUN"] if facts.recipe and facts.recipe.model is None else []
+    words += [f"--recipe {RECIPE}"]
+    words += ["--data-dir DIR"] if facts.info.data.get("dir") else []
+    return " ".join(words)
 
 
 def _version(facts: Facts) -> str:
-    from binarize.report.settings import environment_of
-
     return environment_of(facts.run.path).get("versions", {}).get("binarize", "")

@@ -13,9 +13,24 @@ from binarize.errors import EstimatorError
 every_estimator = pytest.mark.parametrize("kind", estimators.TABLE.values(), ids=estimators.TABLE)
 
 
-def test_the_table_holds_the_seven():
-    names = ["ste", "clipped-ste", "approx-sign", "ede", "reste", "ab-tanh", "ab-arctan"]
-    assert list(estimators.TABLE) == names
+NAMES = [
+    "ste",
+    "clipped-ste",
+    "approx-sign",
+    "swish-sign",
+    "ede",
+    "reste",
+    "fda",
+    "recu",
+    "rbnn",
+    "dsq",
+    "ab-tanh",
+    "ab-arctan",
+]
+
+
+def test_the_table_holds_the_twelve():
+    assert list(estimators.TABLE) == NAMES
 
 
 @every_estimator
@@ -57,7 +72,7 @@ def test_constants_can_be_given():
     ("name", "hint"),
     [
         ("ab-tan", 'did you mean "ab-tanh"?'),
-        ("STE", "the estimators are ste, clipped-ste, approx-sign, ede, reste, ab-tanh, ab-arctan"),
+        ("STE", f"the estimators are {', '.join(NAMES)}"),
     ],
 )
 def test_an_unknown_name(name, hint):
@@ -97,6 +112,15 @@ def test_an_unknown_constant(name, constant, hint):
         ("ab-tanh", {"k_start": float("inf")}, "0 < k_start"),
         ("ab-arctan", {"k_end": True}, "0 < k_end"),
         ("ab-arctan", {"clip": 0.0}, "0 < clip"),
+        ("ab-tanh", {"a_start": 1.0}, "0 < a_start < 1"),
+        ("swish-sign", {"b": 0}, "0 < b"),
+        ("fda", {"n_end": -1}, "0 <= n_end"),
+        ("fda", {"w": 4}, "w·clip < pi"),
+        ("recu", {"tau_min": 0.5}, "0.5 < tau_min < 1"),
+        ("recu", {"tau_max": 0.8}, "tau_min <= tau_max"),
+        ("rbnn", {"t_max": 0.001}, "t_min <= t_max"),
+        ("dsq", {"a_start": 0}, "0 < a_start < 1"),
+        ("dsq", {"delta": -2.0}, "0 < delta"),
     ],
 )
 def test_a_constant_out_of_its_range(name, constants, rule):
@@ -105,3 +129,18 @@ def test_a_constant_out_of_its_range(name, constants, rule):
         estimators.get(name, **constants)
     assert f"cannot take {constant} = " in caught.value.message
     assert caught.value.hint == f"{constant} must be a number with {rule}"
+
+
+@pytest.mark.parametrize("value", ["learnt", "", 1, None, True])
+def test_a_choice_takes_its_words_alone(value):
+    with pytest.raises(EstimatorError) as caught:
+        estimators.get("ab-tanh", adaptive=value)
+    assert caught.value.message == f'estimator "ab-tanh" cannot take adaptive = {value!r}'
+    assert caught.value.hint == "adaptive must be one of schedule, statistics, learned"
+
+
+@every_estimator
+def test_the_names_of_what_is_learned_do_not_hang_on_values(kind):
+    first = kind().learned()
+    assert all(isinstance(value, float) for value in first.values())
+    assert all(name.isidentifier() for name in first)

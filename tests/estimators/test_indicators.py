@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from closed_forms import FORMS
 
 from binarize import estimators
 from binarize.estimators.indicators import distance_to_sign, gradient_variance
@@ -29,20 +30,36 @@ def expectation(values: np.ndarray, z: np.ndarray) -> float:
     return float(np.sum(values * density) * step)
 
 
-@pytest.mark.parametrize("name", estimators.TABLE)
+def moments(f: np.ndarray, slope: np.ndarray, z: np.ndarray) -> tuple[float, float]:
+    """Root mean square distance of f to sign, and variance of the slope."""
+    error = f - np.where(z >= 0, 1.0, -1.0)
+    spread = expectation(slope**2, z) - expectation(slope, z) ** 2
+    return np.sqrt(expectation(error**2, z)), spread
+
+
+@pytest.mark.parametrize("name", KNOWN)
 def test_the_known_table_is_recomputed(name):
     constants, distance, variance = KNOWN[name]
     estimator = estimators.get(name, **constants)
     z = (np.arange(400_000) + 0.5) / 25_000 - 8  # midpoints: no kink is hit
     x = torch.from_numpy(z)
-    error = estimator.surrogate(x, 1.0).numpy() - np.where(z >= 0, 1.0, -1.0)
-    slope = estimator.surrogate_grad(x, 1.0).numpy()
-    spread = expectation(slope**2, z) - expectation(slope, z) ** 2
-    assert np.sqrt(expectation(error**2, z)) == pytest.approx(distance, abs=3e-3)
+    f, slope = estimator.surrogate(x, 1.0).numpy(), estimator.surrogate_grad(x, 1.0).numpy()
+    apart, spread = moments(f, slope, z)
+    assert apart == pytest.approx(distance, abs=3e-3)
     assert spread == pytest.approx(variance, abs=COARSE.get(name, 3e-3))
 
 
 @pytest.mark.parametrize("name", estimators.TABLE)
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_the_packages_own_indicators_are_those_of_the_closed_forms(name, progress):
+    z = (np.arange(400_000) + 0.5) / 25_000 - 8
+    distance, variance = moments(*FORMS[name](z, progress), z)
+    estimator = estimators.get(name)
+    assert distance_to_sign(estimator, progress) == pytest.approx(distance, abs=3e-3)
+    assert gradient_variance(estimator, progress) == pytest.approx(variance, abs=3e-3)
+
+
+@pytest.mark.parametrize("name", KNOWN)
 def test_the_packages_own_indicators_agree(name):
     constants, distance, variance = KNOWN[name]
     estimator = estimators.get(name, **constants)

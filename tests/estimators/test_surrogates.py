@@ -17,6 +17,11 @@ GRID = np.sort(np.concatenate([np.linspace(-4, 4, 1601), [-1.5, -0.1, -0.0, 1e-1
 PROGRESS = (0.0, 0.1, 0.5, 0.9, 1.0)
 CONSTANTS = {
     "clipped-ste": {"c": 0.7},
+    "swish-sign": {"b": 2.0},
+    "fda": {"w": 0.5, "n_start": 0, "n_end": 3, "clip": 0.9},
+    "recu": {"tau_min": 0.6, "tau_max": 0.9, "gain": 1.0},
+    "rbnn": {"t_min": 0.3, "t_max": 2.0},
+    "dsq": {"a_start": 0.05, "delta": 1.4},
     "ede": {"t_min": 0.5, "t_max": 4.0},
     "reste": {"o_end": 2.0, "t": 1.2, "m": 0.25},
     "ab-tanh": {"a_end": 1.0, "k_end": 12.0, "clip": 1.3},
@@ -65,11 +70,59 @@ def test_the_gradient_is_the_derivative_of_the_surrogate(name, progress):
 
 @every_estimator
 @every_progress
-def test_the_surrogate_is_odd_and_never_falls(name, progress):
+def test_the_gradient_is_the_finite_difference_of_the_surrogate(name, progress):
+    estimator = estimators.get(name)
+    x, step = torch.arange(-3.97, 4, 0.05, dtype=torch.float64), 1e-5
+    kinks = torch.tensor(sorted(KINKS.get(name, lambda p: [])(progress)), dtype=torch.float64)
+    x = x[((x.abs()[:, None] - kinks).abs() > 1e-3).all(1)]
+    ends = (estimator.surrogate(x + d, progress) for d in (step, -step))
+    difference = (next(ends) - next(ends)) / (2 * step)
+    slope = estimator.surrogate_grad(x, progress)
+    torch.testing.assert_close(slope, difference, rtol=1e-6, atol=1e-6)
+
+
+KINKS = {
+    "clipped-ste": lambda p: [1.0],
+    "approx-sign": lambda p: [0.0, 1.0],
+    "reste": lambda p: [0.1, 1.5],
+    "fda": lambda p: [1.0],
+    "recu": lambda p: [estimators.get("recu").quantile(p)],
+    "rbnn": lambda p: [0.0, math.sqrt(2) / estimators.get("rbnn").steepness(p)[1]],
+    "dsq": lambda p: [1.0],
+}
+
+
+@every_estimator
+@every_progress
+def test_the_surrogate_is_odd_and_falls_only_where_it_is_said_to(name, progress):
     f = estimators.get(name).surrogate(torch.from_numpy(GRID), progress)
     mirrored = estimators.get(name).surrogate(torch.from_numpy(-GRID), progress)
     torch.testing.assert_close(mirrored, -f, rtol=0, atol=1e-12)
-    assert (f.diff() >= 0).all()
+    middle = torch.from_numpy(np.abs(GRID[1:] + GRID[:-1]) / 2)
+    peak = PEAKS.get(name, lambda p: math.inf)(progress)
+    assert (f.diff()[middle < peak] >= -1e-12).all()
+
+
+PEAKS = {
+    # bx·tanh(bx/2) = 2 at bx = 2.3994
+    "swish-sign": lambda p: 2.3993 / 5,
+    "fda": lambda p: math.pi / (2 * 0.1 * (math.floor(9 + 9 * p) + 1)),
+}
+
+
+@pytest.mark.parametrize(("name", "beyond"), [("swish-sign", 0.481), ("fda", 0.828)])
+def test_where_the_gradient_turns_negative(name, beyond):
+    estimator = estimators.get(name)
+    x = torch.tensor([beyond - 2e-3, beyond], dtype=torch.float64)
+    before, after = estimator.surrogate_grad(x, 1.0)
+    assert before > 0 > after
+
+
+def test_fda_does_not_turn_negative_within_its_clip_before_its_fifteenth_term():
+    estimator, x = estimators.get("fda"), torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    for terms in range(9, 19):
+        slope = estimator.surrogate_grad(x, (terms - 9) / 9)
+        assert bool((slope < 0).any()) == (terms > 14), terms
 
 
 @every_estimator
@@ -108,6 +161,18 @@ def test_training_begins_with_the_plain_estimator(name):
 
 class TestScheduleEnds:
     """What each schedule is at p = 0 and at p = 1."""
+
+    def test_fda(self):
+        assert [estimators.get("fda").last(p) for p in (0.0, 0.5, 0.999, 1.0)] == [9, 13, 17, 18]
+
+    def test_recu(self):
+        mean = math.sqrt(2 / math.pi)
+        assert estimators.get("recu").quantile(0.0) == pytest.approx(-mean * math.log(0.3))
+        assert estimators.get("recu").quantile(1.0) == pytest.approx(-mean * math.log(0.02))
+
+    def test_rbnn(self):
+        assert estimators.get("rbnn").steepness(0.0) == pytest.approx((100.0, 0.01))
+        assert estimators.get("rbnn").steepness(1.0) == pytest.approx((1.0, 10.0))
 
     def test_ab_tanh(self):
         assert estimators.get("ab-tanh").blend(0.0) == (0.0, 1.0)

@@ -13,7 +13,14 @@ NEEDED = {
     "cifar10-resnet20-step",
     "cifar10-resnet20-sign",
     "cifar10-resnet18",
+    "cifar10-resnet18-step",
+    "cifar10-vgg-small",
+    "cifar10-vgg-small-step",
+    "cifar10-compare",
     "imagenet-resnet18",
+    "imagenet-resnet18-reactnet",
+    "imagenet-resnet34",
+    "imagenet-resnet34-reactnet",
 }
 
 
@@ -93,3 +100,70 @@ def test_imagenet_resnet18_is_trained_as_reste_trains_it() -> None:
     assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (0.1, 0.9, 1e-4)
     assert recipe.model is not None
     assert recipe.model.pretrained is False
+
+
+def test_resnet34_differs_in_its_network_alone() -> None:
+    small, large = load("imagenet-resnet18"), load("imagenet-resnet34")
+    assert large.model is not None
+    assert (large.model.name, large.model.pretrained) == ("resnet34", False)
+    assert (large.binarize, large.data, large.stages) == (small.binarize, small.data, small.stages)
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher"),
+    [("imagenet-resnet18-reactnet", "resnet34"), ("imagenet-resnet34-reactnet", "resnet50")],
+)
+def test_reactnet_is_trained_as_its_scripts_train_it(name: str, teacher: str) -> None:
+    recipe = load(name)
+    assert recipe.binarize is not None
+    assert (recipe.binarize.activations, recipe.binarize.structure) == ("sign", "reactnet")
+    assert (recipe.data.batch_size, recipe.data.augment.scale) == (512, [0.08, 1.0])
+    assert [stage.binary for stage in recipe.stages] == ["activations", "all"]
+    assert [stage.optimizer.weight_decay for stage in recipe.stages] == [1e-5, 0.0]
+    for stage in recipe.stages:
+        assert (stage.epochs, stage.optimizer.name, stage.optimizer.lr) == (128, "adam", 2.5e-3)
+        assert (stage.schedule.name, stage.schedule.decay_rate) == ("poly", 1.0)
+        assert stage.distill is not None
+        assert stage.distill.teacher == f"torchvision/{teacher}"
+        assert (stage.distill.weight, stage.distill.temperature) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("cifar10-resnet18-step", "cifar_resnet18"), ("cifar10-vgg-small-step", "cifar_vgg_small")],
+)
+def test_on_cifar10_the_float_twin_teaches(name: str, model: str) -> None:
+    recipe = load(name)
+    assert recipe.model is not None
+    assert recipe.binarize is not None
+    assert (recipe.model.name, recipe.binarize.activations) == (model, "step")
+    assert (recipe.twin, recipe.data.cache) == (True, "device")
+    first, last = recipe.stages
+    assert (first.binary, last.binary) == ("activations", "all")
+    assert first.distill == last.distill
+    assert first.distill is not None
+    assert first.distill.teacher == "float"
+    assert last.optimizer.groups.latent.weight_decay == 0
+    assert last.reestimate_norms > 0
+
+
+def test_the_comparison_is_one_short_training_with_images_held_out() -> None:
+    recipe, whole = load("cifar10-compare"), load("cifar10-resnet20")
+    (stage,) = recipe.stages
+    assert (stage.epochs, recipe.twin, recipe.data.holdout) == (15, False, 5000)
+    assert (stage.optimizer, stage.schedule) == (
+        whole.stages[0].optimizer,
+        whole.stages[0].schedule,
+    )
+    assert recipe.data == whole.data.model_copy(update={"holdout": 5000})
+    assert recipe.model == whole.model
+    assert (recipe.engine.precision, recipe.engine.threads) == ("bf16", 1)
+
+
+def test_vgg_small_is_trained_on_weights_alone() -> None:
+    recipe = load("cifar10-vgg-small")
+    assert recipe.model is not None
+    assert recipe.binarize is not None
+    assert (recipe.model.name, recipe.binarize.activations) == ("cifar_vgg_small", "float")
+    (stage,) = recipe.stages
+    assert (stage.optimizer.lr, stage.optimizer.weight_decay) == (0.1, 5e-4)

@@ -1,0 +1,274 @@
+"""The grid as a whole, with a stand-in for `train`; one real interruption at the end."""
+
+from __future__ import annotations
+
+import json
+
+import compare_grids as grids
+import pytest
+
+from binarize.compare import Watcher, compare
+from binarize.compare import cell as cells
+from binarize.compare.lock import held
+from binarize.errors import BinarizeError, DataError, EstimatorError, TrainingError
+from binarize.report import curves
+from binarize.train import Reporter, checkpoint
+
+DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the learning rate")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grids.recipe_file(tmp_path)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    stand_in = grids.Trainings()
+    monkeypatch.setattr(cells, "train", stand_in)
+    monkeypatch.setattr("binarize.compare.comparison.can_draw", lambda: False)
+    return stand_in
+
+
+def go(arms="float,ste", seeds=2, **more):
+    return compare("tiny.yaml", arms, seeds, out="grid", **more)
+
+
+def test_seed_by_seed_over_all_arms(trainings):
+    comparison = go("float,ste,ede")
+    order = [(arm, seed) for seed in (0, 1) for arm in ("float", "ste", "ede")]
+    assert [call[:2] for call in trainings.calls] == order
+    assert [line.test_top1 for line in comparison.lines] == [90.5, 80.5, 80.5]
+    assert comparison.lines[1].gap_to_float == -10
+    assert comparison.example == "grid/cells/ste-seed0"
+    assert comparison.failed == []
+
+
+def test_what_is_finished_is_never_trained_again(trainings):
+    first = go()
+    assert len(trainings.calls) == 4
+    assert go().as_json() == first.as_json()
+    assert compare(out="grid").as_json() == first.as_json()
+    assert len(trainings.calls) == 4
+
+
+def test_arms_and_seeds_can_be_added(trainings):
+    go("float,ste", 1)
+    trainings.calls.clear()
+    comparison = go("float,ste,ede", 2)
+    assert trainings.calls == [
+        ("ede", 0, "new"),
+        ("float", 1, "new"),
+        ("ste", 1, "new"),
+        ("ede", 1, "new"),
+    ]
+    assert [line.n for line in comparison.lines] == [2, 2, 2]
+
+
+def test_an_interrupted_cell_is_resumed(trainings):
+    trainings.fails = {("ste", 0): KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    assert trainings.calls == [("float", 0, "new"), ("ste", 0, "new")]
+    trainings.calls.clear()
+    assert [line.n for line in go().lines] == [2, 2]
+    assert trainings.calls == [("ste", 0, "resumed"), ("float", 1, "new"), ("ste", 1, "new")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (DIVERGED, DIVERGED.message),
+        (RuntimeError("out of\n memory"), "unexpected RuntimeError: out of memory"),
+    ],
+)
+def test_a_cell_that_fails_is_recorded_and_the_grid_goes_on(trainings, problem, words):
+    trainings.fails = {("ste", 0): problem}
+    comparison = go()
+    assert len(trainings.calls) == 4
+    (failed,) = comparison.failed
+    assert (failed.arm, failed.seed, failed.error) == ("ste", 0, words)
+    assert [(line.n, line.failed) for line in comparison.lines] == [(2, 0), (1, 1)]
+    trainings.calls.clear()
+    assert go().failed == []  # another try
+    assert trainings.calls == [("ste", 0, "resumed")]
+
+
+@pytest.mark.parametrize("problem", [DataError("no images", "look"), OSError(28, "full")])
+def test_what_is_wrong_everywhere_stops_the_grid(trainings, problem):
+    trainings.fails = {("ste", 0): problem}
+    with pytest.raises(type(problem)):
+        go()
+    assert len(trainings.calls) == 2
+    assert len(go().records) == 4
+
+
+def test_data_that_is_not_there_leaves_nothing_behind(tmp_path):
+    before = sorted(tmp_path.iterdir())
+    changes = ["data.name=folder"]
+    with pytest.raises(DataError):
+        compare("tiny.yaml", "ste", out="grid", overrides=changes, data_dir="nowhere")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_unknown_arm_or_a_bad_constant_is_found_before_anything_is_written(trainings, tmp_path):
+    for arms in ("float,stee", "float,ab-tanh:k_end=-1"):
+        with pytest.raises(EstimatorError):
+            go(arms)
+    assert not (tmp_path / "grid").exists()
+    assert trainings.calls == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "hint"),
+    [
+        ({"overrides": ["stages.0.epochs=3"]}, "has stages.0.epochs = 2, not 3", "-o"),
+        ({"target": "cifar_resnet56"}, "trains its recipe's model, not cifar_resnet56", "-o"),
+        ({"arms": "float,ede"}, "has the arm ste, which is", "--estimators float,ste,ede"),
+        ({"seeds": 1}, "has 2 seeds, not 1", "--seeds 2"),
+    ],
+)
+def test_another_comparison_in_the_same_directory_is_refused(trainings, more, message, hint):
+    go()
+    trainings.calls.clear()
+    with pytest.raises(BinarizeError) as caught:
+        go(**more)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert trainings.calls == []
+
+
+def test_a_recipe_that_was_edited_is_another_one(trainings, tmp_path):
+    go()
+    grids.recipe_file(tmp_path, data={**grids.CONTENTS["data"], "dir": "moved"})
+    go()
+    grids.recipe_file(tmp_path, data={**grids.CONTENTS["data"], "batch_size": 128})
+    with pytest.raises(BinarizeError, match=r"data\.batch_size = 256, not 128"):
+        go()
+
+
+def test_a_directory_of_something_else_stays_as_it_is(trainings, tmp_path):
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid" / "thesis.txt").write_text("mine")
+    with pytest.raises(BinarizeError, match="not the directory of a comparison"):
+        go()
+    (tmp_path / "grid" / "compare.json").write_text('{"format": 99}')
+    with pytest.raises(BinarizeError, match="another version"):
+        go()
+    assert trainings.calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({}, "no recipe"), ({"recipe": "tiny.yaml"}, "no estimator is named")],
+)
+def test_something_has_to_be_said(arguments, message):
+    with pytest.raises(BinarizeError, match=message):
+        compare(**arguments)
+
+
+def test_it_is_not_started_by_a_launcher(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BinarizeError, match="starts its trainings itself"):
+        go()
+
+
+def test_a_cell_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
+    busy = []
+
+    class Listening(Watcher):
+        def busy(self, cell):
+            busy.append(cell.name)
+
+    with held(tmp_path / "grid" / "cells" / "ste-seed0.lock"):
+        (tmp_path / "grid" / "compare.json").write_text(_manifest())
+        comparison = go(watcher=Listening())
+    assert busy == comparison.left == ["ste-seed0"]
+    assert ("ste", 0, "new") not in trainings.calls
+    assert len(trainings.calls) == 3
+    assert go().left == []
+
+
+def _manifest():
+    from dataclasses import asdict
+
+    from binarize.compare.grid import Manifest, set_keys
+    from binarize.recipe import load
+
+    contents = set_keys(load("tiny.yaml"))
+    return json.dumps(asdict(Manifest("tiny.yaml", contents, [], None, ["float", "ste"], 2)))
+
+
+def test_the_table_is_written_after_every_cell(trainings, tmp_path):
+    seen = []
+
+    class Listening(Watcher):
+        def ends(self, cell, record):
+            seen.append((tmp_path / "grid" / "table.csv").read_text().count("\n"))
+            seen.append(cells.read_record(self.grid, cell) == record)
+
+        def begins(self, grid, left, done):
+            self.grid = grid
+
+    go(watcher=Listening())
+    assert seen == [3, True] * 4
+
+
+def test_estimators_that_no_arm_replaces_are_warned_of(trainings):
+    warned = []
+
+    class Listening(Watcher):
+        def warn(self, text, hint=""):
+            warned.append(text)
+
+    go(overrides=["stages.0.estimator=ede"], watcher=Listening())
+    assert warned == ["the recipe sets stages.0.estimator, which is the same in every arm"]
+
+
+def test_without_matplotlib_there_is_a_table_and_one_sentence(trainings, tmp_path):
+    comparison = go()
+    assert comparison.note == curves.NEEDS_PLOT
+    assert comparison.files == ["grid/table.csv"]
+    assert not (tmp_path / "grid" / "report.html").exists()
+
+
+class Epochs(Watcher):
+    """Notes every epoch that is trained; presses Ctrl-C in the one that is named."""
+
+    def __init__(self, stop=None):
+        self.stop, self.seen = stop, []
+
+    def starts(self, cell, number, total):
+        watcher = self
+
+        class Listening(Reporter):
+            def epoch(self, number, steps):
+                watcher.seen.append((cell.name, number))
+                if watcher.seen[-1] == watcher.stop:
+                    raise KeyboardInterrupt
+
+        return Listening()
+
+
+def test_real_trainings_interrupted_and_gone_on_with(tmp_path):
+    first = Epochs(stop=("ste-standardise=false-seed0", 2))
+    arms = "float,ste:standardise=false"
+    with pytest.raises(KeyboardInterrupt):
+        go(arms, 1, overrides=["data.holdout=100"], watcher=first)
+    second = Epochs()
+    comparison = compare(out="grid", watcher=second)
+    assert second.seen == [("ste-standardise=false-seed0", 2)]
+    assert [line.n for line in comparison.lines] == [1, 1]
+    assert comparison.lines[0].flip_ratio is None
+    assert comparison.lines[1].flip_ratio is not None
+    assert comparison.lines[1].val_top1_best is not None
+    run = tmp_path / "grid" / "cells" / "ste-standardise=false-seed0"
+    assert checkpoint.load(run / "last").place["epochs"] == 2
+    resolved = (run / "recipe.resolved.yaml").read_text()
+    assert "standardise: false" in resolved
+    assert "twin: false" in resolved
+    kept = (tmp_path / "grid" / "cells" / "float-seed0" / "recipe.resolved.yaml").read_text()
+    assert "binarize:" not in kept
+    page = (tmp_path / "grid" / "report.html").read_text()
+    assert "2 of 2 cells finished" in page

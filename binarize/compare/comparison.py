@@ -136,6 +136,7 @@ def go_on(grid: Grid, data_dir: Path | None, jobs: int, watcher: Watcher) -> Com
         raise
     files, note = write_files(grid), "" if can_draw() else NEEDS_PLOT
     grid = open_grid(grid.path)
+    left = [name for name in left if not is_finished(grid, grid.cell(name))]
     return Comparison(grid, table(grid), records(grid), left, files, note)
 
 

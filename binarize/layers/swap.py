@@ -34,7 +34,8 @@ def binarize_weight(
     inputs: InputBinarizer | None = None,
 ) -> None:
     """Make `module.<parameter>` read as its binary weight, in place; with `inputs`, what it is multiplied
-    by becomes binary too. The state_dict keeps its keys and gains those of `inputs`.
+    by becomes binary too. The state_dict keeps its keys and gains those of `inputs` and of what the
+    binarizer learns.
 
     Raises ModelError where that is no parameter of two dimensions or more, or is binary already.
     """
@@ -50,6 +51,7 @@ def binarize_weight(
     if inputs is not None:
         binarizer.inputs = inputs.to(latent.device)
     module.add_module(parameter + SUFFIX, binarizer.train(module.training))
+    binarizer.attach(adapters.find(_float_class(module)).weight(module, latent)[0])
 
 
 def _float_class(module: nn.Module) -> type[nn.Module]:
@@ -117,9 +119,7 @@ def layer_name(module: str, parameter: str) -> str:
     return f"{module}.{parameter}" if module else parameter
 
 
-def set_progress(
-    model: nn.Module, progress: float, layers: Collection[str] | None = None
-) -> None:
+def set_progress(model: nn.Module, progress: float, layers: Collection[str] | None = None) -> None:
     """Tell every estimator in `model`, or those of some layers, how far training is (0 to 1)."""
     for name, _, _, binarizer in binary_weights(model):
         if layers is None or name in layers:

@@ -18,8 +18,8 @@ import torch
 from accelerate import Accelerator
 from timm.utils import distribute_bn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
 from binarize.errors import TrainingError
 from binarize.layers import switch
 from binarize.recipe.schema import Distill, Recipe
@@ -71,12 +71,12 @@ class Loaders:
         held_out: training images that are set aside, or None.
     """
 
-    train: DataLoader
-    test: DataLoader
-    held_out: DataLoader | None = None
+    train: Loader
+    test: Loader
+    held_out: Loader | None = None
 
     @property
-    def judging(self) -> DataLoader:
+    def judging(self) -> Loader:
         """The images that choices are made on: the best epoch, the end of a stage."""
         return self.held_out or self.test
 
@@ -268,7 +268,7 @@ class Trainer:
             distribute_bn(stage.evaluated, self.accelerator.num_processes, reduce=True)
         return self._score(stage, self.loaders.judging, epoch)
 
-    def _score(self, stage: RunningStage, loader: DataLoader, epoch: Epoch) -> Scores:
+    def _score(self, stage: RunningStage, loader: Loader, epoch: Epoch) -> Scores:
         scores = score(stage.evaluated, loader, self.accelerator, self.layout)
         check_finite(scores.loss, epoch)
         return scores

@@ -7,6 +7,7 @@ an uninterrupted one draws, and no generator's state has to go into a checkpoint
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +39,9 @@ class EpochSeeds:
     def __init__(self, seed: int, rank: int, loader: Loader) -> None:
         self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
-        if isinstance(loader.sampler, RandomSampler):
-            loader.sampler.generator = self._shuffle
+        sampler = _sampler(loader)
+        if isinstance(sampler, RandomSampler):
+            sampler.generator = self._shuffle
 
     def start(self, epoch: int) -> None:
         """All processes draw the same order of images, and each its own augmentation and dropout.
@@ -48,3 +50,11 @@ class EpochSeeds:
         """
         self._shuffle.manual_seed(seed_of(self._seed, epoch, SHUFFLE))
         seed_everything(seed_of(self._seed, epoch, self._rank))
+
+
+def _sampler(loader: Loader) -> Any:
+    """What draws the order of the images: a loader of one process's share has it further inside."""
+    batches = getattr(loader, "batch_sampler", None)
+    while hasattr(batches, "batch_sampler"):
+        batches = batches.batch_sampler
+    return getattr(batches, "sampler", loader.sampler)

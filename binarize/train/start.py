@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from binarize import environment
-from binarize.data import open_dataset
+from binarize.data import check_cache, open_dataset
 from binarize.errors import TrainingError
 from binarize.export.size import packed_size
 from binarize.layers import binary_inputs
@@ -102,6 +102,7 @@ def as_section(info: RunInfo) -> Binarize | None:
 
 def _classes(recipe: Recipe) -> list[str]:
     """The data's class names. Raises where a split is missing, or there is not one batch of images."""
+    check_cache(recipe.data)
     undecoded = recipe.data.model_copy(update={"cache": False})
     images = open_dataset(undecoded, "train")
     classes = list(images.classes)

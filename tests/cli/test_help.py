@@ -40,6 +40,8 @@ COMMANDS_OF_THE_ISSUE = {
     ("train",),
     ("export",),
     ("eval",),
+    ("compare",),
+    ("report",),
     ("summary",),
     ("checks",),
     ("models", "ls"),

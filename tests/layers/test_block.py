@@ -82,6 +82,37 @@ def test_a_shortcut_adds(x: Tensor) -> None:
         assert shortcut(y, x) is y
 
 
+def sliced_gradients(shortcut: Shortcut, x: Tensor, last: bool) -> list[Tensor]:
+    """What reaches y and x of a shortcut whose sum is read through a slice, as by option-A shortcuts."""
+    seen: list[Tensor] = []
+    layout = torch.channels_last if last else torch.contiguous_format
+    inputs = [v.contiguous(memory_format=layout).requires_grad_() for v in (x, 2 * x)]
+    held = [v * 1 for v in inputs]
+    for value in held:
+        value.register_hook(seen.append)
+    shortcut(*held)[..., ::2, ::2].square().sum().backward()
+    return seen
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_gradient_of_a_shortcut_has_the_layout_of_its_sum(x: Tensor, last: bool) -> None:
+    layout = torch.channels_last if last else torch.contiguous_format
+    expected = torch.zeros_like(x)
+    expected[..., ::2, ::2] = 2 * (3 * x)[..., ::2, ::2]
+    for module in (Shortcut().train(), Shortcut().eval()):
+        gradients = sliced_gradients(module, x, last)
+        assert all(torch.equal(grad, expected) for grad in gradients)
+        if module.training:
+            assert all(grad.is_contiguous(memory_format=layout) for grad in gradients)
+
+
+def test_a_shortcut_between_precisions_hands_each_its_own() -> None:
+    y = torch.ones(1, 2, 3, 3, dtype=torch.bfloat16, requires_grad=True)
+    x = torch.ones(1, 2, 3, 3, requires_grad=True)
+    Shortcut()(y, x).sum().backward()
+    assert (y.grad.dtype, x.grad.dtype) == (torch.bfloat16, torch.float32)
+
+
 @pytest.mark.parametrize("size", [4, 5, 7, 8])
 def test_a_pooled_shortcut_fits_a_strided_convolution(size: int) -> None:
     x = torch.arange(size * size, dtype=torch.float32).reshape(1, 1, size, size)

@@ -269,3 +269,13 @@ def test_rows_are_added_and_cut_back_by_epoch(tmp_path: Path) -> None:
 def test_cutting_back_touches_only_what_there_is(tmp_path: Path) -> None:
     indicators.keep_rows(tmp_path / "indicators.csv", 0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", estimators.TABLE)
+def test_every_estimator_has_indicators(name: str) -> None:
+    model = pair(name)
+    set_progress(model, 0.7)
+    row, layers = Indicators(model).record(model)
+    assert 0 <= row["dead_weights"] <= 1
+    assert row["estimating_error"] is None or row["estimating_error"] > 0
+    assert len(layers) == 2

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import following
 import pytest
 import torch
 import train_runs as tiny
@@ -112,6 +113,27 @@ def test_accelerate_launches_two_processes(recipe_file):
     difference = (both["conv1.weight"] - alone["conv1.weight"]).abs()
     assert difference.mean() < 0.02  # norms see half a batch each: close, not equal
     assert difference.max() < 0.2
+
+
+LOSSES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import following
+following.save_losses(Path("losses"))
+"""
+
+
+def test_two_processes_follow_the_loss_of_one(recipe_file):
+    Path("losses.py").write_text(LOSSES.format(tests=str(Path(__file__).parent)))
+    launched = run_in_two("losses.py")
+    assert launched.returncode == 0, launched.stderr
+    alone = following.losses(Path("alone"))
+    shares = [torch.load(f"losses{rank}.pt", weights_only=True) for rank in (0, 1)]
+    both = (shares[0] + shares[1]) / 2
+    assert len(both) == following.STEPS == 20
+    assert (shares[0] - shares[1]).abs().max() > 1e-3  # each saw images of its own
+    assert (both - alone).abs().max() < 1e-4
 
 
 PROBE = """

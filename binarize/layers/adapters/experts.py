@@ -29,6 +29,9 @@ class ExpertsAdapter(Adapter):
     binary_inputs = False
     why_not = "mixed from experts: its sums are no integers"
 
+    def weight(self, module: nn.Module, latent: Tensor) -> tuple[Tensor, None]:
+        return self._one_by_one(module, latent), None
+
     def read(self, module: nn.Module, binarizer: WeightBinarizer, latent: Tensor) -> Tensor:
         return binarizer(self._one_by_one(module, latent)).reshape_as(latent)
 

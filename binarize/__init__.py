@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "compare",
     "convert",
     "estimators",
     "evaluate",
     "export",
     "load",
+    "report",
     "train",
 ]
 
-_PACKAGES_OF_THAT_NAME = ("train", "export", "evaluate")
+_PACKAGES_OF_THAT_NAME = ("train", "export", "evaluate", "compare", "report")
 
 
 def __getattr__(name: str) -> Any:

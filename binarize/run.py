@@ -6,7 +6,9 @@ env.json              versions and machine
 model.safetensors     weights, in a run made by `convert`
 last/ best/           weights (model.safetensors) and training state, in a run made by `train`
 recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
-metrics.csv           one line per epoch
+metrics.csv           one line per epoch; indicators.csv: one per epoch and binary layer
+tensorboard/          the same for TensorBoard, where the recipe wants it
+report.html README.md what `binarize report` made of all that
 twin/                 the float twin, itself a run, where the recipe trains one
 model.onnx            where `export` wrote it
 """

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from binarize.layers import Addition
+
 
 @torch.no_grad()
 def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
@@ -24,7 +26,7 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
 
         return hook
 
-    leaves = [(n, m) for n, m in model.named_modules() if n and not _has_layers(m)]
+    leaves = [(name, module) for name, module in model.named_modules() if name and _is_leaf(module)]
     handles = [module.register_forward_hook(look(name)) for name, module in leaves]
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     try:
@@ -37,6 +39,7 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
     return found[0] if found else None
 
 
-def _has_layers(module: nn.Module) -> bool:
-    """Whether other layers run inside of it: the innermost one is named. Binarizers are parts of one."""
-    return any(not hasattr(child, "part") for child in module.children())
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether no other layer runs inside of it. What conversion added to a layer is a part of that."""
+    parts = [isinstance(child, Addition) for child in module.children()]
+    return all(parts) and not isinstance(module, Addition)

@@ -17,7 +17,7 @@ from binarize.rewrite.record import Recording, Size
 from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
 from binarize.rewrite.stem import Stem, apply_stem, plan_stem
 from binarize.rewrite.subject import Subject, find_subject
-from binarize.rewrite.surgery import apply_edits, plan_edits
+from binarize.rewrite.surgery import apply_edits, plan_edits, traced_once
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 
 SHOWN = 3
@@ -82,11 +82,12 @@ def convert(
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
     step("recording")
-    plan = _plan(model, options, size)
-    keys = set(model.state_dict())
-    before = logits(plan.subject) if values else None
-    step("binarizing")
-    apply_edits(model, plan.edits)
+    with traced_once():
+        plan = _plan(model, options, size)
+        keys = set(model.state_dict())
+        before = logits(plan.subject) if values else None
+        step("binarizing")
+        apply_edits(model, plan.edits)
     _swap(model, plan.parameters, options)
     step("verifying")
     verify_keys(keys, model)

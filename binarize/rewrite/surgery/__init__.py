@@ -19,7 +19,7 @@ from binarize.rewrite.record import Recording
 from binarize.rewrite.surgery.replace_relu import ReplaceRelu
 from binarize.rewrite.surgery.scene import Scene, as_edit
 from binarize.rewrite.surgery.shortcut import AddShortcut
-from binarize.rewrite.surgery.trace import Unfit
+from binarize.rewrite.surgery.trace import Unfit, traced_once
 
 STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
     "keep": (),
@@ -30,7 +30,7 @@ STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
 
 _PASSES = {one.name: one for passes in STRUCTURES.values() for one in passes}
 
-__all__ = ["STRUCTURES", "apply_edits", "plan_edits"]
+__all__ = ["STRUCTURES", "apply_edits", "plan_edits", "traced_once"]
 
 
 def plan_edits(

@@ -8,12 +8,14 @@ done to what the new forward calls. See docs/decisions/0007.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import itertools
 import linecache
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -23,6 +25,10 @@ RELUS = (torch.relu, torch.relu_, torch.nn.functional.relu, torch.nn.functional.
 RELU_METHODS = ("relu", "relu_")
 FUNCTION = ""
 """The target of a ReLU that is called as a function, not through a child."""
+
+_traced: ContextVar[dict[Any, tuple[nn.Module, fx.Graph]] | None] = ContextVar(
+    "traced", default=None
+)
 
 Arguments = Mapping[str, Any]
 """Parameter name -> "tensor", ["list", n] or ["tuple", n] of tensors, for the parameters that were given."""
@@ -42,10 +48,31 @@ def editable(module: nn.Module, arguments: Arguments) -> fx.Graph:
     """
     graph = getattr(type(module), "_surgery_graph", None)
     if graph is None:
-        return _trace(module, arguments)
+        graph = _remembered(module, arguments)
     result = fx.Graph()
     result.output(result.graph_copy(graph, {}))
     return result
+
+
+@contextlib.contextmanager
+def traced_once() -> Iterator[None]:
+    """Within the block, what was traced to plan an edit is not traced again to make it: half of the time
+    of a conversion with surgery. No forward may change in it but by `install`."""
+    token = _traced.set({})
+    try:
+        yield
+    finally:
+        _traced.reset(token)
+
+
+def _remembered(module: nn.Module, arguments: Arguments) -> fx.Graph:
+    known = _traced.get()
+    if known is None:
+        return _trace(module, arguments)
+    key = (id(module), repr(sorted(arguments.items())))
+    if key not in known:
+        known[key] = (module, _trace(module, arguments))  # the module, so that its id stays its own
+    return known[key][1]
 
 
 def install(module: nn.Module, graph: fx.Graph) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from binarize.errors import BinarizeError, did_you_mean
-from binarize.estimators import sign, widened
+from binarize.estimators import widened
 from binarize.layers.addition import Addition
 
 SATURATED = 0.95

@@ -56,7 +56,7 @@ an editor that knows YAML checks a file against it with this first line:
 def reference_markdown() -> str:
     """The page docs/recipes.md."""
     rules = (merge.__doc__ or "").split("\n\n", 1)[1].strip()
-    parts = [_INTRO.format(rules=rules), *_sections(Recipe, "")]
+    parts = [_INTRO.format(rules=rules), *_sections(Recipe, "", {})]
     return "\n".join(parts)
 
 
@@ -83,8 +83,11 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _sections(section: type[Section], path: str) -> list[str]:
-    """The table of a section, then those of the sections inside it."""
+def _sections(section: type[Section], path: str, told: dict[type[Section], str]) -> list[str]:
+    """The table of a section, then those of the sections inside it. One that was `told` is referred to."""
+    if section in told:
+        return [f"`{path}` has the keys of `{told[section]}`.", ""]
+    told[section] = path
     heading = f"`{path}`" if path else "Keys"
     lines = [f"## {heading}", "", (section.__doc__ or "").strip(), ""]
     lines += ["| key | type | default | unit | meaning |", "|---|---|---|---|---|"]
@@ -96,7 +99,7 @@ def _sections(section: type[Section], path: str) -> list[str]:
         inner = section_in(field.annotation)
         if inner is not None:
             index = "[]" if get_origin(field.annotation) is list else ""
-            lines += _sections(inner, f"{path}.{name}{index}".lstrip("."))
+            lines += _sections(inner, f"{path}.{name}{index}".lstrip("."), told)
     return lines
 
 

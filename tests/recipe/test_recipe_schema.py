@@ -89,8 +89,8 @@ def test_recipes_are_read_only() -> None:
         (with_keys(binarize="ab-tanh"), "binarize should be a mapping of keys"),
         (with_keys(binarize={"keep": "layer1"}), "binarize.keep should be a list"),
         (
-            with_keys(binarize={"estimator": {"name": "ab-tanh", "a_end": "x"}}),
-            "binarize.estimator.a_end: should be a number, true, false or null",
+            with_keys(binarize={"estimator": {"name": "ab-tanh", "a_end": [0.5]}}),
+            "binarize.estimator.a_end: should be a number, a word, true, false or null",
         ),
         (
             with_keys(binarize={"activations": "stepp"}),

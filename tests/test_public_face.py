@@ -10,7 +10,17 @@ import pytest
 
 import binarize
 
-NAMES = ["__version__", "convert", "estimators", "evaluate", "export", "load", "train"]
+NAMES = [
+    "__version__",
+    "compare",
+    "convert",
+    "estimators",
+    "evaluate",
+    "export",
+    "load",
+    "report",
+    "train",
+]
 
 
 def test_the_face_is_this_and_no_more():
@@ -34,6 +44,8 @@ def test_an_unknown_name_is_an_attribute_error():
     [
         ("convert", {"model_or_name", "estimator", "keep", "force", "submodule", "checkpoint"}),
         ("load", {"run"}),
+        ("compare", {"recipe", "estimators", "seeds", "target", "data_dir"}),
+        ("report", {"run"}),
         ("train", {"recipe", "target", "data_dir", "resume"}),
         ("export", {"model_or_run", "path"}),
         ("evaluate", {"targets", "data_dir", "limit"}),

@@ -14,7 +14,7 @@ from types import FrameType
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import interrupt, render
 from binarize.errors import BinarizeError
 
 TRACEBACK = "BINARIZE_TRACEBACK"
@@ -27,12 +27,12 @@ UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of i
 def ctrl_c_stays_ctrl_c() -> Iterator[None]:
     """Whatever a Ctrl-C is turned into on its way up, it leaves the block as KeyboardInterrupt.
 
-    Libraries that are being imported when it comes swallow it and fail later, with another error.
+    Libraries that are being imported when it comes swallow it, and fail later with another error or go on.
     """
-    pressed = threading.Event()
+    interrupt.pressed.clear()
 
     def remember(number: int, frame: FrameType | None) -> None:
-        pressed.set()
+        interrupt.pressed.set()
         signal.default_int_handler(number, frame)
 
     in_charge = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -43,7 +43,7 @@ def ctrl_c_stays_ctrl_c() -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        if pressed.is_set():
+        if interrupt.pressed.is_set():
             raise KeyboardInterrupt from problem
         raise
     finally:

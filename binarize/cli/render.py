@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from binarize.cli import interrupt
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -138,11 +140,13 @@ class Bar:
 
     def step(self, count: float = 1, note: str | None = None) -> None:
         """Move on by `count`; `note` replaces the words at the bar's end."""
+        interrupt.check()
         extra = {} if note is None else {"note": note}
         self._bar.update(self._task, advance=count, **extra)
 
     def restart(self, description: str, total: float | None = None, done: float = 0) -> None:
         """Begin again at `done` of `total`, under another description."""
+        interrupt.check()
         self._bar.reset(self._task, description=description, total=total, completed=done)
 
 

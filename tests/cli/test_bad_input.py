@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from typed import run
 
-from binarize.cli import app
+from binarize.cli import app, render
 
 NET = ["cifar_resnet20", "--no-pretrained"]
 RECIPE = """\
@@ -257,3 +258,22 @@ def test_the_error_of_a_json_command_leaves_stdout_empty(capsys, folder):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
+
+
+def test_a_swallowed_ctrl_c_counts_at_the_next_move_of_the_bar(monkeypatch, capsys):
+    """An import that catches everything (libraries have those) must not make a command go on."""
+    reached = []
+
+    def swallow(args):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with render.progress("working") as bar:
+            bar.step()
+            reached.append(bar)
+
+    monkeypatch.setattr(app, "run", swallow)
+    assert app.main([]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+    assert reached == []
+    monkeypatch.setattr(app, "run", lambda args: render.progress("next").__enter__().step())
+    assert app.main([]) == 0  # the next command begins anew

@@ -82,9 +82,7 @@ def test_loader(
     return _in_order(config, images, preprocess)
 
 
-def val_loader(
-    config: Data, preprocess: Preprocess, classes: list[str] | None = None
-) -> DataLoader:
+def val_loader(config: Data, preprocess: Preprocess, classes: list[str] | None = None) -> Loader:
     """The training images that `data.holdout` sets aside, as `test_loader` gives test images.
 
     Raises DataError where none are set aside, or so many that less than a batch is left.

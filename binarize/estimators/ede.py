@@ -16,30 +16,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from binarize.estimators.base import Estimator, constant, tanh_grad
+from binarize.estimators.base import tanh_grad
+from binarize.estimators.steepening import Steepening
 
 
 @dataclass(frozen=True)
-class EDE(Estimator):
+class EDE(Steepening):
     """f(x) = k·tanh(tx), f'(x) = k·t·(1 - tanh²(tx)); t grows geometrically, k = max(1/t, 1)."""
 
     name = "ede"
     source = "IR-Net, Qin et al., arXiv 1909.10788"
     formula = "k·t·(1 - tanh²(tx))"
-    schedule = "t = t_min·(t_max/t_min)^p, k = max(1/t, 1)"
-
-    t_min: float = constant(0.1, "steepness at p = 0", above=0)
-    t_max: float = constant(10.0, "steepness at p = 1", above=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.t_max < self.t_min:
-            self.refuse("t_max", "t_min <= t_max")
-
-    def steepness(self, progress: float) -> tuple[float, float]:
-        """(k, t) at this progress."""
-        t = self.t_min * (self.t_max / self.t_min) ** progress
-        return max(1 / t, 1.0), t
 
     def surrogate(self, x: Tensor, progress: float) -> Tensor:
         k, t = self.steepness(progress)

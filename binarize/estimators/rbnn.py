@@ -14,30 +14,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from binarize.estimators.base import Estimator, constant, sign
+from binarize.estimators.base import constant, sign
+from binarize.estimators.steepening import Steepening
 
 
 @dataclass(frozen=True)
-class RBNN(Estimator):
+class RBNN(Steepening):
     """f(x) = k·sign(x)·(sqrt2·t|x| - t²x²/2) within ±sqrt2/t, constant beyond; t grows geometrically."""
 
     name = "rbnn"
     source = "RBNN, Lin et al., arXiv 2009.13055"
     formula = "k·max(0, sqrt2·t - t²|x|)"
-    schedule = "t = t_min·(t_max/t_min)^p, k = max(1/t, 1)"
 
     t_min: float = constant(0.01, "steepness at p = 0", above=0)
-    t_max: float = constant(10.0, "steepness at p = 1", above=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.t_max < self.t_min:
-            self.refuse("t_max", "t_min <= t_max")
-
-    def steepness(self, progress: float) -> tuple[float, float]:
-        """(k, t) at this progress."""
-        t = self.t_min * (self.t_max / self.t_min) ** progress
-        return max(1 / t, 1.0), t
 
     def surrogate(self, x: Tensor, progress: float) -> Tensor:
         k, t = self.steepness(progress)

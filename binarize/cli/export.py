@@ -112,22 +112,26 @@ def show(result: ExportResult) -> None:
 
 def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     """(whether it holds, what was looked at); None: it need not hold."""
-    from binarize.export.validate import AGREEMENT, EXACT, TOLERANCE
+    from binarize.export.validate import AGREEMENT, EXACT, FLIPPED, ROUNDED, TOLERANCE
 
-    limit = TOLERANCE * result.max_abs_logit
     yield (
         True if result.parity == EXACT else None,
         f"max |diff| {result.max_abs_diff:.2e} of logits up to {result.max_abs_logit:.3g} "
-        f"(allowed {limit:.2e})",
+        f"(allowed {TOLERANCE * result.max_abs_logit:.2e})",
     )
-    if result.parity != EXACT:
-        from binarize.export.flips import FLIP_TOLERANCE, TWIN_TOLERANCE
-
+    if result.parity == ROUNDED:
         yield (
             True,
-            f"equal {result.parity}: the clip twin to {result.clip_twin_diff:.1e} (allowed "
-            f"{TWIN_TOLERANCE:g}); {result.flips} of {result.images} images have flips, the first ones "
-            f"of inputs within {result.largest_flip:.1e} RMS of the jump (allowed {FLIP_TOLERANCE:g})",
+            f"equal {ROUNDED}: torch's own float32 is {result.own_rounding:.1e} of the largest logit off "
+            f"from float64 (allowed: 4 times that, {result.allowed * result.max_abs_logit:.2e})",
+        )
+    if result.parity == FLIPPED:
+        yield (
+            True,
+            f"equal {FLIPPED}: the clip twin to {result.clip_twin_diff:.1e} (allowed "
+            f"{result.clip_twin_allowed:.1e}); {result.flips} of {result.images} images have flips, the "
+            f"first ones of inputs within {result.largest_flip:.1e} RMS of the jump (allowed "
+            f"{result.flip_allowed:.1e})",
         )
     allowed = AGREEMENT if result.trained else 100.0
     yield (

@@ -16,13 +16,14 @@ from binarize.export.graph import to_graph
 from binarize.export.images import MORE_IMAGES, images_for
 from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import AGREEMENT, EXACT, TOLERANCE, Validation, validate
+from binarize.export.validate import AGREEMENT, EXACT, Validation, validate
 from binarize.export.write import write
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
 
 OPSETS = range(18, 26)
 DEFAULT_OPSET = 20
+FLIP_FIGURES = ("clip_twin_diff", "clip_twin_allowed", "flips", "largest_flip", "flip_allowed")
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class ExportResult:
         form: "packed", or "float" for a model without binary layers.
         opset: of the ONNX standard ops in it.
         bytes, bytes_predicted: size of the file, and what was predicted from the layers.
-        parity: "exact": the file computes what the torch model computes, up to float rounding; "up to sign
-            flips": that, but for binary inputs that rounding put on the other side of their jump.
-        max_abs_diff, max_abs_logit, top1_agreement, trained, images, validated_on: see
+        parity: "exact": the file computes what the torch model computes, up to 1e-4 of the largest logit;
+            "up to rounding": up to what the model itself makes of rounding, which is more; "up to sign
+            flips": but for binary inputs that rounding put on the other side of their jump.
+        max_abs_diff, max_abs_logit, top1_agreement, trained, images, validated_on, own_rounding: see
             `validate.Validation`.
-        clip_twin_diff, flips, largest_flip: see `flips.Flips`; None where parity is exact.
+        allowed: what max_abs_diff may be, of the largest logit, where no sign flips.
+        clip_twin_diff, flips, largest_flip, clip_twin_allowed, flip_allowed: see `flips.Flips`; None where
+            no flips were looked for.
     """
 
     onnx: str
@@ -53,9 +57,13 @@ class ExportResult:
     trained: bool
     images: int
     validated_on: str
+    allowed: float
+    own_rounding: float | None = None
     clip_twin_diff: float | None = None
+    clip_twin_allowed: float | None = None
     flips: int | None = None
     largest_flip: float | None = None
+    flip_allowed: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize export`."""
@@ -158,7 +166,7 @@ def _how(validation: Validation) -> str:
         )
     difference = (
         f"{validation.max_abs_diff:.2e} where logits reach {validation.max_abs_logit:.2e}: more than "
-        f"{TOLERANCE:g} of that"
+        f"{validation.allowed:.2g} of that"
     )
     why = validation.why
     if why is None:
@@ -171,5 +179,8 @@ def _how(validation: Validation) -> str:
 
 def _figures(validation: Validation) -> dict[str, Any]:
     figures = {name: value for name, value in vars(validation).items() if name != "why"}
-    why = asdict(validation.why) if validation.why else {}
-    return figures | {name: value for name, value in why.items() if name != "unflipped_diff"}
+    figures["allowed"] = validation.allowed
+    why = validation.why
+    if why is not None:
+        figures |= {name: getattr(why, name) for name in FLIP_FIGURES}
+    return figures

@@ -7,6 +7,9 @@ A sign makes whole logits of 1e-7 of rounding. Two things have to hold for that 
     the first flip   of each image, in order of execution, is of inputs within 1e-5 of the RMS of
                      what the layer is given from the jump; an image without a flip has equal logits
 
+A model that amplifies rounding more than is usual is allowed what `rounding` says: four times what its
+own float32 is off from its float64, measured as far as neither has flipped a sign.
+
 The bodies of the functions in a file decide what its ops mean, so the twin is the file with others.
 """
 
@@ -26,6 +29,7 @@ from torch import Tensor, nn
 
 from binarize.export.functions import DOMAIN, OPS, function
 from binarize.export.images import Images
+from binarize.export.rounding import allowed, exact_copy, in_float64, logits_of, relative
 from binarize.layers import binary_weights, layer_name
 from binarize.layers.activation import InputBinarizer, Sign, clip_twin
 from binarize.runtime import quiet_session
@@ -49,19 +53,33 @@ class Flips:
         largest_flip: over those images, the largest distance from the jump among the inputs that differ in
             the first layer where any does, over the RMS of that layer's input.
         unflipped_diff: largest |onnx - torch| over the other images, over the largest |torch|.
+        clip_twin_rounding, input_rounding, unflipped_rounding: the same of torch's float32 and float64;
+            the second over all inputs, up to the first layer where those two differ in a sign. None where
+            the model cannot compute in float64.
     """
 
     clip_twin_diff: float
     flips: int
     largest_flip: float
     unflipped_diff: float
+    clip_twin_rounding: float | None = None
+    input_rounding: float | None = None
+    unflipped_rounding: float | None = None
+
+    @property
+    def clip_twin_allowed(self) -> float:
+        return allowed(TWIN_TOLERANCE, self.clip_twin_rounding)
+
+    @property
+    def flip_allowed(self) -> float:
+        return allowed(FLIP_TOLERANCE, self.input_rounding)
 
     def explain(self, tolerance: float) -> bool:
         """Whether flips are all that there is; `tolerance` is that of logits without one."""
         return (
-            self.clip_twin_diff <= TWIN_TOLERANCE
-            and self.largest_flip < FLIP_TOLERANCE
-            and self.unflipped_diff <= tolerance
+            self.clip_twin_diff <= self.clip_twin_allowed
+            and self.largest_flip < self.flip_allowed
+            and self.unflipped_diff <= allowed(tolerance, self.unflipped_rounding)
         )
 
 
@@ -70,21 +88,27 @@ def trace_flips(path: Path, model: nn.Module, images: Images) -> Flips:
     """Compare the file with `model` in eval mode, sign by sign."""
     file = onnx.load(path)
     probed = _Probed(file)
+    exact = _Exact(model)
     flips, distances, others, largest = 0, [0.0], [0.0], 0.0
     for image in images.pixels.split(1):
         calls, expected = _watch(model, image)
         given, inputs = probed.run(image)
+        exact.see(image, calls, expected)
         flip = _first_flip(calls, inputs)
         difference = (given - expected).abs().max().item()
         largest = max(largest, expected.abs().max().item())
         flips += flip is not None
         distances.append(flip or 0.0)
         others.append(difference if flip is None else 0.0)
+    twin, twin_rounding = _twin_differences(file, model, exact, images)
     return Flips(
-        _twin_difference(file, model, images),
-        flips,
-        float(np.max(distances)),
-        float(np.max(others)) / largest,
+        clip_twin_diff=twin,
+        flips=flips,
+        largest_flip=float(np.max(distances)),
+        unflipped_diff=float(np.max(others)) / largest,
+        clip_twin_rounding=twin_rounding,
+        input_rounding=exact.of_inputs,
+        unflipped_rounding=exact.of_logits,
     )
 
 
@@ -117,6 +141,38 @@ def _first_flip(calls: dict[Call, _Input], inputs: dict[Call, Tensor]) -> float 
     return None
 
 
+class _Exact:
+    """The model in float64, and how far the float32 one was found to be from it.
+
+    Attributes:
+        model: None where it cannot compute in float64.
+        of_inputs: see `Flips.input_rounding`.
+        of_logits: see `Flips.unflipped_rounding`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: nn.Module | None = exact_copy(model)
+        self.of_inputs: float | None = None
+        self.of_logits: float | None = None
+
+    def see(self, image: Tensor, calls: dict[Call, _Input], logits: Tensor) -> None:
+        """Compare what the float32 model did with the image."""
+        if self.model is None:
+            return
+        try:
+            exact_calls, expected = _watch(self.model, image.double())
+        except (RuntimeError, TypeError):  # as in `in_float64`
+            self.model = None
+            return
+        for call, ours in calls.items():
+            exact = exact_calls[call]
+            off = (ours.x.double() - exact.x).abs().max() / exact.x.square().mean().sqrt()
+            self.of_inputs = max(self.of_inputs or 0.0, off.item())
+            if (ours.above != exact.above).any():
+                return
+        self.of_logits = max(self.of_logits or 0.0, relative(logits, expected))
+
+
 def _watch(model: nn.Module, image: Tensor) -> tuple[dict[Call, _Input], Tensor]:
     """What every binary input of `model` is given, in order of execution, and the logits."""
     calls: dict[Call, _Input] = {}
@@ -134,7 +190,7 @@ def _watch(model: nn.Module, image: Tensor) -> tuple[dict[Call, _Input], Tensor]
     finally:
         for handle in handles:
             handle.remove()
-    return calls, (output[0] if isinstance(output, (tuple, list)) else output).float()
+    return calls, logits_of(output)
 
 
 def _distance(module: InputBinarizer, x: Tensor) -> Tensor:
@@ -203,18 +259,21 @@ def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
     return x + split >= 0
 
 
-def _twin_difference(file: onnx.ModelProto, model: nn.Module, images: Images) -> float:
+def _twin_differences(
+    file: onnx.ModelProto, model: nn.Module, exact: _Exact, images: Images
+) -> tuple[float, float | None]:
+    """(of the file, of float64) from the clip twin in float32."""
     runner = _twin(file)
     name = runner.get_inputs()[0].name
-    difference, largest = [], []
     with clip_twin(model):
-        for batch in images.batches():
-            output = model(batch)
-            expected = (output[0] if isinstance(output, (tuple, list)) else output).float()
-            given = torch.from_numpy(runner.run(None, {name: batch.numpy()})[0])
-            difference.append((given - expected).abs().max().item())
-            largest.append(expected.abs().max().item())
-    return float(np.max(difference) / np.max(largest))
+        expected = torch.cat([logits_of(model(batch)) for batch in images.batches()])
+    given = np.concatenate([runner.run(None, {name: b.numpy()})[0] for b in images.batches()])
+    difference = relative(torch.from_numpy(given), expected.double())
+    if exact.model is None:
+        return difference, None
+    with clip_twin(exact.model):
+        truth = [in_float64(exact.model, batch) for batch in images.batches()]
+    return difference, relative(expected, torch.cat(truth))
 
 
 def _twin(file: onnx.ModelProto) -> ort.InferenceSession:

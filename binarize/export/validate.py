@@ -2,6 +2,8 @@
 
 (i)   max |diff| <= 1e-4 · max |logit|: "exact"
 (ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`flips`)
+      and for one without, max |diff| <= 4 times what torch's float32 is off from its float64, and
+      <= 1e-2 · max |logit|: "up to rounding" (`rounding`)
 (iii) and a trained model has the same top-1 on 99.9 % of its test images
 """
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from binarize.errors import ExportError
 from binarize.export.flips import Flips, trace_flips
 from binarize.export.images import Images
+from binarize.export.rounding import allowed, logits_of, rounding
 from binarize.layers import binary_inputs
 from binarize.runtime import Session, open_session
 
@@ -24,7 +27,7 @@ TOLERANCE = 1e-4
 """Of the largest |logit|: what rounding in another order may amount to."""
 AGREEMENT = 99.9
 """Percentage of test images with the same top-1, of a trained model."""
-EXACT, FLIPPED = "exact", "up to sign flips"
+EXACT, FLIPPED, ROUNDED = "exact", "up to sign flips", "up to rounding"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Validation:
         max_abs_logit: largest |torch|.
         top1_agreement: percentage of images with the same most likely class.
         trained: the images are test images of the data that the model was trained on.
-        why: what a larger difference was traced to; None where that was not asked.
+        why: what a larger difference of a model with binary inputs was traced to; None where that was
+            not asked.
+        own_rounding: largest |float32 - float64| of a model without binary inputs, over the largest
+            |logit|; None where that was not asked, or the model cannot compute in float64.
     """
 
     images: int
@@ -48,13 +54,21 @@ class Validation:
     top1_agreement: float
     trained: bool = False
     why: Flips | None = None
+    own_rounding: float | None = None
 
     @property
     def parity(self) -> str | None:
-        """ "exact", "up to sign flips", or None: the file is of another model."""
+        """ "exact", "up to sign flips", "up to rounding", or None: the file is of another model."""
         if self.max_abs_diff <= TOLERANCE * self.max_abs_logit:
             return EXACT
-        return FLIPPED if self.why is not None and self.why.explain(TOLERANCE) else None
+        if self.why is not None:
+            return FLIPPED if self.why.explain(TOLERANCE) else None
+        return ROUNDED if self.max_abs_diff <= self.allowed * self.max_abs_logit else None
+
+    @property
+    def allowed(self) -> float:
+        """Of the largest |logit|, where no sign can flip."""
+        return allowed(TOLERANCE, self.own_rounding)
 
     @property
     def agrees(self) -> bool:
@@ -79,9 +93,11 @@ def validate(
     expected, given = _answers(session, model, images)
     difference, largest = (given - expected).abs().max().item(), expected.abs().max().item()
     exact = difference <= TOLERANCE * largest
-    why = None
+    why = own_rounding = None
     if not exact and any(True for _ in binary_inputs(model)):
         why = trace_flips(path, model, images)
+    elif not exact:
+        own_rounding = rounding(model, images.pixels)
     agreement = _agreement(expected, given)
     if images.of_test_set and agreement < AGREEMENT and more is not None:
         agreement = _agreement(*_answers(session, model, more()))
@@ -93,6 +109,7 @@ def validate(
         top1_agreement=agreement,
         trained=images.of_test_set,
         why=why,
+        own_rounding=own_rounding,
     )
 
 
@@ -100,8 +117,7 @@ def _answers(session: Session, model: nn.Module, images: Images) -> tuple[Tensor
     """(torch's, onnxruntime's) logits."""
     expected, given = [], []
     for batch in images.batches():
-        output = model(batch)
-        expected.append(output[0] if isinstance(output, (tuple, list)) else output)
+        expected.append(logits_of(model(batch)))
         given.append(torch.from_numpy(session.logits(batch.numpy())))
     torch_logits, onnx_logits = torch.cat(expected).float(), torch.cat(given)
     if torch_logits.shape != onnx_logits.shape:

@@ -25,8 +25,9 @@ class FileInfo:
 
     Attributes:
         form: "packed" (one bit per binary weight) or "float" (no binary layer in it).
-        parity: "exact": equal to the torch model up to float rounding; or "up to sign flips": that, but
-            for binary inputs that rounding put on the other side of their jump.
+        parity: "exact": equal to the torch model to 1e-4 of the largest logit; "up to rounding": to what
+            the model itself makes of rounding; or "up to sign flips": but for binary inputs that rounding
+            put on the other side of their jump.
         model: `{"name", "library", "library_version", "kwargs"}`, as in a run.
         weights: where the weights came from, in words.
         preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from binarize import estimators
     from binarize.api import convert, evaluate, export, load, train
+    from binarize.kernels import ort_library
 
     __version__: str
 
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "ort_library",
     "report",
     "train",
 ]
@@ -43,6 +45,8 @@ def __getattr__(name: str) -> Any:
         return version("binarize")
     if name == "estimators" or name in _PACKAGES_OF_THAT_NAME:
         return importlib.import_module(f"binarize.{name}")
+    if name == "ort_library":
+        return importlib.import_module("binarize.kernels").ort_library
     if name in __all__:
         return getattr(importlib.import_module("binarize.api"), name)
     raise AttributeError(f"module 'binarize' has no attribute {name!r}")

@@ -12,6 +12,7 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from binarize.errors import ExportError
+from binarize.kernels import installed
 from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
@@ -49,8 +50,9 @@ class Session:
             ) from error
 
 
-def open_session(path: str | Path, threads: int | None = None) -> Session:
-    """Load an exported file in stock onnxruntime, on the CPU.
+def open_session(path: str | Path, threads: int | None = None, kernels: bool = False) -> Session:
+    """Load an exported file in onnxruntime, on the CPU: stock, or with our kernels where `kernels` and
+    this installation has them.
 
     `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores. The
     optimised graph is never saved: it holds the binary weights as floats. Raises ExportError for a
@@ -59,7 +61,7 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
     path = Path(path)
     info = metadata(path)
     try:
-        runner = quiet_session(str(path), threads)
+        runner = quiet_session(str(path), threads, kernels)
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(
             f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}',
@@ -68,9 +70,15 @@ def open_session(path: str | Path, threads: int | None = None) -> Session:
     return Session(path, info, runner)
 
 
-def quiet_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
-    """onnxruntime's own session of a file, or of a model in memory, on the CPU."""
+def quiet_session(
+    model: str | bytes, threads: int | None = None, kernels: bool = False
+) -> ort.InferenceSession:
+    """onnxruntime's own session of a file, or of a model in memory, on the CPU; `kernels`: see
+    `open_session`."""
     options = ort.SessionOptions()
+    library = installed() if kernels else None
+    if library is not None:
+        options.register_custom_ops_library(str(library))
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = threads or 0
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,1 @@
+"""Interleaved timings of exported files in onnxruntime."""

@@ -6,12 +6,14 @@ SETUP := $(VENV)/.ready
 # The pinned torch wants 3.11; on 3.10 the newest versions that fit are taken.
 PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
 
+KERNELS := $(wildcard binarize/kernels/CMakeLists.txt binarize/kernels/src/*)
+
 .PHONY: setup demo test lint format docs clean
 
 setup: $(SETUP)
 
 # uv installs in a quarter of pip's time, where it is at hand.
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt $(KERNELS)
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	  uv pip install --quiet --python $(BIN)/python $(PINS) -e '.[dev]'; \

@@ -1,0 +1,17 @@
+// What is thrown inside the library; ops.cc turns it into an onnxruntime status.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace binarize {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+inline void require(bool holds, const std::string& otherwise) {
+  if (!holds) throw Error(otherwise);
+}
+
+}  // namespace binarize

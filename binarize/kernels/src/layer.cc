@@ -1,0 +1,71 @@
+#include "layer.h"
+
+#include "error.h"
+
+namespace binarize {
+
+namespace {
+
+constexpr int64_t LARGEST = int64_t{1} << 31;  // of any attribute, and of any product of them
+
+int64_t product(const std::vector<int64_t>& shape) {
+  int64_t n = 1;
+  for (int64_t dim : shape) {
+    require(dim >= 1 && dim < LARGEST, "shape has a dimension that is not positive, or is too large");
+    n *= dim;
+    require(n < LARGEST, "shape has too many elements");
+  }
+  return n;
+}
+
+void along(const std::vector<int64_t>& values, size_t count, int64_t least, const char* name) {
+  require(values.size() == count, std::string(name) + " needs " + std::to_string(count) + " values");
+  for (int64_t value : values) {
+    require(value >= least && value < LARGEST, std::string(name) + " has a value that is too small or too large");
+  }
+}
+
+}  // namespace
+
+Layer check(Input input, bool linear, const Given& given) {
+  Layer layer;
+  layer.input = input;
+  layer.linear = linear;
+  const size_t dims = given.shape.size();
+  require(linear ? dims == 2 : dims == 3 || dims == 4,
+          linear ? "shape needs 2 dimensions" : "shape needs 3 or 4 dimensions");
+  const int64_t signs = product(given.shape);
+  Geometry& g = layer.geometry;
+  g.outputs = given.shape[0];
+  if (!linear) {
+    const size_t rank = dims - 2;
+    layer.rank = static_cast<int>(rank);
+    along(given.strides, rank, 1, "strides");
+    along(given.dilations, rank, 1, "dilations");
+    along(given.pads, 2 * rank, 0, "pads");
+    require(given.group >= 1 && given.group < LARGEST, "group has to be positive");
+    require(g.outputs % given.group == 0, "the outputs cannot be shared out among the groups");
+    g.group = given.group;
+    for (size_t i = 0; i < rank; ++i) {
+      const size_t axis = i + 2 - rank;
+      g.kernel[axis] = given.shape[i + 2];
+      g.stride[axis] = given.strides[i];
+      g.dilation[axis] = given.dilations[i];
+      g.begin[axis] = given.pads[i];
+      g.end[axis] = given.pads[i + rank];
+      require(g.dilation[axis] * g.kernel[axis] < LARGEST, "the kernel is too large");
+    }
+  }
+  g.channels = given.shape[1] * g.group;
+  require(g.channels < LARGEST, "too many channels");
+  const size_t outputs = static_cast<size_t>(g.outputs);
+  require(given.bits >= (static_cast<size_t>(signs) + 7) / 8, "bits is too short for shape");
+  require(given.scale == outputs, "scale needs one value per output");
+  require(given.bias == outputs, "bias needs one value per output");
+  if (input == Input::STEP) require(given.split == 1, "threshold needs one value");
+  if (input == Input::SIGN) require(given.split == static_cast<size_t>(g.channels), "shift needs one value per channel");
+  layer.split_per_channel = input == Input::SIGN;
+  return layer;
+}
+
+}  // namespace binarize

@@ -1,0 +1,56 @@
+// A binary layer: its attributes, checked, and its constants as the file has them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace binarize {
+
+enum class Input { FLOAT, SIGN, STEP };
+
+// Sizes of a two-dimensional convolution. One of one dimension has height 1; a linear layer is one of 1 x 1
+// on images of 1 x 1.
+struct Geometry {
+  int64_t outputs = 0, channels = 0, group = 1;  // O, C in all, groups
+  int64_t kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, begin[2] = {0, 0}, end[2] = {0, 0};
+
+  int64_t channels_per_group() const { return channels / group; }
+  int64_t outputs_per_group() const { return outputs / group; }
+  int64_t taps() const { return kernel[0] * kernel[1]; }
+  // Outputs along an axis for that many inputs; 0 or less where the kernel does not fit.
+  int64_t extent(int axis, int64_t in) const {
+    const int64_t span = dilation[axis] * (kernel[axis] - 1) + 1;
+    const int64_t room = in + begin[axis] + end[axis] - span;
+    return room < 0 ? 0 : room / stride[axis] + 1;
+  }
+};
+
+struct Layer {
+  Input input = Input::FLOAT;
+  bool linear = false;
+  int rank = 2;  // spatial dimensions of a convolution
+  Geometry geometry;
+  std::vector<uint8_t> bits;  // signs, row-major [O, C/group, kernel], least significant bit first
+  std::vector<float> scale, bias;
+  std::vector<float> split;  // x >= split is the larger value: [1], or one a channel
+  bool split_per_channel = false;
+
+  // Whether the sign of that output, channel within its group and tap is +1.
+  bool positive(int64_t output, int64_t channel, int64_t tap) const {
+    const uint64_t i = static_cast<uint64_t>((output * geometry.channels_per_group() + channel) * geometry.taps() + tap);
+    return bits[i >> 3] >> (i & 7) & 1;
+  }
+};
+
+// Attributes and constants as they were given, not to be trusted.
+struct Given {
+  std::vector<int64_t> shape, strides, pads, dilations;
+  int64_t group = 1;
+  size_t bits = 0, scale = 0, bias = 0, split = 0;  // elements of each
+};
+
+// The layer's sizes. Throws Error, saying what is wrong, where they do not fit together.
+Layer check(Input input, bool linear, const Given& given);
+
+}  // namespace binarize

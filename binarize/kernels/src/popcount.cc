@@ -1,0 +1,357 @@
+// Binary inputs: sums of ±1 or {0, 1} times ±1, by popcounts of 32 channels at a time.
+//
+// With b the bits of the input (1 is the larger value), w those of the weight, and 0 in both where there is no
+// channel or no pixel:
+//
+//     A = popcount(b & w)    B = popcount(b)    W = popcount(w)    N = the number of products
+//     step   sum of b·(2w - 1)          = 2A - B
+//     sign   sum of (2b - 1)·(2w - 1)   = 4A - 2B - 2W + N      W and N over what is inside the image
+//
+// so a padded position contributes 0, and one loop over A serves both.
+//
+// A convolution's inputs become planes of words, one per 32 channels, with the padding around them. Read as one flat
+// row, a tap is the same row a constant further on, whatever the kernel; a stride cuts the plane into
+// phases, within which that is true again. Sixteen neighbouring positions are a vector, and outputs come
+// out as ONNX lays them, channel by channel. Positions at the end of each row that are no outputs are computed
+// and thrown away.
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "error.h"
+#include "product.h"
+#include "scratch.h"
+
+namespace binarize {
+
+namespace {
+
+// What depends on the size of the images, made once for each size that comes.
+struct Plan {
+  int64_t in[2], out[2], pitch[2];         // pitch: rows and columns of a plane of one phase
+  size_t plane = 0, words = 0, image = 0;  // sizes in words: a phase; a word's phases; all of a group
+  size_t vectors = 0;                      // of flat positions
+  std::vector<ptrdiff_t> offsets;          // [word][tap]
+  std::vector<uint16_t> valid, kind;
+  std::vector<int32_t> first;
+  std::vector<int32_t> correction;  // [O][kinds]
+  int kinds = 1;
+
+  Flat flat() const { return {valid.data(), first.data(), kind.data(), kinds}; }
+};
+
+class Popcount : public Product {
+ public:
+  Popcount(const Layer& layer, const Tier& tier)
+      : tier_(tier),
+        geometry_(layer.geometry),
+        sign_(layer.input == Input::SIGN),
+        split_step_(layer.split_per_channel ? 1 : 0),
+        split_(layer.split),
+        scale_(layer.scale),
+        bias_(layer.bias) {
+    const Geometry& g = geometry_;
+    require(g.channels_per_group() * g.taps() <= EXACT, "a sum of more than 2^24 products is not exact in float32");
+    words_ = up(g.channels_per_group(), WORD);
+    steps_ = static_cast<size_t>(words_ * g.taps());
+    if (layer.linear) {
+      columns(layer);
+    } else {
+      rows(layer);
+    }
+  }
+
+  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+                const Parallel& parallel) const override {
+    const std::shared_ptr<const Plan> plan = plan_for(height, width);
+    const Geometry& g = geometry_;
+    const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count) * groups;
+    Scratch packed((images * plan->image + SLACK) * sizeof(uint32_t));
+    uint32_t* bits = packed.as<uint32_t>();
+    std::memset(bits + images * plan->image, 0, SLACK * sizeof(uint32_t));
+
+    const size_t words = static_cast<size_t>(words_);
+    parallel(images * words, [&](size_t task) {
+      pack(*plan, x, task / words / groups, task / words % groups, task % words, bits);
+    });
+    const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
+    parallel(images * tiles, [&](size_t task) {
+      const size_t image = task / tiles, first = task % tiles * MAX_VECTORS;
+      const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan->vectors - first));
+      tile(*plan, bits + image * plan->image, image / groups, image % groups, first, vectors, y);
+    });
+  }
+
+  void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
+    const Geometry& g = geometry_;
+    const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs);
+    const size_t words = static_cast<size_t>(words_), blocks = static_cast<size_t>(up(count, ROWS_A_TASK));
+    // one row has too few blocks of rows for threads: its outputs are shared out instead
+    const size_t shares = blocks == 1 ? std::max<size_t>(1, vectors_ / (4 * MAX_VECTORS)) : 1;
+    Scratch packed(static_cast<size_t>(count) * words * sizeof(uint32_t));
+    uint32_t* bits = packed.as<uint32_t>();
+    std::vector<int32_t> ones(static_cast<size_t>(count));
+    parallel(blocks, [&](size_t block) {
+      const size_t last = std::min<size_t>(static_cast<size_t>(count), (block + 1) * ROWS_A_TASK);
+      for (size_t m = block * ROWS_A_TASK; m < last; ++m) {
+        uint32_t* row = bits + m * words;
+        tier_.pack_row(x + m * in, in, split_.data(), split_step_, row);
+        int32_t sum = 0;
+        for (size_t w = 0; w < words; ++w) sum += __builtin_popcount(row[w]);
+        ones[m] = sign_ ? 2 * sum : sum;
+      }
+    });
+    parallel(blocks * shares, [&](size_t task) {
+      const size_t block = task / shares, share = task % shares;
+      const size_t last = std::min<size_t>(static_cast<size_t>(count), (block + 1) * ROWS_A_TASK);
+      const size_t to = vectors_ * (share + 1) / shares;
+      alignas(64) int32_t sums[MAX_ROWS * MAX_VECTORS * LANES];
+      for (size_t v = vectors_ * share / shares; v < to; v += MAX_VECTORS) {
+        const size_t width = std::min<size_t>(MAX_VECTORS, to - v);
+        const size_t o = v * LANES, wide = std::min(out - o, width * LANES);
+        for (size_t m = block * ROWS_A_TASK; m < last; m += MAX_ROWS) {
+          const size_t high = std::min<size_t>(MAX_ROWS, last - m);
+          tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + o, offsets_.data(),
+                             words, static_cast<int>(width), sums);
+          for (size_t i = 0; i < high; ++i) {
+            tier_.finish_row(sums + i * width * LANES, ones[m + i], times(), correction_.data() + o, scale_.data() + o,
+                             bias_.data() + o, wide, y + (m + i) * out + o);
+          }
+        }
+      }
+    });
+  }
+
+ private:
+  static constexpr size_t SLACK = (MAX_VECTORS + 1) * LANES;  // the last vectors read past the last row
+  static constexpr size_t ROWS_A_TASK = 32;
+
+  int times() const { return sign_ ? 4 : 2; }
+
+  // Signs of a linear layer as columns, [word][O up to a vector], and its corrections.
+  void columns(const Layer& layer) {
+    const Geometry& g = geometry_;
+    vectors_ = static_cast<size_t>(up(g.outputs, LANES));
+    const size_t wide = vectors_ * LANES;
+    weight_.assign(static_cast<size_t>(words_) * wide + SLACK, 0);
+    correction_.assign(wide, 0);
+    for (int64_t o = 0; o < g.outputs; ++o) {
+      for (int64_t c = 0; c < g.channels; ++c) {
+        const bool plus = layer.positive(o, c, 0);
+        weight_[static_cast<size_t>(c / WORD) * wide + static_cast<size_t>(o)] |= static_cast<uint32_t>(plus) << c % WORD;
+        if (sign_) correction_[static_cast<size_t>(o)] += plus ? -1 : 1;
+      }
+    }
+    for (int64_t w = 0; w < words_; ++w) offsets_.push_back(static_cast<ptrdiff_t>(w) * static_cast<ptrdiff_t>(wide));
+  }
+
+  // Signs of a convolution as rows, [O][word][tap], and W per tap.
+  void rows(const Layer& layer) {
+    const Geometry& g = geometry_;
+    const size_t taps = static_cast<size_t>(g.taps());
+    weight_.assign(static_cast<size_t>(g.outputs) * steps_, 0);
+    plus_.assign(static_cast<size_t>(g.outputs) * taps, 0);
+    for (int64_t o = 0; o < g.outputs; ++o) {
+      for (int64_t c = 0; c < g.channels_per_group(); ++c) {
+        for (size_t t = 0; t < taps; ++t) {
+          const bool plus = layer.positive(o, c, static_cast<int64_t>(t));
+          weight_[static_cast<size_t>(o) * steps_ + static_cast<size_t>(c / WORD) * taps + t] |=
+              static_cast<uint32_t>(plus) << c % WORD;
+          plus_[static_cast<size_t>(o) * taps + t] += plus;
+        }
+      }
+    }
+    ones_.assign(steps_, ~0u);
+  }
+
+  std::shared_ptr<const Plan> plan_for(int64_t height, int64_t width) const {
+    std::lock_guard<std::mutex> guard(lock_);
+    std::shared_ptr<const Plan>& known = plans_[{height, width}];
+    if (known == nullptr) {
+      if (plans_.size() > MAX_PLANS) {
+        plans_.clear();
+        return plans_[{height, width}] = make_plan(height, width);
+      }
+      known = make_plan(height, width);
+    }
+    return known;
+  }
+
+  std::shared_ptr<const Plan> make_plan(int64_t height, int64_t width) const {
+    const Geometry& g = geometry_;
+    auto made = std::make_shared<Plan>();
+    Plan& plan = *made;
+    const int64_t in[2] = {height, width};
+    for (int axis = 0; axis < 2; ++axis) {
+      plan.in[axis] = in[axis];
+      plan.out[axis] = g.extent(axis, in[axis]);
+      plan.pitch[axis] = plan.out[axis] + g.dilation[axis] * (g.kernel[axis] - 1) / g.stride[axis];
+    }
+    const double size = 1.0 * plan.pitch[0] * plan.pitch[1] * g.stride[0] * g.stride[1] * words_;
+    require(size < LARGEST, "the image with its padding is too large");
+    plan.plane = static_cast<size_t>(plan.pitch[0] * plan.pitch[1]);
+    plan.words = plan.plane * static_cast<size_t>(g.stride[0] * g.stride[1]);
+    plan.image = plan.words * static_cast<size_t>(words_);
+    for (int64_t w = 0; w < words_; ++w) {
+      for (int64_t t = 0; t < g.taps(); ++t) {
+        const int64_t dy = t / g.kernel[1] * g.dilation[0], dx = t % g.kernel[1] * g.dilation[1];
+        const int64_t phase = dy % g.stride[0] * g.stride[1] + dx % g.stride[1];
+        plan.offsets.push_back(static_cast<ptrdiff_t>(w * static_cast<int64_t>(plan.words) +
+                                                      phase * static_cast<int64_t>(plan.plane) +
+                                                      dy / g.stride[0] * plan.pitch[1] + dx / g.stride[1]));
+      }
+    }
+    positions(plan);
+    return made;
+  }
+
+  // Which flat positions are outputs, and which of their taps are inside the image.
+  void positions(Plan& plan) const {
+    const Geometry& g = geometry_;
+    const int64_t length = (plan.out[0] - 1) * plan.pitch[1] + plan.out[1];
+    plan.vectors = static_cast<size_t>(up(length, LANES));
+    plan.valid.assign(plan.vectors, 0);
+    plan.first.assign(plan.vectors, 0);
+    plan.kind.assign(plan.vectors * LANES, 0);
+    std::map<std::vector<bool>, uint16_t> kinds;
+    std::vector<uint16_t> of_rows, of_columns;
+    std::vector<std::vector<bool>> rows, columns;
+    inside(plan, 0, of_rows, rows);
+    inside(plan, 1, of_columns, columns);
+    plan.kinds = sign_ ? static_cast<int>(rows.size() * columns.size()) : 1;
+    require(plan.kinds < 1 << 16, "padding cuts the kernel in too many ways");
+    for (size_t v = 0; v < plan.vectors; ++v) {
+      bool any = false;
+      for (int l = 0; l < LANES; ++l) {
+        const int64_t j = static_cast<int64_t>(v) * LANES + l, row = j / plan.pitch[1], column = j % plan.pitch[1];
+        if (row >= plan.out[0] || column >= plan.out[1]) continue;
+        const size_t at = v * LANES + static_cast<size_t>(l);
+        if (sign_) {
+          plan.kind[at] = static_cast<uint16_t>(of_rows[static_cast<size_t>(row)] * columns.size() +
+                                                of_columns[static_cast<size_t>(column)]);
+        }
+        if (!any) plan.first[v] = static_cast<int32_t>(row * plan.out[1] + column);
+        any = true;
+        plan.valid[v] = static_cast<uint16_t>(plan.valid[v] | 1u << l);
+      }
+    }
+    const size_t taps = static_cast<size_t>(g.taps());
+    plan.correction.assign(static_cast<size_t>(g.outputs) * static_cast<size_t>(plan.kinds), 0);
+    if (!sign_) return;
+    for (int64_t o = 0; o < g.outputs; ++o) {
+      int32_t* correction = plan.correction.data() + static_cast<size_t>(o) * static_cast<size_t>(plan.kinds);
+      for (size_t r = 0; r < rows.size(); ++r) {
+        for (size_t c = 0; c < columns.size(); ++c, ++correction) {
+          for (size_t t = 0; t < taps; ++t) {
+            const size_t kernel = static_cast<size_t>(g.kernel[1]);
+            if (!rows[r][t / kernel] || !columns[c][t % kernel]) continue;
+            *correction += static_cast<int32_t>(g.channels_per_group()) - 2 * plus_[static_cast<size_t>(o) * taps + t];
+          }
+        }
+      }
+    }
+  }
+
+  // For each output along an axis the number of its set of taps that are inside the image, and those sets.
+  void inside(const Plan& plan, int axis, std::vector<uint16_t>& of, std::vector<std::vector<bool>>& sets) const {
+    const Geometry& g = geometry_;
+    std::map<std::vector<bool>, uint16_t> known;
+    for (int64_t i = 0; i < plan.out[axis]; ++i) {
+      std::vector<bool> set;
+      for (int64_t k = 0; k < g.kernel[axis]; ++k) {
+        const int64_t at = i * g.stride[axis] + k * g.dilation[axis] - g.begin[axis];
+        set.push_back(at >= 0 && at < plan.in[axis]);
+      }
+      const auto found = known.emplace(set, static_cast<uint16_t>(sets.size()));
+      if (found.second) sets.push_back(set);
+      of.push_back(found.first->second);
+    }
+  }
+
+  // The words of 32 channels of an image into their planes.
+  void pack(const Plan& plan, const float* x, size_t image, size_t group, size_t word, uint32_t* bits) const {
+    const Geometry& g = geometry_;
+    const int64_t per_group = g.channels_per_group(), pixels = plan.in[0] * plan.in[1];
+    const int64_t channel = static_cast<int64_t>(word) * WORD;
+    const int channels = static_cast<int>(std::min<int64_t>(WORD, per_group - channel));
+    const int64_t first = static_cast<int64_t>(group) * per_group + channel;
+    uint32_t* planes = bits + (image * static_cast<size_t>(g.group) + group) * plan.image + word * plan.words;
+    const float* from = x + (static_cast<int64_t>(image) * g.channels + first) * pixels;
+    const float* split = split_.data() + first * split_step_;
+    Scratch dense(static_cast<size_t>(pixels) * sizeof(uint32_t));
+    uint32_t* flat = dense.as<uint32_t>();
+    const bool as_it_is = plan.words == static_cast<size_t>(pixels) && g.begin[0] == 0 && g.begin[1] == 0 &&
+                          g.stride[0] == 1 && g.stride[1] == 1;
+    tier_.pack_planes(from, static_cast<size_t>(pixels), channels, split, split_step_, static_cast<size_t>(pixels),
+                      as_it_is ? planes : flat);
+    if (as_it_is) return;
+    std::memset(planes, 0, plan.words * sizeof(uint32_t));
+    for (int64_t y = 0; y < plan.in[0]; ++y) {
+      const int64_t row = (y + g.begin[0]) / g.stride[0];
+      if (row >= plan.pitch[0]) continue;
+      uint32_t* phases = planes + (y + g.begin[0]) % g.stride[0] * g.stride[1] * static_cast<int64_t>(plan.plane);
+      spread(plan, flat + y * plan.in[1], phases + row * plan.pitch[1]);
+    }
+  }
+
+  void spread(const Plan& plan, const uint32_t* from, uint32_t* row) const {
+    const Geometry& g = geometry_;
+    if (g.stride[1] == 1) {
+      const int64_t room = std::min(plan.in[1], plan.pitch[1] - g.begin[1]);
+      if (room > 0) std::memcpy(row + g.begin[1], from, static_cast<size_t>(room) * sizeof(uint32_t));
+      return;
+    }
+    for (int64_t x = 0; x < plan.in[1]; ++x) {
+      const int64_t column = (x + g.begin[1]) / g.stride[1], phase = (x + g.begin[1]) % g.stride[1];
+      if (column < plan.pitch[1]) row[phase * static_cast<int64_t>(plan.plane) + column] = from[x];
+    }
+  }
+
+  // All outputs of a group at some flat positions.
+  void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, int vectors,
+            float* y) const {
+    const Geometry& g = geometry_;
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
+    const size_t pixels = static_cast<size_t>(plan.out[0] * plan.out[1]), width = static_cast<size_t>(vectors) * LANES;
+    alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
+    const uint32_t* columns = bits + first * LANES;
+    const Flat flat = plan.flat();
+    tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
+    for (size_t i = 0; i < outputs; i += MAX_ROWS) {
+      const size_t high = std::min<size_t>(MAX_ROWS, outputs - i), o = group * outputs + i;
+      tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
+                         steps_, vectors, sums);
+      for (size_t r = 0; r < high; ++r) {
+        const Affine affine{times(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
+        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine,
+                          y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels);
+      }
+    }
+  }
+
+  static constexpr int64_t EXACT = int64_t{1} << 24;
+  static constexpr double LARGEST = 1u << 31;  // words of one image
+  static constexpr size_t MAX_PLANS = 16;  // sizes of images that are remembered
+
+  const Tier& tier_;
+  const Geometry geometry_;
+  const bool sign_;
+  const int split_step_;
+  const std::vector<float> split_, scale_, bias_;
+  int64_t words_ = 0;
+  size_t steps_ = 0, vectors_ = 0;
+  std::vector<uint32_t> weight_, ones_;
+  std::vector<ptrdiff_t> offsets_;
+  std::vector<int32_t> correction_, plus_;
+  mutable std::mutex lock_;
+  mutable std::map<std::pair<int64_t, int64_t>, std::shared_ptr<const Plan>> plans_;
+};
+
+}  // namespace
+
+std::unique_ptr<Product> popcount_product(const Layer& layer, const Tier& tier) {
+  return std::make_unique<Popcount>(layer, tier);
+}
+
+}  // namespace binarize

@@ -1,0 +1,112 @@
+// The inner loops in plain C++: the readable meaning of each, and what a tier takes where it has nothing better.
+#pragma once
+
+#include <cstring>
+
+#include "tier.h"
+
+namespace binarize::portable {
+
+inline void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step,
+                        size_t count, uint32_t* words) {
+  std::memset(words, 0, count * sizeof(uint32_t));
+  for (int c = 0; c < channels; ++c) {
+    const float* plane = x + c * stride;
+    const float jump = split[c * split_step];
+    for (size_t i = 0; i < count; ++i) words[i] |= static_cast<uint32_t>(plane[i] >= jump) << c;
+  }
+}
+
+inline void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+  for (size_t first = 0; first < count; first += WORD) {
+    uint32_t word = 0;
+    for (size_t c = 0; c < WORD && first + c < count; ++c) {
+      word |= static_cast<uint32_t>(x[first + c] >= split[(first + c) * split_step]) << c;
+    }
+    words[first / WORD] = word;
+  }
+}
+
+inline int32_t popcount(uint32_t word) {
+  word -= (word >> 1) & 0x55555555u;
+  word = (word & 0x33333333u) + ((word >> 2) & 0x33333333u);
+  word = (word + (word >> 4)) & 0x0f0f0f0fu;
+  return static_cast<int32_t>((word * 0x01010101u) >> 24);
+}
+
+inline void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
+                         const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums) {
+  const int width = vectors * LANES;
+  std::memset(sums, 0, static_cast<size_t>(row_count) * width * sizeof(int32_t));
+  for (size_t s = 0; s < steps; ++s) {
+    const uint32_t* column = columns + offsets[s];
+    for (int i = 0; i < row_count; ++i) {
+      const uint32_t row = rows[i * row_stride + s];
+      for (int l = 0; l < width; ++l) sums[i * width + l] += popcount(row & column[l]);
+    }
+  }
+}
+
+// The product is rounded before the bias is added, as the op's specification has it: no fused multiply-add.
+inline float affine(int32_t sum, float scale, float bias) {
+  const float product = static_cast<float>(sum) * scale;
+  return product + bias;
+}
+
+inline void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
+                        const Affine& to, float* y) {
+  for (int v = 0; v < vectors; ++v) {
+    const uint16_t* kind = flat.kind + (from + v) * LANES;
+    float* out = y + flat.first[from + v];
+    for (int l = 0; l < LANES; ++l) {
+      if (!(flat.valid[from + v] >> l & 1)) continue;
+      const int at = v * LANES + l;
+      *out++ = affine(to.times * sums[at] - to.times / 2 * ones[at] + to.correction[kind[l]], to.scale, to.bias);
+    }
+  }
+}
+
+inline void finish_row(const int32_t* sums, int32_t ones, int times, const int32_t* correction,
+                       const float* scale, const float* bias, size_t count, float* y) {
+  for (size_t o = 0; o < count; ++o) y[o] = affine(times * sums[o] - ones + correction[o], scale[o], bias[o]);
+}
+
+template <int BITS>
+void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
+  for (size_t i = 0; i < count; ++i) {
+    float* entry = table + i * step;
+    for (int e = 0; e < 1 << BITS; ++e) entry[e] = 0.0f;
+    for (int b = 0; b < BITS; ++b) {
+      if (x[b] == nullptr) continue;
+      const float value = x[b][static_cast<ptrdiff_t>(i) * x_step];
+      for (int e = 0; e < 1 << BITS; ++e) entry[e] += e >> b & 1 ? value : -value;
+    }
+  }
+}
+
+template <int BITS, int FIELDS, int OUTPUTS>
+void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
+            size_t tables, const uint32_t* index, float* y) {
+  constexpr int ENTRIES = 1 << BITS;
+  for (int p = 0; p < pixel_count; ++p) {
+    float* sum = y + p * OUTPUTS;
+    for (int o = 0; o < OUTPUTS; ++o) sum[o] = 0.0f;
+    for (size_t g = 0; g < tables; ++g) {
+      const int shift = static_cast<int>(g % FIELDS) * BITS;
+      for (size_t t = 0; t < tap_count; ++t) {
+        const float* table = tables_of[p] + taps[t] + g * ENTRIES;
+        const uint32_t* word = index + (g / FIELDS * tap_count + t) * OUTPUTS;
+        for (int o = 0; o < OUTPUTS; ++o) sum[o] += table[word[o] >> shift & (ENTRIES - 1)];
+      }
+    }
+  }
+}
+
+inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale,
+                 const float* bias, float* y, size_t plane) {
+  for (size_t o = 0; o < outputs; ++o) {
+    for (size_t p = 0; p < pixels; ++p) y[o * plane + p] = sums[p * step + o] * scale[o] + bias[o];
+  }
+}
+
+}  // namespace binarize::portable

@@ -1,0 +1,31 @@
+// The product of an input with a binary weight, prepared when the session is made.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "layer.h"
+#include "tier.h"
+
+namespace binarize {
+
+// task(i) for each i < total, in any order, perhaps at the same time.
+using Parallel = std::function<void(size_t total, const std::function<void(size_t)>& task)>;
+
+class Product {
+ public:
+  virtual ~Product() = default;
+  // x [count, C, height, width] -> y [count, O, out height, out width], both row-major.
+  virtual void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+                        const Parallel& parallel) const = 0;
+  // x [count, C] -> y [count, O]
+  virtual void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const = 0;
+};
+
+std::unique_ptr<Product> popcount_product(const Layer& layer, const Tier& tier);  // binary inputs
+std::unique_ptr<Product> lookup_product(const Layer& layer, const Tier& tier);    // float inputs
+
+inline int64_t up(int64_t value, int64_t step) { return (value + step - 1) / step; }
+
+}  // namespace binarize

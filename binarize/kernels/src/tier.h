@@ -1,0 +1,87 @@
+// What an instruction set has to offer: the inner loops of all ops, each with one meaning on every tier.
+//
+// Everything around them (padding, strides, groups, threads, the order of loops) is in popcount.cc and lookup.cc
+// and the same everywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace binarize {
+
+constexpr int LANES = 16;        // columns in a vector of sums, on every tier
+constexpr int MAX_ROWS = 4;      // of a tile of sums
+constexpr int MAX_VECTORS = 6;   // of a tile of sums
+constexpr int WORD = 32;         // binary values in a word
+constexpr int MAX_PIXELS = 6;    // of a tile of lookups
+constexpr int MAX_OUTPUTS = 64;  // of a tile of lookups
+
+// How flat positions, 16 a vector, become outputs: rows of outputs lie in wider rows of inputs.
+struct Flat {
+  const uint16_t* valid;  // [vectors] bit l: lane l is an output
+  const int32_t* first;   // [vectors] the dense position of the first valid lane
+  const uint16_t* kind;   // [vectors][16] which taps are inside the image, as a number below `kinds`
+  int kinds;
+};
+
+// Integer sums to outputs: y = float(times·sum - times/2·ones + correction[kind])·scale + bias
+struct Affine {
+  int times;
+  const int32_t* correction;
+  float scale, bias;
+};
+
+struct Tier {
+  const char* name;
+  bool (*supported)();
+
+  // --- binary inputs: XNOR-popcount ---------------------------------------------------------------------
+
+  // words[i] has bit c where x[c·stride + i] >= split[c·split_step]; c < channels <= 32, i < count.
+  void (*pack_planes)(const float* x, size_t stride, int channels, const float* split, int split_step,
+                      size_t count, uint32_t* words);
+  // words[w] has bit c where x[32·w + c] >= split[(32·w + c)·split_step]; bits past count are 0.
+  void (*pack_row)(const float* x, size_t count, const float* split, int split_step, uint32_t* words);
+  // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] & columns[offsets[s] + 16·v + l])
+  void (*and_popcount)(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
+                       const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums);
+  // Outputs of one channel from the sums of flat positions 16·from and on; ones like sums.
+  void (*finish_flat)(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
+                      const Affine& affine, float* y);
+  // Outputs of one row: y[o] = float(times·sums[o] - ones + correction[o])·scale[o] + bias[o], o < count.
+  void (*finish_row)(const int32_t* sums, int32_t ones, int times, const int32_t* correction,
+                     const float* scale, const float* bias, size_t count, float* y);
+
+  // --- float inputs: sums of `bits` values looked up by the signs of their weights ----------------------
+
+  int bits;    // values in a table of 1 << bits sums
+  int fields;  // tables that one word of signs looks up in
+  int apart;   // bits from one field of a word to the next
+  int pixels;  // of a tile of sums
+  int outputs; // of a tile of sums
+
+  // table[i·step][e] = sum over b of (bit b of e ? + : -) x[b][i·x_step], i < count; x[b] == nullptr counts as 0.
+  void (*build)(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step);
+  // y[p·outputs + o] = sum over table g < tables and tap t of entry e of (tables_of[p] + taps[t])[g], where e is
+  // field g % fields of index[(g / fields·tap_count + t)·outputs + o]; p < pixel_count <= pixels
+  void (*lookup)(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
+                 size_t tables, const uint32_t* index, float* y);
+  // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
+  void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+               float* y, size_t plane);
+};
+
+extern const Tier SCALAR;
+#if defined(BINARIZE_X86)
+extern const Tier AVX2;
+extern const Tier AVX512;
+#endif
+#if defined(BINARIZE_ARM64)
+extern const Tier NEON;
+#endif
+
+// The best tier of this CPU and operating system, or the one that BINARIZE_TIER names. Throws Error where that
+// is none, or one that cannot run here.
+const Tier& tier();
+
+}  // namespace binarize

@@ -1,0 +1,238 @@
+// AVX2 and FMA: Haswell, Zen and later.
+//
+// Popcounts: of bytes, by a table of nibbles in a register (vpshufb), summed as bytes for as long as they cannot run over.
+// Lookups: vpermps is a table of 8 floats; it finds the signed sum of three activations for 8 outputs at once.
+#include <immintrin.h>
+
+#include "portable.h"
+
+namespace binarize {
+
+namespace {
+
+constexpr int HALF = LANES / 2;  // floats or words in a register
+
+bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+template <int VECTORS>
+void pack_block(const float* x, size_t stride, int channels, const float* split, int split_step, uint32_t* words) {
+  __m256i word[VECTORS];
+  for (int v = 0; v < VECTORS; ++v) word[v] = _mm256_setzero_si256();
+  for (int c = 0; c < channels; ++c) {
+    const __m256 jump = _mm256_set1_ps(split[c * split_step]);
+    const __m256i bit = _mm256_set1_epi32(static_cast<int>(1u << c));
+    for (int v = 0; v < VECTORS; ++v) {
+      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + c * stride + v * HALF), jump, _CMP_GE_OQ);
+      word[v] = _mm256_or_si256(word[v], _mm256_and_si256(_mm256_castps_si256(above), bit));
+    }
+  }
+  for (int v = 0; v < VECTORS; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + v * HALF), word[v]);
+}
+
+void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step, size_t count,
+                 uint32_t* words) {
+  constexpr size_t BLOCK = 4 * HALF;
+  size_t i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) pack_block<4>(x + i, stride, channels, split, split_step, words + i);
+  for (; i + HALF <= count; i += HALF) pack_block<1>(x + i, stride, channels, split, split_step, words + i);
+  portable::pack_planes(x + i, stride, channels, split, split_step, count - i, words + i);
+}
+
+void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+  size_t first = 0;
+  for (; first + WORD <= count; first += WORD) {
+    uint32_t word = 0;
+    for (int part = 0; part < WORD / HALF; ++part) {
+      const size_t at = first + static_cast<size_t>(part) * HALF;
+      const __m256 jump = split_step == 0 ? _mm256_set1_ps(split[0]) : _mm256_loadu_ps(split + at);
+      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + at), jump, _CMP_GE_OQ);
+      word |= static_cast<uint32_t>(_mm256_movemask_ps(above)) << (part * HALF);
+    }
+    words[first / WORD] = word;
+  }
+  portable::pack_row(x + first, count - first, split + (split_step == 0 ? 0 : first), split_step, words + first / WORD);
+}
+
+// Sums of bytes hold 31 popcounts of at most 8 each.
+constexpr size_t UNTIL_FULL = 31;
+
+template <int ROWS, int HALVES>
+void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* columns, const ptrdiff_t* offsets,
+                   size_t steps, int32_t* sums, size_t sum_stride) {
+  const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+  const __m256i nibble = _mm256_set1_epi8(15);
+  for (int i = 0; i < ROWS; ++i) {
+    for (int v = 0; v < HALVES; ++v) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF), _mm256_setzero_si256());
+    }
+  }
+  for (size_t begin = 0; begin < steps; begin += UNTIL_FULL) {
+    const size_t end = steps - begin < UNTIL_FULL ? steps : begin + UNTIL_FULL;
+    __m256i bytes[ROWS][HALVES];
+    for (int i = 0; i < ROWS; ++i) {
+      for (int v = 0; v < HALVES; ++v) bytes[i][v] = _mm256_setzero_si256();
+    }
+    for (size_t s = begin; s < end; ++s) {
+#pragma GCC unroll 4
+      for (int v = 0; v < HALVES; ++v) {
+        const __m256i column = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + offsets[s] + v * HALF));
+#pragma GCC unroll 4
+        for (int i = 0; i < ROWS; ++i) {
+          const __m256i both = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(rows[i * row_stride + s])), column);
+          const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(both, nibble));
+          const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble));
+          bytes[i][v] = _mm256_add_epi8(bytes[i][v], _mm256_add_epi8(low, high));
+        }
+      }
+    }
+    for (int i = 0; i < ROWS; ++i) {
+      for (int v = 0; v < HALVES; ++v) {
+        __m256i* sum = reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF);
+        const __m256i pairs = _mm256_maddubs_epi16(bytes[i][v], _mm256_set1_epi8(1));
+        const __m256i words = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+        _mm256_storeu_si256(sum, _mm256_add_epi32(_mm256_loadu_si256(sum), words));
+      }
+    }
+  }
+}
+
+template <int ROWS>
+void popcount_rows(const uint32_t* rows, size_t row_stride, const uint32_t* columns, const ptrdiff_t* offsets,
+                   size_t steps, int vectors, int32_t* sums) {
+  constexpr int HALVES = 2;
+  const size_t width = static_cast<size_t>(vectors) * LANES;
+  for (int v = 0; v < vectors; ++v) {
+    popcount_tile<ROWS, HALVES>(rows, row_stride, columns + v * LANES, offsets, steps, sums + v * LANES, width);
+  }
+}
+
+void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
+                  const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums) {
+  static constexpr decltype(&popcount_rows<1>) TILES[MAX_ROWS] = {popcount_rows<1>, popcount_rows<2>, popcount_rows<3>,
+                                                                  popcount_rows<4>};
+  TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
+}
+
+constexpr int BITS = 3, FIELDS = 4, PIXELS = 2, COLUMNS = 4, OUTPUTS = COLUMNS * HALF;
+
+void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
+  static constexpr float NOTHING = 0.0f;
+  const float* from[BITS];
+  ptrdiff_t by[BITS];
+  for (int b = 0; b < BITS; ++b) {
+    from[b] = x[b] == nullptr ? &NOTHING : x[b];
+    by[b] = x[b] == nullptr ? 0 : x_step;
+  }
+  const __m256 sign0 = _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1), sign1 = _mm256_setr_ps(-1, -1, 1, 1, -1, -1, 1, 1);
+  const __m256 sign2 = _mm256_setr_ps(-1, -1, -1, -1, 1, 1, 1, 1);
+  for (size_t i = 0; i < count; ++i) {
+    const ptrdiff_t at = static_cast<ptrdiff_t>(i);
+    // products with ±1 are exact, and so a fused multiply-add is an addition
+    __m256 sum = _mm256_mul_ps(_mm256_set1_ps(from[0][at * by[0]]), sign0);
+    sum = _mm256_fmadd_ps(_mm256_set1_ps(from[1][at * by[1]]), sign1, sum);
+    sum = _mm256_fmadd_ps(_mm256_set1_ps(from[2][at * by[2]]), sign2, sum);
+    _mm256_storeu_ps(table + i * step, sum);
+  }
+}
+
+template <int COUNT>
+void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+                 const uint32_t* index, float* y) {
+  __m256 sum[COUNT][COLUMNS];
+  for (int p = 0; p < COUNT; ++p) {
+    for (int q = 0; q < COLUMNS; ++q) sum[p][q] = _mm256_setzero_ps();
+  }
+  for (size_t g = 0; g < tables; g += FIELDS) {
+    const ptrdiff_t begin = static_cast<ptrdiff_t>(g) << BITS;
+    const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
+    for (size_t t = 0; t < tap_count; ++t, index += OUTPUTS) {
+      const float* at[COUNT];
+      for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
+      // vpermps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
+      const char* bytes = reinterpret_cast<const char*>(index);
+      for (int f = 0; f < here; ++f, ++bytes) {
+        __m256 table[COUNT];
+#pragma GCC unroll 2
+        for (int p = 0; p < COUNT; ++p) {
+          table[p] = _mm256_loadu_ps(at[p]);
+          at[p] += 1 << BITS;
+        }
+#pragma GCC unroll 4
+        for (int q = 0; q < COLUMNS; ++q) {
+          const __m256i signs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + q * sizeof(__m256i)));
+#pragma GCC unroll 2
+          for (int p = 0; p < COUNT; ++p) {
+            sum[p][q] = _mm256_add_ps(sum[p][q], _mm256_permutevar8x32_ps(table[p], signs));
+          }
+        }
+      }
+    }
+  }
+  for (int p = 0; p < COUNT; ++p) {
+    for (int q = 0; q < COLUMNS; ++q) _mm256_storeu_ps(y + p * OUTPUTS + q * HALF, sum[p][q]);
+  }
+}
+
+void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+            const uint32_t* index, float* y) {
+  static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>};
+  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, y);
+}
+
+// 8 x 8 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.
+inline void transpose(__m256 row[HALF]) {
+  __m256 other[HALF];
+  for (int i = 0; i < HALF; i += 2) {
+    other[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+    other[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+  }
+  for (int i = 0; i < HALF; i += 4) {
+    for (int k = 0; k < 2; ++k) {
+      row[i + 2 * k] = _mm256_shuffle_ps(other[i + k], other[i + k + 2], 0x44);
+      row[i + 2 * k + 1] = _mm256_shuffle_ps(other[i + k], other[i + k + 2], 0xee);
+    }
+  }
+  for (int k = 0; k < 4; ++k) {
+    other[k] = _mm256_permute2f128_ps(row[k], row[k + 4], 0x20);
+    other[k + 4] = _mm256_permute2f128_ps(row[k], row[k + 4], 0x31);
+  }
+  for (int k = 0; k < HALF; ++k) row[k] = other[k];
+}
+
+void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+          float* y, size_t plane) {
+  const size_t whole = outputs / HALF * HALF, wide = pixels / HALF * HALF;
+  for (size_t o = 0; o < whole; o += HALF) {
+    const __m256 factor = _mm256_loadu_ps(scale + o), term = _mm256_loadu_ps(bias + o);
+    for (size_t p = 0; p < wide; p += HALF) {
+      __m256 row[HALF];
+      for (size_t i = 0; i < HALF; ++i) row[i] = _mm256_fmadd_ps(_mm256_loadu_ps(sums + (p + i) * step + o), factor, term);
+      transpose(row);
+      for (size_t i = 0; i < HALF; ++i) _mm256_storeu_ps(y + (o + i) * plane + p, row[i]);
+    }
+  }
+  portable::turn(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole, y + whole * plane, plane);
+  portable::turn(sums + wide * step, step, pixels - wide, whole, scale, bias, y + wide, plane);
+}
+
+}  // namespace
+
+const Tier AVX2 = {
+    "avx2",
+    supported,
+    pack_planes,
+    pack_row,
+    and_popcount,
+    portable::finish_flat,
+    portable::finish_row,
+    BITS,
+    FIELDS,
+    /*apart=*/8,
+    PIXELS,
+    OUTPUTS,
+    build,
+    lookup,
+    turn,
+};
+
+}  // namespace binarize

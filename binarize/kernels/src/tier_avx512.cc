@@ -1,0 +1,310 @@
+// AVX-512 F, BW, VL and VPOPCNTDQ: Ice Lake, Zen 4 and later.
+//
+// Popcounts: 16 columns a register, a word of a row broadcast to all of them; nothing is added up across lanes.
+// Lookups: vpermi2ps is a table of 32 floats in two registers; it finds the signed sum of five activations for 16
+// outputs at once.
+#include <immintrin.h>
+
+#include <array>
+#include <utility>
+
+#include "portable.h"
+
+namespace binarize {
+
+namespace {
+
+bool supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq");
+}
+
+template <int VECTORS>
+void pack_block(const float* x, size_t stride, int channels, const float* split, int split_step, __mmask16 last,
+                uint32_t* words) {
+  __m512i word[VECTORS];
+  for (int v = 0; v < VECTORS; ++v) word[v] = _mm512_setzero_si512();
+  for (int c = 0; c < channels; ++c) {
+    const __m512 jump = _mm512_set1_ps(split[c * split_step]);
+    const __m512i bit = _mm512_set1_epi32(static_cast<int>(1u << c));
+    for (int v = 0; v < VECTORS; ++v) {
+      const __mmask16 lanes = v == VECTORS - 1 ? last : static_cast<__mmask16>(0xffff);
+      const __m512 values = _mm512_maskz_loadu_ps(lanes, x + c * stride + v * LANES);
+      const __mmask16 above = _mm512_mask_cmp_ps_mask(lanes, values, jump, _CMP_GE_OQ);
+      word[v] = _mm512_mask_or_epi32(word[v], above, word[v], bit);
+    }
+  }
+  for (int v = 0; v < VECTORS; ++v) {
+    const __mmask16 lanes = v == VECTORS - 1 ? last : static_cast<__mmask16>(0xffff);
+    _mm512_mask_storeu_epi32(words + v * LANES, lanes, word[v]);
+  }
+}
+
+void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step, size_t count,
+                 uint32_t* words) {
+  constexpr size_t BLOCK = 4 * LANES;
+  size_t i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) {
+    pack_block<4>(x + i, stride, channels, split, split_step, 0xffff, words + i);
+  }
+  for (; i < count; i += LANES) {
+    const size_t left = count - i;
+    const __mmask16 last = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    pack_block<1>(x + i, stride, channels, split, split_step, last, words + i);
+  }
+}
+
+void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+  for (size_t first = 0; first < count; first += LANES) {
+    const size_t left = count - first;
+    const __mmask16 lanes = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    const __m512 jump =
+        split_step == 0 ? _mm512_set1_ps(split[0]) : _mm512_maskz_loadu_ps(lanes, split + first);
+    const __m512 values = _mm512_maskz_loadu_ps(lanes, x + first);
+    const uint32_t above = _mm512_mask_cmp_ps_mask(lanes, values, jump, _CMP_GE_OQ);
+    uint32_t& word = words[first / WORD];
+    word = first % WORD == 0 ? above : word | above << 16;
+  }
+}
+
+template <int ROWS, int VECTORS>
+void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* columns, const ptrdiff_t* offsets,
+                   size_t steps, int32_t* sums) {
+  __m512i sum[ROWS][VECTORS];
+#pragma GCC unroll 4
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 6
+    for (int v = 0; v < VECTORS; ++v) sum[i][v] = _mm512_setzero_si512();
+  }
+  for (size_t s = 0; s < steps; ++s) {
+    const uint32_t* column = columns + offsets[s];
+    __m512i values[VECTORS];
+#pragma GCC unroll 6
+    for (int v = 0; v < VECTORS; ++v) values[v] = _mm512_loadu_si512(column + v * LANES);
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+      const __m512i row = _mm512_set1_epi32(static_cast<int>(rows[i * row_stride + s]));
+#pragma GCC unroll 6
+      for (int v = 0; v < VECTORS; ++v) {
+        sum[i][v] = _mm512_add_epi32(sum[i][v], _mm512_popcnt_epi32(_mm512_and_si512(row, values[v])));
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 6
+    for (int v = 0; v < VECTORS; ++v) _mm512_storeu_si512(sums + (i * VECTORS + v) * LANES, sum[i][v]);
+  }
+}
+
+using PopcountTile = decltype(&popcount_tile<1, 1>);
+
+template <int ROWS, size_t... V>
+constexpr std::array<PopcountTile, MAX_VECTORS> tiles_of(std::index_sequence<V...>) {
+  return {popcount_tile<ROWS, static_cast<int>(V) + 1>...};
+}
+
+template <size_t... I>
+constexpr std::array<std::array<PopcountTile, MAX_VECTORS>, MAX_ROWS> all_tiles(std::index_sequence<I...>) {
+  return {tiles_of<static_cast<int>(I) + 1>(std::make_index_sequence<MAX_VECTORS>())...};
+}
+
+void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
+                  const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums) {
+  static constexpr auto TILES = all_tiles(std::make_index_sequence<MAX_ROWS>());
+  TILES[row_count - 1][vectors - 1](rows, row_stride, columns, offsets, steps, sums);
+}
+
+inline __m512 scaled(__m512i sum, __m512 scale, __m512 bias) {
+  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
+}
+
+void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
+                 const Affine& to, float* y) {
+  if (flat.kinds > LANES) return portable::finish_flat(sums, ones, flat, from, vectors, to, y);
+  const __m512 scale = _mm512_set1_ps(to.scale), bias = _mm512_set1_ps(to.bias);
+  const __m512i times = _mm512_set1_epi32(to.times / 2);
+  const __mmask16 known = static_cast<__mmask16>((1u << flat.kinds) - 1);
+  const __m512i corrections = _mm512_maskz_loadu_epi32(known, to.correction);
+  for (int v = 0; v < vectors; ++v) {
+    const __mmask16 valid = flat.valid[from + v];
+    const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(flat.kind + (from + v) * LANES));
+    const __m512i correction = _mm512_permutexvar_epi32(_mm512_cvtepu16_epi32(narrow), corrections);
+    __m512i sum = _mm512_slli_epi32(_mm512_loadu_si512(sums + v * LANES), 1);
+    sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(ones + v * LANES));
+    sum = _mm512_add_epi32(_mm512_mullo_epi32(sum, times), correction);
+    const __m512 values = scaled(sum, scale, bias);
+    float* out = y + flat.first[from + v];
+    if (valid == 0xffff) {
+      _mm512_storeu_ps(out, values);
+    } else {  // gathered in a register: stores through a mask of scattered lanes take many times longer
+      const unsigned count = static_cast<unsigned>(__builtin_popcount(valid));
+      _mm512_mask_storeu_ps(out, static_cast<__mmask16>((1u << count) - 1), _mm512_maskz_compress_ps(valid, values));
+    }
+  }
+}
+
+void finish_row(const int32_t* sums, int32_t ones, int times, const int32_t* correction, const float* scale,
+                const float* bias, size_t count, float* y) {
+  const __m512i factor = _mm512_set1_epi32(times), less = _mm512_set1_epi32(ones);
+  for (size_t o = 0; o < count; o += LANES) {
+    const size_t left = count - o;
+    const __mmask16 lanes = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    __m512i sum = _mm512_mullo_epi32(_mm512_maskz_loadu_epi32(lanes, sums + o), factor);
+    sum = _mm512_add_epi32(_mm512_sub_epi32(sum, less), _mm512_maskz_loadu_epi32(lanes, correction + o));
+    const __m512 values =
+        scaled(sum, _mm512_maskz_loadu_ps(lanes, scale + o), _mm512_maskz_loadu_ps(lanes, bias + o));
+    _mm512_mask_storeu_ps(y + o, lanes, values);
+  }
+}
+
+constexpr int BITS = 5, FIELDS = 4, PIXELS = 6, COLUMNS = 4, OUTPUTS = COLUMNS * LANES;
+
+void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
+  static constexpr float NOTHING = 0.0f;
+  const float* from[BITS];
+  ptrdiff_t by[BITS];
+  __m512 sign[BITS - 1];
+  const __m512i entry = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int b = 0; b < BITS; ++b) {
+    from[b] = x[b] == nullptr ? &NOTHING : x[b];
+    by[b] = x[b] == nullptr ? 0 : x_step;
+  }
+  for (int b = 0; b < BITS - 1; ++b) {
+    const __mmask16 plus = _mm512_test_epi32_mask(entry, _mm512_set1_epi32(1 << b));
+    sign[b] = _mm512_mask_blend_ps(plus, _mm512_set1_ps(-1.0f), _mm512_set1_ps(1.0f));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const ptrdiff_t at = static_cast<ptrdiff_t>(i);
+    // products with ±1 are exact, and so a fused multiply-add is an addition
+    const __m512 low = _mm512_fmadd_ps(_mm512_set1_ps(from[1][at * by[1]]), sign[1],
+                                       _mm512_mul_ps(_mm512_set1_ps(from[0][at * by[0]]), sign[0]));
+    const __m512 high = _mm512_fmadd_ps(_mm512_set1_ps(from[3][at * by[3]]), sign[3],
+                                        _mm512_mul_ps(_mm512_set1_ps(from[2][at * by[2]]), sign[2]));
+    const __m512 four = _mm512_add_ps(low, high), last = _mm512_set1_ps(from[4][at * by[4]]);
+    _mm512_storeu_ps(table + i * step, _mm512_sub_ps(four, last));
+    _mm512_storeu_ps(table + i * step + LANES, _mm512_add_ps(four, last));
+  }
+}
+
+// Tables of a few channels after the other, and all taps of each: neighbouring pixels share most of them, which
+// the first-level cache then holds.
+template <int COUNT>
+void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+                 const uint32_t* index, float* y) {
+  __m512 sum[COUNT][COLUMNS];
+#pragma GCC unroll 6
+  for (int p = 0; p < COUNT; ++p) {
+#pragma GCC unroll 4
+    for (int q = 0; q < COLUMNS; ++q) sum[p][q] = _mm512_setzero_ps();
+  }
+  for (size_t g = 0; g < tables; g += FIELDS) {
+    const ptrdiff_t begin = static_cast<ptrdiff_t>(g) << BITS;
+    const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
+    for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * LANES) {
+      const float* at[COUNT];
+#pragma GCC unroll 6
+      for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
+      // vpermi2ps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
+      const char* bytes = reinterpret_cast<const char*>(index);
+      for (int f = 0; f < here; ++f, ++bytes) {
+        __m512i signs[COLUMNS];
+#pragma GCC unroll 4
+        for (int q = 0; q < COLUMNS; ++q) signs[q] = _mm512_loadu_si512(bytes + q * sizeof(__m512i));
+#pragma GCC unroll 6
+        for (int p = 0; p < COUNT; ++p) {
+          const __m512 low = _mm512_loadu_ps(at[p]), high = _mm512_loadu_ps(at[p] + LANES);
+          at[p] += 1 << BITS;
+#pragma GCC unroll 4
+          for (int q = 0; q < COLUMNS; ++q) {
+            sum[p][q] = _mm512_add_ps(sum[p][q], _mm512_permutex2var_ps(low, signs[q], high));
+          }
+        }
+      }
+    }
+  }
+#pragma GCC unroll 6
+  for (int p = 0; p < COUNT; ++p) {
+#pragma GCC unroll 4
+    for (int q = 0; q < COLUMNS; ++q) _mm512_storeu_ps(y + (p * COLUMNS + q) * LANES, sum[p][q]);
+  }
+}
+
+void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+               const uint32_t* index, float* y) {
+  static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>, lookup_tile<3>,
+                                                              lookup_tile<4>, lookup_tile<5>, lookup_tile<6>};
+  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, y);
+}
+
+// 16 x 16 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.
+inline void transpose(__m512 row[LANES]) {
+  __m512 other[LANES];
+  for (int i = 0; i < LANES; i += 2) {
+    other[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);
+    other[i + 1] = _mm512_unpackhi_ps(row[i], row[i + 1]);
+  }
+  for (int i = 0; i < LANES; i += 4) {
+    for (int k = 0; k < 2; ++k) {
+      const __m512d a = _mm512_castps_pd(other[i + k]), b = _mm512_castps_pd(other[i + k + 2]);
+      row[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      row[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  }
+  for (int i = 0; i < LANES; i += 8) {
+    for (int k = 0; k < 4; ++k) {
+      other[i + k] = _mm512_shuffle_f32x4(row[i + k], row[i + k + 4], 0x88);
+      other[i + k + 4] = _mm512_shuffle_f32x4(row[i + k], row[i + k + 4], 0xdd);
+    }
+  }
+  for (int k = 0; k < 8; ++k) {
+    row[k] = _mm512_shuffle_f32x4(other[k], other[k + 8], 0x88);
+    row[k + 8] = _mm512_shuffle_f32x4(other[k], other[k + 8], 0xdd);
+  }
+}
+
+void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+          float* y, size_t plane) {
+  for (size_t o = 0; o < outputs; o += LANES) {
+    const size_t high = outputs - o < LANES ? outputs - o : LANES;
+    const __mmask16 known = static_cast<__mmask16>((1u << high) - 1);
+    const __m512 factor = _mm512_maskz_loadu_ps(known, scale + o), term = _mm512_maskz_loadu_ps(known, bias + o);
+    for (size_t p = 0; p < pixels; p += LANES) {
+      const size_t wide = pixels - p < LANES ? pixels - p : LANES;
+      const __mmask16 lanes = static_cast<__mmask16>((1u << wide) - 1);
+      __m512 row[LANES];
+#pragma GCC unroll 16
+      for (size_t i = 0; i < LANES; ++i) {
+        row[i] = i < wide ? _mm512_fmadd_ps(_mm512_loadu_ps(sums + (p + i) * step + o), factor, term)
+                          : _mm512_setzero_ps();
+      }
+      transpose(row);
+#pragma GCC unroll 16
+      for (size_t i = 0; i < LANES; ++i) {
+        if (i < high) _mm512_mask_storeu_ps(y + (o + i) * plane + p, lanes, row[i]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const Tier AVX512 = {
+    "avx512",
+    supported,
+    pack_planes,
+    pack_row,
+    and_popcount,
+    finish_flat,
+    finish_row,
+    BITS,
+    FIELDS,
+    /*apart=*/8,
+    PIXELS,
+    OUTPUTS,
+    build,
+    lookup,
+    turn,
+};
+
+}  // namespace binarize

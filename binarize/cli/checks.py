@@ -25,10 +25,7 @@ def command(as_json: render.Json = False) -> None:
     from binarize import environment
 
     facts = environment.describe()
-    facts["native_kernels"] = {
-        "present": False,
-        "why": "this version ships none: ONNX files run on onnxruntime's own kernels",
-    }
+    facts["native_kernels"] = _kernels()
     for title, values in facts.items():
         render.table(
             (title.replace("_", " "), ""), ((name, _words(value)) for name, value in values.items())
@@ -45,6 +42,15 @@ def command(as_json: render.Json = False) -> None:
     render.next_command("binarize convert resnet18")
     if not result["passed"]:
         raise typer.Exit(1)
+
+
+def _kernels() -> dict[str, Any]:
+    from binarize import kernels
+
+    path = kernels.installed()
+    if path is None:
+        return {"present": False, "why": "no C++17 compiler was at hand when binarize was installed"}
+    return {"present": True, "tier": kernels.tier(), "library": str(path)}
 
 
 def self_test() -> dict[str, Any]:

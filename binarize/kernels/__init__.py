@@ -7,6 +7,7 @@ language; see docs/kernels.md.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -42,3 +43,14 @@ def ort_library() -> str:
             "install a C++17 compiler, then binarize again: pip install --force-reinstall --no-deps binarize",
         )
     return str(path)
+
+
+def tier() -> str | None:
+    """The instruction set that the kernels use on this CPU: "avx512", "avx2", "neon" or "scalar", or the one
+    that the environment variable BINARIZE_TIER names (or what is wrong with that); None without kernels."""
+    path = installed()
+    if path is None:
+        return None
+    library = ctypes.CDLL(str(path))
+    library.binarize_tier.restype = ctypes.c_char_p
+    return library.binarize_tier().decode()

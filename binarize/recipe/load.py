@@ -99,7 +99,7 @@ def _shipped_or_hint(name: str, here: Path) -> Path:
 
 def _shelf() -> Path:
     """Where the shipped recipes lie: inside an installed package, or at the top of a checkout."""
-    packaged = Path(__file__).parent / "shipped"
+    packaged = Path(__file__).parent / "recipes"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
 
 

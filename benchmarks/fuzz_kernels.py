@@ -1,0 +1,247 @@
+"""Do malformed models and inputs ever get more than an error out of the kernels?
+
+    python benchmarks/fuzz_kernels.py [--cases 10000] [--seed 0] [--library FILE]
+
+Each case is a good node with up to two things wrong or odd in it, and an input that may be too: an attribute
+that is negative, huge or of another length; constants that are too short, too long, empty, or of another
+rank; an input of another rank or size, of size zero, with NaN, infinities and denormals. Every case has to
+end in an onnxruntime error or in the result of stock onnxruntime. A crash stops the run, and so does a read
+out of bounds with a library built with the sanitizers. CHUNK cases run in each process.
+
+With the sanitizers:
+
+    cmake -S binarize/kernels -B build/sanitized -DBINARIZE_SANITIZE=ON && cmake --build build/sanitized
+    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \\
+      python benchmarks/fuzz_kernels.py --library build/sanitized/libbinarize_ort.so
+
+Prints how many cases were errors and how many were results; adds a JSON line to
+benchmarks/results/fuzz_kernels.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from binarize import environment, kernels
+
+CHUNK = 500
+LARGE = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63)]
+OPS = [f"{b}Binary{p}" for b in ("", "Sign", "Step") for p in ("Conv", "Linear")]
+RESULTS = Path(__file__).parent / "results" / "fuzz_kernels.jsonl"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--library", type=Path, default=kernels.installed())
+    parser.add_argument("--chunk", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--dry", action="store_true", help="print only, write no line")
+    given = parser.parse_args()
+    if given.library is None:
+        sys.exit("there is no kernel library: name one with --library")
+    if given.chunk is not None:
+        print(json.dumps(chunk(given.chunk, given.cases, given.library)))
+        return 0
+    return whole(given)
+
+
+def whole(given: argparse.Namespace) -> int:
+    """All cases, CHUNK of them in each process."""
+    ends: Counter[str] = Counter()
+    for first in range(0, given.cases, CHUNK):
+        count = min(CHUNK, given.cases - first)
+        command = [sys.executable, __file__, "--library", str(given.library), "--cases", str(count)]
+        done = subprocess.run(
+            [*command, "--chunk", str(given.seed * 1_000_000 + first)],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            print(done.stderr[-4000:], file=sys.stderr)
+            print(f"cases from {first} on ended the process with {done.returncode}")
+            return 1
+        ends += Counter(json.loads(done.stdout.splitlines()[-1]))
+        print(f"\r{first + count} of {given.cases}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    print(", ".join(f"{name}: {count}" for name, count in sorted(ends.items())))
+    if not given.dry:
+        line = {
+            "question": "malformed models and inputs: errors, results, anything worse",
+            "date": datetime.now(timezone.utc).date().isoformat(),
+            "cases": given.cases,
+            "seed": given.seed,
+            "ends": ends,
+            "sanitized": "asan" in os.environ.get("LD_PRELOAD", ""),
+            "tier": kernels.tier(),
+            "cpu": environment.machine()["cpu"],
+            "versions": environment.versions(),
+        }
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    return 1 if ends["wrong"] else 0
+
+
+def chunk(seed: int, cases: int, library: Path) -> dict[str, int]:
+    """How the cases seed, seed + 1, … end."""
+    return Counter(case(number, library) for number in range(seed, seed + cases))
+
+
+def case(number: int, library: Path) -> str:
+    """ "error", "result", or "wrong": a result that is not the reference's."""
+    random = np.random.default_rng(number)
+    node = good(random)
+    x = input_of(node, random)
+    for _ in range(random.integers(0, 3)):
+        spoil(node, random)
+    x = spoiled(x, random)
+    try:
+        model = file_of(node, x)
+    except (ValueError, TypeError, OverflowError):  # what onnx itself cannot write down
+        return "error"
+    given = answer(model, x, library)
+    if given is None:
+        return "error"
+    stock = answer(model, x, None)
+    # more than stock onnxruntime computes (an empty batch), or a scale that the op does not have
+    if stock is None or not np.all(np.abs(node["constants"]["scale"]) < 1e30):
+        return "result"
+    same = given.shape == stock.shape and np.allclose(given, stock, 1e-4, 1e-4, equal_nan=True)
+    if not same:
+        print(number, node["op"], node["attributes"], x.shape, file=sys.stderr)
+    return "result" if same else "wrong"
+
+
+def good(random: np.random.Generator) -> dict[str, Any]:
+    """A node that is right in every respect."""
+    op = OPS[random.integers(len(OPS))]
+    group = int(random.choice([1, 1, 2]))
+    outputs, channels = int(random.integers(1, 70)) * group, int(random.integers(1, 70))
+    node: dict[str, Any] = {"op": op, "channels": channels * group}
+    if op.endswith("Conv"):
+        kernel = random.integers(1, 4, 2).tolist()
+        node["attributes"] = {
+            "shape": [outputs, channels, *kernel],
+            "strides": random.integers(1, 4, 2).tolist(),
+            "pads": random.integers(0, 3, 4).tolist(),
+            "dilations": random.integers(1, 3, 2).tolist(),
+            "group": group,
+        }
+    else:
+        node["channels"] = channels
+        node["attributes"] = {"shape": [outputs, channels]}
+    signs = int(np.prod(node["attributes"]["shape"]))
+    node["constants"] = {
+        "bits": random.integers(0, 256, -(-signs // 8)).astype(np.uint8),
+        "scale": random.standard_normal(outputs).astype(np.float32),
+        "bias": random.standard_normal(outputs).astype(np.float32),
+    }
+    if op.startswith("Sign"):
+        node["constants"]["shift"] = random.standard_normal(node["channels"]).astype(np.float32)
+    if op.startswith("Step"):
+        node["constants"]["threshold"] = random.standard_normal(1).astype(np.float32)
+    return node
+
+
+def input_of(node: dict[str, Any], random: np.random.Generator) -> np.ndarray:
+    if node["op"].endswith("Conv"):
+        size = (random.integers(1, 3), node["channels"], *random.integers(5, 20, 2))
+    else:
+        size = (*random.integers(1, 9, random.integers(1, 3)), node["channels"])
+    return random.standard_normal(size).astype(np.float32)
+
+
+def spoil(node: dict[str, Any], random: np.random.Generator) -> None:
+    """Something about the node that is wrong, or at least odd."""
+    attributes, constants = node["attributes"], node["constants"]
+    if random.random() < 0.6:
+        name = random.choice(list(attributes))
+        value = attributes[name]
+        odd = int(random.choice(LARGE))
+        if not isinstance(value, list):
+            attributes[name] = odd
+        elif random.random() < 0.2:
+            attributes[name] = value[: random.integers(0, len(value) + 1)] + [odd] * int(
+                random.integers(0, 3)
+            )
+        elif value:
+            value[random.integers(len(value))] = odd
+    else:
+        name = random.choice(list(constants))
+        value = constants[name]
+        kind = random.integers(5)
+        if kind == 0:
+            constants[name] = value[: random.integers(0, len(value) + 1)]
+        elif kind == 1:
+            constants[name] = np.concatenate([value, value[:1]])
+        elif kind == 2:
+            constants[name] = value.reshape(1, -1)
+        elif kind == 3:
+            constants[name] = value[:0]
+        elif value.dtype == np.float32 and len(value):
+            value[random.integers(len(value))] = random.choice([np.nan, np.inf, 3e38, 0, 1e-45])
+
+
+def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    kind = random.integers(8)
+    if kind == 0:
+        x = x.reshape(-1, *x.shape[2:])
+    elif kind == 1:
+        x = x[..., : random.integers(0, x.shape[-1] + 1)]
+    elif kind == 2:
+        x = x[:0]
+    elif kind == 3:
+        x.reshape(-1)[random.integers(x.size)] = random.choice(
+            [np.nan, np.inf, -np.inf, 3e38, 1e-45]
+        )
+    elif kind == 4:
+        x = np.concatenate([x, x[:, :1]], axis=1)
+    return np.ascontiguousarray(x)
+
+
+def file_of(node: dict[str, Any], x: np.ndarray) -> bytes:
+    import onnx_ir as ir
+
+    from binarize.export.functions import DOMAIN, VERSION, function
+
+    made = helper.make_node(
+        node["op"], ["x", *node["constants"]], ["y"], domain=DOMAIN, **node["attributes"]
+    )
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * x.ndim) for n in "xy"]
+    tensors = [numpy_helper.from_array(value, name) for name, value in node["constants"].items()]
+    return helper.make_model(
+        helper.make_graph([made], "one", ends[:1], ends[1:], tensors),
+        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],
+        functions=[ir.to_proto(function(node["op"], 20))],
+        ir_version=10,
+    ).SerializeToString()
+
+
+def answer(model: bytes, x: np.ndarray, library: Path | None) -> np.ndarray | None:
+    """y; None where onnxruntime refuses."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    if library is not None:
+        options.register_custom_ops_library(str(library))
+    try:
+        runner = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return runner.run(None, {"x": x})[0]
+    except Exception:  # onnxruntime's errors have no common base
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Files of one node of ours, and what they compute, written in numpy from docs/op-spec.md alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from binarize.export.functions import DOMAIN, VERSION, function
+from binarize.kernels import installed
+from binarize.packing import pack_bits
+
+TIERS = ("scalar", "avx2", "avx512", "neon")
+ABSENT = "this installation has no kernels: no compiler was at hand when it was made"
+
+
+@dataclass
+class Node:
+    """A node and its constants. For a convolution `shape` is [O, C/group, kernel], else [O, I]."""
+
+    op: str
+    shape: Sequence[int]
+    strides: Sequence[int] = (1, 1)
+    pads: Sequence[int] = (0, 0, 0, 0)
+    dilations: Sequence[int] = (1, 1)
+    group: int = 1
+    seed: int = 0
+    signs: np.ndarray = field(init=False)
+    constants: dict[str, np.ndarray] = field(init=False)
+    attributes: dict[str, object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(self.seed)
+        outputs, channels = self.shape[0], self.shape[1] * self.group
+        self.signs = random.random(self.shape) < 0.5
+        self.constants = {
+            "bits": pack_bits(self.signs),
+            "scale": random.standard_normal(outputs).astype(np.float32),
+            "bias": random.standard_normal(outputs).astype(np.float32),
+        }
+        if self.op.startswith("Sign"):
+            self.constants["shift"] = 0.2 * random.standard_normal(channels).astype(np.float32)
+        if self.op.startswith("Step"):
+            self.constants["threshold"] = np.array([0.3], np.float32)
+        self.attributes = {"shape": list(self.shape)}
+        if self.convolves:
+            self.attributes |= {
+                "strides": list(self.strides),
+                "pads": list(self.pads),
+                "dilations": list(self.dilations),
+                "group": self.group,
+            }
+
+    @property
+    def convolves(self) -> bool:
+        return self.op.endswith("Conv")
+
+    def file(self, with_function: bool = True, rank: int | None = None) -> bytes:
+        """The model of this node alone: x -> y; a linear layer's x has `rank` dimensions, 2 if not said."""
+        free = [None] * (len(self.shape) if self.convolves else rank or 2)
+        node = helper.make_node(
+            self.op, ["x", *self.constants], ["y"], name="node", domain=DOMAIN, **self.attributes
+        )
+        graph = helper.make_graph(
+            [node],
+            "one",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, free)],
+            [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
+        )
+        model: ModelProto = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],
+            functions=[ir.to_proto(function(self.op, 20))] if with_function else [],
+            ir_version=10,
+        )
+        return model.SerializeToString()
+
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """y: sums in float64 (exact for binary inputs), then scale and bias, each rounded to float32."""
+        signs = np.where(self.signs, 1.0, -1.0)
+        b = x.astype(np.float64)
+        if self.op.startswith("Sign"):
+            along = (1, -1, *[1] * (x.ndim - 2)) if self.convolves else (-1,)
+            b = np.where(x + self.constants["shift"].reshape(along) >= 0, 1.0, -1.0)
+        if self.op.startswith("Step"):
+            b = np.where(x >= self.constants["threshold"], 1.0, 0.0)
+        sums = self._convolution(b, signs) if self.convolves else b @ signs.T
+        last = (-1, *[1] * (sums.ndim - 2)) if self.convolves else (-1,)
+        scale, bias = self.constants["scale"].reshape(last), self.constants["bias"].reshape(last)
+        if self.op.startswith("Binary"):
+            return sums * scale.astype(np.float64) + bias
+        return sums.astype(np.float32) * scale + bias
+
+    def _convolution(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        rank = x.ndim - 2
+        before, after = self.pads[:rank], self.pads[rank : 2 * rank]
+        x = np.pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)])
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilations, weight.shape[2:], strict=False)]
+        extents = [
+            (n - span) // s + 1
+            for n, span, s in zip(x.shape[2:], spans, self.strides, strict=False)
+        ]
+        shares = np.split(x, self.group, axis=1), np.split(weight, self.group, axis=0)
+        parts = []
+        for images, kernels in zip(*shares, strict=True):
+            total = np.zeros((len(x), len(kernels), *extents))
+            for tap in np.ndindex(*weight.shape[2:]):
+                window = tuple(
+                    slice(t * d, t * d + (n - 1) * s + 1, s)
+                    for t, d, n, s in zip(tap, self.dilations, extents, self.strides, strict=False)
+                )
+                seen = images[(slice(None), slice(None), *window)]
+                total += np.einsum(
+                    "nc...,oc->no...", seen, kernels[(slice(None), slice(None), *tap)]
+                )
+            parts.append(total)
+        return np.concatenate(parts, axis=1)
+
+
+@contextlib.contextmanager
+def tier(name: str) -> Iterator[None]:
+    """Sessions made in here use that tier."""
+    before = os.environ.get("BINARIZE_TIER")
+    os.environ["BINARIZE_TIER"] = name
+    try:
+        yield
+    finally:
+        del os.environ["BINARIZE_TIER"]
+        if before is not None:
+            os.environ["BINARIZE_TIER"] = before
+
+
+def session(model: bytes, kernels: bool = True, threads: int = 1) -> ort.InferenceSession:
+    """A session of a file in memory."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    if kernels:
+        options.register_custom_ops_library(str(installed()))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(model: bytes, x: np.ndarray, threads: int = 1) -> np.ndarray:
+    """y, computed by the kernels."""
+    return session(model, threads=threads).run(None, {"x": x})[0]
+
+
+def available() -> list[str]:
+    """The tiers that this CPU can run; none where there is no library."""
+    if installed() is None:
+        return []
+    model = Node("BinaryLinear", (1, 1)).file()
+    found = []
+    for name in TIERS:
+        with tier(name), contextlib.suppress(Exception):
+            session(model)
+            found.append(name)
+    return found

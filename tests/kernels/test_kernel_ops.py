@@ -1,0 +1,164 @@
+"""Every op on every tier that this CPU has, against numpy and against the functions in the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_nodes import ABSENT, Node, available, run, session, tier
+
+OPS = [
+    f"{binary}Binary{product}" for binary in ("", "Sign", "Step") for product in ("Conv", "Linear")
+]
+SIZES = [1, 31, 32, 33, 63, 64, 65]
+TIERS = available()
+
+pytestmark = pytest.mark.skipif(not TIERS, reason=ABSENT)
+
+
+def check(node: Node, x: np.ndarray, threads: int = 1) -> None:
+    given, expected = run(node.file(rank=x.ndim), x, threads), node.expected(x)
+    assert given.dtype == np.float32
+    assert given.shape == expected.shape
+    if node.op.startswith("Binary"):
+        largest = max(np.abs(expected).max(initial=0), 1e-3)
+        np.testing.assert_allclose(given, expected, rtol=0, atol=1e-5 * largest)
+    else:
+        np.testing.assert_array_equal(given, expected)
+
+
+def noise(shape: tuple[int, ...], seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("size", SIZES)
+def test_word_boundaries(name: str, op: str, size: int) -> None:
+    """Channels, outputs and pixels around the sizes of words and vectors."""
+    with tier(name):
+        if op.endswith("Conv"):
+            check(Node(op, (size, size, 3, 3), pads=(1, 1, 1, 1)), noise((1, size, 5, 7)))
+            check(Node(op, (3, 2, 1, 3), pads=(0, 1, 0, 1)), noise((2, 2, 2, size)))
+        else:
+            check(Node(op, (size, size)), noise((size, size)))
+
+
+@st.composite
+def convolutions(draw) -> tuple[Node, np.ndarray]:
+    def pair(low: int, high: int) -> tuple[int, int]:
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+    group = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    channels, outputs = draw(st.integers(1, 130)), draw(st.integers(1, 130))
+    kernel, strides, dilations = pair(1, 7), pair(1, 4), pair(1, 3)
+    pads = (*pair(0, 4), *pair(0, 4))
+    if draw(st.booleans()):  # ORT's Conv1d
+        kernel, strides, dilations, pads = kernel[1:], strides[1:], dilations[1:], pads[1::2]
+    least = [
+        max(1, d * (k - 1) + 1 - pads[i] - pads[i + len(kernel)])
+        for i, (k, d) in enumerate(zip(kernel, dilations, strict=True))
+    ]
+    size = [n + draw(st.integers(0, 20)) for n in least]
+    op = draw(st.sampled_from(OPS[::2]))
+    node = Node(
+        op,
+        (outputs * group, channels, *kernel),
+        strides,
+        pads,
+        dilations,
+        group,
+        draw(st.integers(0, 9)),
+    )
+    return node, noise((draw(st.integers(1, 3)), channels * group, *size))
+
+
+@pytest.mark.parametrize("name", TIERS)
+@settings(max_examples=40, deadline=None)
+@given(drawn=convolutions())
+def test_convolutions_of_any_shape(name: str, drawn: tuple[Node, np.ndarray]) -> None:
+    with tier(name):
+        check(*drawn)
+
+
+@pytest.mark.parametrize("name", TIERS)
+@settings(max_examples=25, deadline=None)
+@given(
+    op=st.sampled_from(OPS[1::2]),
+    outputs=st.integers(1, 300),
+    inputs=st.integers(1, 300),
+    lead=st.lists(st.integers(1, 40), min_size=0, max_size=2),
+)
+def test_linear_layers_of_any_shape(
+    name: str, op: str, outputs: int, inputs: int, lead: list[int]
+) -> None:
+    with tier(name):
+        check(Node(op, (outputs, inputs)), noise((*lead, inputs)))
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", OPS)
+def test_threads_do_not_change_the_result(name: str, op: str) -> None:
+    convolves = op.endswith("Conv")
+    shape, size = ((70, 40, 3, 3), (3, 40, 30, 20)) if convolves else ((200, 300), (70, 300))
+    node, x = Node(op, shape), noise(size)
+    with tier(name):
+        one = run(node.file(), x)
+        np.testing.assert_array_equal(run(node.file(), x, threads=3), one)
+        np.testing.assert_array_equal(
+            run(node.file(), x[:1]), one[:1]
+        )  # nothing depends on batch-mates
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", OPS)
+def test_an_empty_batch_gives_an_empty_result(name: str, op: str) -> None:
+    shape, size = ((3, 2, 3, 3), (0, 2, 4, 4)) if op.endswith("Conv") else ((3, 2), (0, 2))
+    with tier(name):
+        assert run(Node(op, shape).file(), np.zeros(size, np.float32)).shape[:2] == (0, 3)
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", [op for op in OPS if not op.startswith("Binary")])
+def test_values_at_the_jump(name: str, op: str) -> None:
+    """0 and -0 count as the larger value where they are the jump, NaN as the smaller one."""
+    values = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1.0], np.float32)
+    shape = (2, 8, 1, 1) if op.endswith("Conv") else (2, 8)
+    node = Node(op, shape)
+    for split in ("shift", "threshold"):
+        if split in node.constants:
+            node.constants[split] = np.zeros_like(node.constants[split])
+    x = values.reshape(1, 8, *[1] * (len(shape) - 2))
+    with tier(name):
+        check(node, x)
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", OPS[:2])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_goes_where_the_function_lets_it_go(name, op, value) -> None:
+    shape, size = ((4, 5, 3, 3), (2, 5, 6, 6)) if op.endswith("Conv") else ((4, 5), (6, 5))
+    node, x = Node(op, shape, pads=(1, 1, 1, 1)), noise(size)
+    x[(0, 2, *[3] * (x.ndim - 2))] = value
+    stock = session(node.file(), kernels=False).run(None, {"x": x})[0]
+    with tier(name):
+        given = run(node.file(), x)
+    np.testing.assert_array_equal(np.isfinite(given), np.isfinite(stock))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_function_in_the_file_says_the_same(op: str) -> None:
+    convolves = op.endswith("Conv")
+    node = Node(op, (9, 10, 3, 2), (2, 1), (1, 0, 2, 1)) if convolves else Node(op, (9, 10))
+    x = noise((2, 10, 8, 9) if convolves else (4, 10))
+    stock = session(node.file(), kernels=False).run(None, {"x": x})[0]
+    np.testing.assert_allclose(stock, node.expected(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_kernels_are_what_runs() -> None:
+    """Without its function a node means nothing to stock onnxruntime."""
+    file = Node("StepBinaryLinear", (3, 4)).file(with_function=False)
+    with pytest.raises(Exception, match="StepBinaryLinear"):
+        session(file, kernels=False)
+    assert run(file, noise((2, 4))).shape == (2, 3)

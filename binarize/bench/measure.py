@@ -81,8 +81,14 @@ def load_all(
     def make(index: int) -> None:
         sessions[index] = setting.load(entries[index])
 
+    def after_round(done: int) -> None:
+        told(done)
+        if done < LOADS:  # they are made again, and letting go of them takes time too
+            sessions[:] = [None] * len(entries)
+
+    told = _bar("loading", LOADS, on_progress)
     calls = [lambda index=index: make(index) for index in range(len(entries))]
-    return sessions, take_turns(calls, LOADS, after_round=_bar("loading", LOADS, on_progress))
+    return sessions, take_turns(calls, LOADS, after_round=after_round)
 
 
 def run_all(sessions: list[Any], setting: Setting, on_progress: OnProgress) -> np.ndarray:

@@ -22,7 +22,7 @@ class Result:
         ratio_to_float: median of the rounds' ratios to the float model's time; 0.5 is twice as fast.
         load_ms: median milliseconds until a session is ready.
         peak_mb: most memory, in 10^6 bytes, that loading and running added in a process of its own; None
-            where the system does not tell.
+            where the system does not tell, or that process failed.
         bytes: of the file.
         max_diff: with kernels, the largest difference of a logit to stock onnxruntime on the same images,
             over the largest logit; None without.

@@ -16,6 +16,7 @@ binarize bench
 binarize bench runs/resnet18 other.onnx --threads 2 --int8-baseline --profile
 """
 SHOWN = 20  # nodes of a profile
+SAME = 1e-4  # of the largest logit: what rounding in another order may amount to
 
 
 def command(
@@ -90,6 +91,13 @@ def show(done: Bench, rounds: int, no_kernels: bool) -> None:
     )
     columns = ("file", "form", "in", "ms", "p10-p90", "ratio", "load ms", "peak MB", "bytes")
     render.table((*columns, "max diff"), map(row, done.results))
+    for result in done.results:
+        if result.max_diff is not None and not result.max_diff <= SAME:
+            render.warn(
+                f"{result.file}: with the kernels, logits are up to {result.max_diff:.1e} of the largest "
+                "away from stock onnxruntime's",
+                "with binary inputs a sign may flip; binarize eval says what that does to the top-1",
+            )
     for one in done.profiles or ():
         show_profile(one)
 

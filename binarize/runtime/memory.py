@@ -30,7 +30,7 @@ def peak_bytes(path: Path, threads: int, batch: int, kernels: bool) -> int | Non
     words = [str(path), str(threads), str(batch), str(int(kernels))]
     line = [sys.executable, "-m", "binarize.runtime.memory", *words]
     done = subprocess.run(line, capture_output=True, text=True)
-    return int(done.stdout) if done.returncode == 0 else None
+    return int(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
 def noise(runner: ort.InferenceSession, images: int) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
 DOMAIN = "binarize"
+"""Of the nodes that our kernels compute, and of the functions that say what they mean."""
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,15 @@ def show(done: Bench, rounds: int, no_kernels: bool) -> None:
         render.say(note)
     if installed() is None and not no_kernels:
         render.say("this installation has no kernels: stock onnxruntime alone")
+    compared = any(result.max_diff is not None for result in done.results)
     render.say(
         "ratio: of a round's time to the float model's, median; load: of a session; "
-        "peak: memory beyond Python's; max diff: of a logit, kernels to stock onnxruntime"
+        "peak: memory beyond Python's"
+        + "; max diff: of a logit, kernels to stock onnxruntime, of the largest"
+        * compared
     )
     columns = ("file", "form", "in", "ms", "p10-p90", "ratio", "load ms", "peak MB", "bytes")
-    render.table((*columns, "max diff"), map(row, done.results))
+    render.table((*columns, *["max diff"] * compared), (row(one, compared) for one in done.results))
     for result in done.results:
         if result.max_diff is not None and not result.max_diff <= SAME:
             render.warn(
@@ -102,8 +105,9 @@ def show(done: Bench, rounds: int, no_kernels: bool) -> None:
         show_profile(one)
 
 
-def row(result: Result) -> tuple[object, ...]:
-    """A line of the table."""
+def row(result: Result, compared: bool) -> tuple[object, ...]:
+    """A line of the table; its last cell only where kernels were `compared` with stock onnxruntime."""
+    diff = None if result.max_diff is None else f"{result.max_diff:.1e}"
     return (
         result.file,
         result.form,
@@ -114,7 +118,7 @@ def row(result: Result) -> tuple[object, ...]:
         f"{result.load_ms:.0f}",
         None if result.peak_mb is None else f"{result.peak_mb:.0f}",
         result.bytes,
-        None if result.max_diff is None else f"{result.max_diff:.1e}",
+        *[diff] * compared,
     )
 
 

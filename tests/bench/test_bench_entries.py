@@ -7,9 +7,13 @@ from dataclasses import replace
 import onnx
 import pytest
 
+from binarize import api
 from binarize.bench import entries, lineup
+from binarize.bench.baseline import export_float
 from binarize.bench.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
+from binarize.rewrite import Options
+from binarize.runtime import FileInfo
 
 
 def numel(path) -> int:
@@ -80,6 +84,22 @@ def test_the_float_model_is_that_of_the_architecture(packed, tmp_path):
     kernels = 3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64
     assert numel(first.path) == 9 * kernels + 10 * 64
     assert notes == ["float: timm/cifar_resnet20, built for this with random weights"]
+
+
+def test_a_replaced_stem_stays_and_block_surgery_does_not(tmp_path):
+    """As in the twin that a recipe trains."""
+    options = Options(stem="cifar", activations="sign", structure="bireal")
+    saved = api.convert_to_run("resnet18", options, dry_run=True, pretrained=False, img_size=32)
+    about, info = saved.info, saved.info.conversion
+    assert info["replaced_stem"]
+    assert info["edits"]
+    said = FileInfo("packed", "exact", about.model, "random", about.preprocess, conversion=info)
+    export_float(said, tmp_path / "float.onnx")
+    graph = onnx.load(tmp_path / "float.onnx").graph
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    (weight,) = [one for one in graph.initializer if one.name == first.input[1]]
+    assert list(weight.dims) == [64, 3, 3, 3]
+    assert sum(node.op_type == "Add" for node in graph.node) == 8
 
 
 def test_a_float_file_that_is_given_is_the_baseline(packed, float_file, tmp_path):

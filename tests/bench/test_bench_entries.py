@@ -27,9 +27,9 @@ def numel(path) -> int:
 
 
 def stand(files, folder, **options):
-    """The line-up and its notes."""
+    """The line-up, without kernels, and its notes."""
     notes: list[str] = []
-    wanted = {"kernels": True, "int8": False, **options}
+    wanted = {"kernels": False, "int8": False, **options}
     found = lineup.line_up(files, folder, step=lambda _: None, note=notes.append, **wanted)
     return found, notes
 

@@ -3,7 +3,8 @@
     model = binarize.convert("resnet18")            # nn.Module, binary weights
     run = binarize.train("digits", "resnet18")      # fine-tune it
     binarize.export(run.run, "resnet18.onnx")       # one bit per binarized weight
-    binarize.evaluate(["resnet18.onnx"])            # in stock onnxruntime
+    binarize.evaluate(["resnet18.onnx"])            # in onnxruntime
+    binarize.bench(["resnet18.onnx"])               # beside the float model
 
 Importing this module imports no torch: every name below is fetched when it is first used.
 """
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from binarize import estimators
-    from binarize.api import convert, evaluate, export, load, train
+    from binarize.api import bench, convert, evaluate, export, load, train
     from binarize.kernels import ort_library
 
     __version__: str
 
 __all__ = [
     "__version__",
+    "bench",
     "compare",
     "convert",
     "estimators",
@@ -35,7 +37,7 @@ __all__ = [
     "train",
 ]
 
-_PACKAGES_OF_THAT_NAME = ("train", "export", "evaluate", "compare", "report")
+_PACKAGES_OF_THAT_NAME = ("train", "export", "evaluate", "compare", "report", "bench")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ binarize.load("runs/resnet18-ab-tanh")             -> nn.Module, in eval mode
 binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training run
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
+binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
 """
 
 from __future__ import annotations

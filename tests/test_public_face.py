@@ -12,12 +12,14 @@ import binarize
 
 NAMES = [
     "__version__",
+    "bench",
     "compare",
     "convert",
     "estimators",
     "evaluate",
     "export",
     "load",
+    "ort_library",
     "report",
     "train",
 ]
@@ -48,7 +50,8 @@ def test_an_unknown_name_is_an_attribute_error():
         ("report", {"run"}),
         ("train", {"recipe", "target", "data_dir", "resume"}),
         ("export", {"model_or_run", "path"}),
-        ("evaluate", {"targets", "data_dir", "limit"}),
+        ("evaluate", {"targets", "data_dir", "limit", "kernels"}),
+        ("bench", {"files", "threads", "batch", "rounds", "kernels", "int8_baseline", "profile"}),
     ],
 )
 def test_functions_tell_their_parameters(name, parameters):

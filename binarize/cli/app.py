@@ -23,6 +23,7 @@ from typing import Annotated
 import typer
 
 from binarize.cli import (
+    bench,
     checks,
     compare,
     convert,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "export": export,
     "eval": evaluate,
+    "bench": bench,
     "compare": compare,
     "report": report,
     "summary": summary,
@@ -82,7 +84,7 @@ def program(
         typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Turn an existing vision network into a 1-bit one: convert, train, export, eval."""
+    """Turn an existing vision network into a 1-bit one: convert, train, export, eval, bench."""
 
 
 def build() -> typer.Typer:

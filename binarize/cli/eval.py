@@ -45,6 +45,9 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", "-j", metavar="N", min=0, help="Image loading processes.")
     ] = 2,
+    no_kernels: Annotated[
+        bool, typer.Option("--no-kernels", help="ONNX files in stock onnxruntime alone.")
+    ] = False,
     as_json: render.Json = False,
 ) -> None:
     """Score runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
@@ -65,6 +68,7 @@ def command(
             limit=limit,
             batch_size=batch_size,
             workers=workers,
+            kernels=not no_kernels,
             on_progress=lambda target, done, total: bar.restart(target, total, done),
         )
     show(evaluations)
@@ -95,7 +99,7 @@ def show(evaluations: list[Evaluation]) -> None:
         (
             (
                 e.target,
-                e.kind,
+                f"{e.kind}, kernels" if e.kernels else e.kind,
                 f"{e.top1:.2f}",
                 f"{e.top5:.2f}",
                 e.bytes,

@@ -40,6 +40,7 @@ class Evaluation:
             lies in one, else the first target, if that answered the same images with as many classes.
             None, like the three, for anything else: two runs are two models.
         max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluate.parity.Parity`.
+        kernels: for an ONNX file, whether our kernels computed its binary layers; None for torch.
     """
 
     target: str
@@ -55,6 +56,7 @@ class Evaluation:
     max_abs_diff: float | None = None
     max_abs_logit: float | None = None
     top1_agreement: float | None = None
+    kernels: bool | None = None
 
 
 def evaluate(
@@ -64,6 +66,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
+    kernels: bool = True,
     on_progress: OnProgress = lambda target, done, total: None,
 ) -> list[Evaluation]:
     """Score runs and ONNX files on their test images.
@@ -75,12 +78,14 @@ def evaluate(
         limit: ask this many images only.
         batch_size: images per prediction.
         workers: processes that load images.
+        kernels: have ours compute the ONNX files, where this installation has them; else stock
+            onnxruntime does.
 
     Raises RunError, ExportError and CheckpointError for a target that cannot be read, DataError for
     images that are missing or of another number of classes.
     """
     names = [targets] if isinstance(targets, (str, Path)) else list(targets)
-    found = find(names)
+    found = find(names, kernels)
     # All that can be refused is refused before the first image is asked.
     configs = [_config(target, found, data_dir, batch_size, workers) for target in found]
     tests = [_test(*pair, limit) for pair in zip(found, configs, strict=True)]
@@ -185,6 +190,7 @@ def _evaluation(
         images_per_s=answers.images_per_s,
         ms_per_image=answers.ms_per_image,
         bytes=target.bytes,
+        kernels=target.kernels,
         **({"compared_with": reference, **vars(parity)} if parity else {}),
     )
 

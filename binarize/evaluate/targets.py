@@ -33,6 +33,7 @@ class Target:
         bytes: of the file that holds its weights.
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
             first target.
+        kernels: whether our kernels compute its binary layers, or stock onnxruntime; None for torch.
         predictor: gives the function from images to logits; called when its turn comes, so that one
             model at a time is in memory.
     """
@@ -45,10 +46,13 @@ class Target:
     bytes: int
     predictor: Callable[[], Predict]
     reference: str | None = None
+    kernels: bool | None = None
 
 
-def find(names: list[str | Path]) -> list[Target]:
+def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
     """The targets of those names, a run that holds model.onnx giving two. None: the newest run's.
+
+    `kernels`: have ours compute the ONNX files, where this installation has them.
 
     Raises RunError for a name that is neither, ExportError for an ONNX file that cannot be read.
     """
@@ -56,9 +60,9 @@ def find(names: list[str | Path]) -> list[Target]:
     for name in names or [newest_run().path]:
         path = Path(name)
         if path.is_dir():
-            found += of_directory(path)
+            found += of_directory(path, kernels)
         elif path.suffix == ".onnx" or path.is_file():
-            found.append(of_onnx(path))
+            found.append(of_onnx(path, kernels))
         else:
             raise RunError(
                 f'there is no run and no ONNX file "{path}"', "binarize convert MODEL makes a run"
@@ -66,7 +70,7 @@ def find(names: list[str | Path]) -> list[Target]:
     return found
 
 
-def of_directory(path: Path) -> list[Target]:
+def of_directory(path: Path, kernels: bool = True) -> list[Target]:
     """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
     run, weights = rewrite.locate(path)
     info = run.info
@@ -83,14 +87,15 @@ def of_directory(path: Path) -> list[Target]:
     beside = path / ONNX_IN_RUN
     if not (is_run(path) and beside.is_file()):
         return [target]
-    return [target, replace(of_onnx(beside), reference=target.name)]
+    return [target, replace(of_onnx(beside, kernels), reference=target.name)]
 
 
-def of_onnx(path: Path) -> Target:
+def of_onnx(path: Path, kernels: bool = True) -> Target:
     """An ONNX file, everything taken from its own metadata."""
     if not path.is_file():
         raise ExportError(f'there is no file "{path}"', "binarize export RUN --onnx writes one")
     about = session.metadata(path)
+    kernels = kernels and session.uses_kernels(path)
     return Target(
         str(path),
         "onnx",
@@ -98,7 +103,8 @@ def of_onnx(path: Path) -> Target:
         about.data,
         about.classes,
         path.stat().st_size,
-        lambda: onnx_predictor(path),
+        lambda: onnx_predictor(path, kernels),
+        kernels=kernels,
     )
 
 
@@ -118,9 +124,9 @@ def torch_predictor(path: Path) -> Predict:
     return predict
 
 
-def onnx_predictor(path: Path) -> Predict:
-    """The file in onnxruntime."""
-    opened = session.open_session(path)
+def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
+    """The file in onnxruntime, with our kernels or without."""
+    opened = session.open_session(path, kernels=kernels)
     return lambda images: torch.from_numpy(opened.logits(images.numpy()))
 
 

@@ -15,8 +15,8 @@ import onnx.parser
 import onnx_ir as ir
 
 from binarize.layers.activation import SLOPE
+from binarize.runtime.session import DOMAIN
 
-DOMAIN = "binarize"
 VERSION = 1
 
 # Row b holds the eight signs of byte b, least significant bit first: `binarize.packing`.

@@ -16,6 +16,8 @@ from binarize.kernels import installed
 from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
+DOMAIN = "binarize"
+"""Of the nodes that our kernels compute, and of the functions that say what they mean."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Session:
         path: the file.
         info: what it says about itself.
         runner: onnxruntime's session.
+        kernels: whether our kernels compute its nodes.
     """
 
     path: Path
     info: FileInfo
     runner: ort.InferenceSession
+    kernels: bool = False
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -50,37 +54,68 @@ class Session:
             ) from error
 
 
-def open_session(path: str | Path, threads: int | None = None, kernels: bool = False) -> Session:
+def open_session(
+    path: str | Path, threads: int | None = None, kernels: bool = False, **settings: Any
+) -> Session:
     """Load an exported file in onnxruntime, on the CPU: stock, or with our kernels where `kernels` and
-    this installation has them.
+    `uses_kernels`.
 
-    `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores. The
-    optimised graph is never saved: it holds the binary weights as floats. Raises ExportError for a
-    file that is missing, corrupt, truncated or not ours.
+    `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores.
+    `settings` are further ones of `quiet_session`. The optimised graph is never saved: it holds the
+    binary weights as floats. Raises ExportError for a file that is missing, corrupt, truncated or not
+    ours.
     """
     path = Path(path)
     info = metadata(path)
+    kernels = kernels and uses_kernels(path)
+    return Session(path, info, load(path, threads, kernels, **settings), kernels)
+
+
+def load(
+    path: Path, threads: int | None = None, kernels: bool = False, **settings: Any
+) -> ort.InferenceSession:
+    """`quiet_session` of a file, which need not be ours. Raises ExportError where onnxruntime refuses it."""
     try:
-        runner = quiet_session(str(path), threads, kernels)
+        return quiet_session(str(path), threads, kernels, **settings)
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(
             f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}',
             "export the run again: binarize export RUN --onnx",
         ) from error
-    return Session(path, info, runner)
+
+
+def uses_kernels(path: str | Path) -> bool:
+    """Whether this installation has our kernels and the file has nodes for them. Raises ExportError as
+    `open_session` does."""
+    if installed() is None:
+        return False
+    return any(node.domain == DOMAIN for node in _read(Path(path)).graph.node)
 
 
 def quiet_session(
-    model: str | bytes, threads: int | None = None, kernels: bool = False
+    model: str | bytes,
+    threads: int | None = None,
+    kernels: bool = False,
+    *,
+    spinning: bool = True,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
-    """onnxruntime's own session of a file, or of a model in memory, on the CPU; `kernels`: see
-    `open_session`."""
+    """onnxruntime's own session of a file, or of a model in memory, on the CPU.
+
+    `kernels`: with ours, where this installation has them. `spinning`: its idle threads look for work
+    instead of sleeping, onnxruntime's default. `profile`: what the name of the file begins with that
+    `end_profiling` writes.
+    """
     options = ort.SessionOptions()
     library = installed() if kernels else None
     if library is not None:
         options.register_custom_ops_library(str(library))
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

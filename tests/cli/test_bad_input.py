@@ -77,6 +77,10 @@ def refused(arguments, capsys, folder):
         (["eval", "nothing"], "nothing"),
         (["eval", "."], "not a run"),
         (["eval", "nothing.onnx"], "nothing.onnx"),
+        (["bench"], "there is no run"),
+        (["bench", "nothing"], "nothing"),
+        (["bench", "."], "model.onnx"),
+        (["bench", "nothing.onnx"], "nothing.onnx"),
         (["summary"], "there is no run"),
         (["summary", "resnet81"], "resnet81"),
         (["summary", "."], "no run"),
@@ -166,7 +170,8 @@ def test_a_run_whose_description_is_damaged(arguments, content, capsys, folder, 
 def test_a_truncated_onnx_file(share, capsys, folder, trained):
     whole = (trained / "model.onnx").read_bytes()
     (folder / "part.onnx").write_bytes(whole[: int(share * len(whole))])
-    assert "part.onnx" in refused(["eval", "part.onnx"], capsys, folder)
+    for command in ("eval", "bench"):
+        assert "part.onnx" in refused([command, "part.onnx"], capsys, folder)
 
 
 def test_an_onnx_file_of_somebody_else(capsys, folder):
@@ -178,7 +183,8 @@ def test_an_onnx_file_of_somebody_else(capsys, folder):
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([node], "g", [value], [out])
     onnx.save(helper.make_model(graph), folder / "other.onnx")
-    assert "other.onnx" in refused(["eval", "other.onnx"], capsys, folder)
+    for command in ("eval", "bench"):
+        assert "other.onnx" in refused([command, "other.onnx"], capsys, folder)
 
 
 @pytest.mark.parametrize("target", ["", "model.onnx"])

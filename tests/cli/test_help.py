@@ -40,6 +40,7 @@ COMMANDS_OF_THE_ISSUE = {
     ("train",),
     ("export",),
     ("eval",),
+    ("bench",),
     ("compare",),
     ("report",),
     ("summary",),

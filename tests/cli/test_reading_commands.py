@@ -8,6 +8,8 @@ import shutil
 import pytest
 from typed import run
 
+from binarize.kernels import installed
+
 
 def answer(capsys, *arguments):
     """stdout and stderr of a command that must succeed."""
@@ -32,7 +34,13 @@ def test_eval_with_json_keeps_its_keys(capsys, trained):
     (result,) = json.loads(out)
     assert {"target", "images", "top1", "top5", "images_per_s"} <= set(result)
     assert (result["target"], result["images"]) == (str(trained / "model.onnx"), 40)
+    assert result["kernels"] == (installed() is not None)
     assert err.splitlines()[-1].startswith("next: ")
+
+
+def test_eval_in_stock_onnxruntime_alone(capsys, trained):
+    out, _ = answer(capsys, "eval", trained, "--limit", "40", "--no-kernels", "--json")
+    assert [result["kernels"] for result in json.loads(out)] == [None, False]
 
 
 def test_eval_without_a_target_says_which_run(capsys, trained, monkeypatch):

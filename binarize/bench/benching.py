@@ -1,0 +1,55 @@
+"""Time exported files beside their float model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from binarize.bench.entries import find
+from binarize.bench.lineup import line_up
+from binarize.bench.measure import OnProgress, Setting, measure, profile_all
+from binarize.bench.result import Bench
+
+ROUNDS = 30
+
+
+def bench(
+    files: str | Path | Sequence[str | Path] = (),
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    rounds: int = ROUNDS,
+    kernels: bool = True,
+    int8_baseline: bool = False,
+    profile: bool = False,
+    on_progress: OnProgress = lambda what, done, total: None,
+) -> Bench:
+    """Time exported files beside their float model, in interleaved rounds on images of noise.
+
+    Args:
+        files: ONNX files, and runs that hold one. None at all: the newest run.
+        threads: within an operator.
+        batch: images per run.
+        rounds: how often each runs.
+        kernels: also with ours, where this installation has them and a file has nodes for them.
+        int8_baseline: also onnxruntime's static int8 quantisation of the float model.
+        profile: also the time of every node of the files.
+
+    Raises ExportError for a file that is missing, corrupt or not ours, RunError where there is no run.
+    """
+    notes: list[str] = []
+    found = find([files] if isinstance(files, (str, Path)) else files)
+    setting = Setting(threads, batch, rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        entries = line_up(
+            found,
+            Path(folder),
+            kernels=kernels,
+            int8=int8_baseline,
+            step=lambda what: on_progress(what, 0, None),
+            note=notes.append,
+        )
+        results = measure(entries, setting, on_progress)
+        profiles = profile_all(entries, setting, on_progress) if profile else None
+    return Bench(results, profiles, notes)

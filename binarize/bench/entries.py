@@ -1,0 +1,96 @@
+"""What stands in the rounds: every file with our kernels and without, and the float model beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binarize.errors import ExportError
+from binarize.run import is_run, newest_run
+from binarize.runtime import FileInfo, metadata, uses_kernels
+
+ONNX_IN_RUN = "model.onnx"
+NATIVE = "native"
+"""The form that stock onnxruntime cannot run: nodes without the functions that say what they compute."""
+
+
+@dataclass(frozen=True)
+class File:
+    """An exported file: what it was called, where it lies, what it says about itself."""
+
+    name: str
+    path: Path
+    info: FileInfo
+
+    @property
+    def architecture(self) -> str:
+        """Equal for files whose float models are built alike."""
+        spec: dict[str, Any] = {**self.info.model, "library_version": ""}
+        stem = (self.info.conversion or {}).get("replaced_stem")
+        return json.dumps([spec, stem, self.info.preprocess["img_size"]], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in one way of running it: a line of the table.
+
+    Attributes:
+        file: what it is called.
+        path: where it lies.
+        form: "packed", "float", …; "float-int8" for the quantised float model.
+        kernels: whether ours compute its binary layers.
+        architecture: entries of one architecture are compared.
+        baseline: whether the others of its architecture are divided by it.
+        given: whether it was asked for; else it was built to be compared with.
+    """
+
+    file: str
+    path: Path
+    form: str
+    kernels: bool
+    architecture: str
+    baseline: bool = False
+    given: bool = True
+
+
+def find(names: Sequence[str | Path]) -> list[File]:
+    """The files of those names, each once; of a run its model.onnx. None: the newest run's.
+
+    Raises ExportError for a file that is missing, corrupt or not ours, and for a run without one.
+    """
+    files: dict[Path, File] = {}
+    for name in names or [newest_run().path]:
+        path = Path(name)
+        if path.is_dir():
+            path = _of_run(path)
+        files.setdefault(path.resolve(), File(str(path), path, metadata(path)))
+    return list(files.values())
+
+
+def _of_run(path: Path) -> Path:
+    file = path / ONNX_IN_RUN
+    if file.is_file():
+        return file
+    if is_run(path):
+        raise ExportError(
+            f'run "{path}" holds no ONNX file', f"write it: binarize export {path} --onnx"
+        )
+    raise ExportError(
+        f'"{path}" is a directory without {ONNX_IN_RUN}',
+        "name an ONNX file, or a run that holds one",
+    )
+
+
+def entries_of(file: File, kernels: bool) -> list[Entry]:
+    """A file in stock onnxruntime, and with our kernels where they are wanted, here and of use to it."""
+    ways = [False] if file.info.form != NATIVE else []
+    ways += [True] if kernels and uses_kernels(file.path) else []
+    if not ways:
+        raise ExportError(
+            f'"{file.name}" is of the form {NATIVE}, which needs our kernels',
+            "leave --no-kernels away where they are installed, or export the packed form",
+        )
+    return [Entry(file.name, file.path, file.info.form, way, file.architecture) for way in ways]

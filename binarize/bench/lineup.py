@@ -1,0 +1,67 @@
+"""Who stands in the rounds, and in the table: each float model, then the files of that architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from binarize.bench.baseline import FLOAT, float_entry, int8_entry, name_of
+from binarize.bench.entries import Entry, File, entries_of
+from binarize.errors import BinarizeError
+
+Say = Callable[[str], None]
+
+
+def line_up(
+    files: Sequence[File], folder: Path, *, kernels: bool, int8: bool, step: Say, note: Say
+) -> list[Entry]:
+    """The entries of all files with a baseline each. What is built for that goes into `folder`.
+
+    `step` is told what is being done, `note` what a reader of the figures should know. Raises ExportError
+    for a file that cannot run here.
+    """
+    by_architecture: dict[str, list[File]] = {}
+    for file in files:
+        by_architecture.setdefault(file.architecture, []).append(file)
+    lined_up: list[Entry] = []
+    for group in by_architecture.values():
+        entries = [entry for file in group for entry in entries_of(file, kernels)]
+        entries = with_baseline(group[0], entries, folder, step, note)
+        if int8:
+            entries = with_int8(entries, folder, step, note)
+        lined_up += entries
+    return lined_up
+
+
+def with_baseline(
+    file: File, entries: list[Entry], folder: Path, step: Say, note: Say
+) -> list[Entry]:
+    """One of `entries` is the baseline, or another comes first that is: a float file that was given, else
+    the float model that can be built, else the first file, in stock onnxruntime where that runs it."""
+    given = next((entry for entry in entries if entry.form == FLOAT), None)
+    if given is None:
+        step("exporting the float model")
+        try:
+            built = float_entry(file, folder)
+        except BinarizeError as problem:
+            given = entries[0]
+            note(
+                f"no float model for {file.name}: {problem.message}; ratios are to the file itself in "
+                + ("stock onnxruntime" if not given.kernels else "onnxruntime with our kernels")
+            )
+        else:
+            note(f"float: {name_of(file.info)}, built for this with random weights")
+            return [built, *entries]
+    baseline = replace(given, baseline=True)
+    return [baseline, *(entry for entry in entries if entry is not given)]
+
+
+def with_int8(entries: list[Entry], folder: Path, step: Say, note: Say) -> list[Entry]:
+    """The float model in int8 comes second, where there is a float model."""
+    first = entries[0]
+    if first.form != FLOAT:
+        note(f"no int8 model for {first.file}, for want of a float one")
+        return entries
+    step("quantising the float model")
+    return [first, int8_entry(first, folder), *entries[1:]]

@@ -2,8 +2,8 @@
 
 The worker reads jobs from its standard input and answers with one line of JSON each; whatever else is
 printed goes to standard error. It may hold no more than MEMORY (beyond which allocations fail, which is
-an error like any other), it is killed where a job takes too long, and it is replaced after it died and
-after every JOBS jobs, because libraries keep what they once made.
+an error like any other), it is killed where a job takes too long, and it is replaced after it died, after
+every JOBS jobs and after every error, because libraries keep what they once made.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class Worker:
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         answer = self.process.stdout.readline() if ready else b""
         if answer.endswith(b"\n"):
+            if b'"error"' in answer:
+                self.stop()
             return json.loads(answer)
         ended = self.process.poll() if not ready else self.process.wait()
         self.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,63 @@ def test_the_function_in_the_file_says_the_same(op: str) -> None:
     x = noise((2, 10, 8, 9) if convolves else (4, 10))
     stock = session(node.file(), kernels=False).run(None, {"x": x})[0]
     np.testing.assert_allclose(stock, node.expected(x), rtol=1e-5, atol=1e-5)
+
+
+def test_sessions_on_several_threads_stay_apart() -> None:
+    """Scratch memory is shared between kernels: two sessions at once, and one session twice at once."""
+    nodes = [
+        Node("SignBinaryConv", (40, 33, 3, 3), pads=(1, 1, 1, 1)),
+        Node("BinaryConv", (20, 33, 3, 3)),
+    ]
+    x = noise((2, 33, 17, 19))
+    runners = [session(node.file(), threads=threads) for node in nodes for threads in (1, 2)]
+    expected = [runner.run(None, {"x": x})[0] for runner in runners]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            futures = [pool.submit(runner.run, None, {"x": x}) for runner in runners * 2]
+            for future, y in zip(futures, expected * 2, strict=True):
+                np.testing.assert_array_equal(future.result()[0], y)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("sse9", 'BINARIZE_TIER is "sse9", and the tiers are'), ("neon", "BINARIZE_TIER")],
+)
+def test_a_tier_that_cannot_run_here_is_an_error(name: str, words: str) -> None:
+    if name in TIERS:
+        pytest.skip(f"{name} runs here")
+    with tier(name), pytest.raises(Exception, match=words):
+        session(Node("BinaryLinear", (1, 1)).file())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"strides": [0, 1]}, "strides has a value that is too small"),
+        ({"pads": [0, 0]}, "pads needs 4 values"),
+        ({"group": 3}, "cannot be shared out among the groups"),
+        ({"shape": [4, 2, 99, 3]}, "bits is too short for shape"),
+        ({"shape": [4, 2]}, "shape needs 3 or 4 dimensions"),
+    ],
+)
+def test_a_malformed_node_is_an_error_that_says_why(change: dict, words: str) -> None:
+    node = Node("SignBinaryConv", (4, 2, 3, 3))
+    node.attributes |= change
+    with pytest.raises(Exception, match=words):
+        session(node.file())
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((1, 3, 9, 9), "x has 3 channels where the layer has 2"),
+        ((1, 2, 2, 9), "smaller than the kernel"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_an_error_that_says_why(size: tuple, words: str) -> None:
+    runner = session(Node("StepBinaryConv", (4, 2, 3, 3)).file())
+    with pytest.raises(Exception, match=words):
+        runner.run(None, {"x": noise(size)})
 
 
 def test_the_kernels_are_what_runs() -> None:

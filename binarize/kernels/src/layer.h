@@ -36,10 +36,16 @@ struct Layer {
   std::vector<float> split;  // x >= split is the larger value: [1], or one a channel
   bool split_per_channel = false;
 
-  // Whether the sign of that output, channel within its group and tap is +1.
-  bool positive(int64_t output, int64_t channel, int64_t tap) const {
-    const uint64_t i = static_cast<uint64_t>((output * geometry.channels_per_group() + channel) * geometry.taps() + tap);
-    return bits[i >> 3] >> (i & 7) & 1;
+  // Signs of an output, 1 for +1 and 0 for -1: [channel within its group][tap].
+  void signs(int64_t output, uint8_t* to) const {
+    const uint64_t count = static_cast<uint64_t>(geometry.channels_per_group() * geometry.taps());
+    uint64_t i = static_cast<uint64_t>(output) * count;
+    const uint64_t end = i + count;
+    for (; i < end && i % 8 != 0; ++i) *to++ = bits[i / 8] >> i % 8 & 1;
+    for (; i + 8 <= end; i += 8, to += 8) {
+      for (int b = 0; b < 8; ++b) to[b] = bits[i / 8] >> b & 1;
+    }
+    for (; i < end; ++i) *to++ = bits[i / 8] >> i % 8 & 1;
   }
 };
 

@@ -20,6 +20,7 @@ namespace binarize {
 namespace {
 
 constexpr size_t STRIP = 800 << 10;  // bytes of tables: beside the weights, in a second-level cache of 1 MB
+constexpr size_t TABLES = 12 << 10;  // bytes of tables that the first-level cache holds beside all else
 constexpr size_t CHUNK = 48;         // output pixels whose sums wait for their turn round: whole tiles, whole vectors
 
 class Lookup : public Product {
@@ -31,28 +32,29 @@ class Lookup : public Product {
     tables_ = static_cast<size_t>(up(g.channels_per_group(), tier.bits));
     words_ = static_cast<size_t>(up(static_cast<int64_t>(tables_), tier.fields));
     blocks_ = static_cast<size_t>(up(g.outputs_per_group(), tier_.outputs));
-    block_ = static_cast<size_t>(g.taps()) * words_ * static_cast<size_t>(tier_.outputs);
-    index_.assign(static_cast<size_t>(g.group) * blocks_ * block_ + 1, 0);  // read up to 3 bytes past the end
-    const size_t wide = static_cast<size_t>(tier_.outputs), bits = static_cast<size_t>(tier.bits);
-    const size_t fields = static_cast<size_t>(tier.fields), apart = static_cast<size_t>(tier.apart);
-    for (int64_t o = 0; o < g.outputs; ++o) {
-      const size_t group = static_cast<size_t>(o / g.outputs_per_group());
-      const size_t local = static_cast<size_t>(o % g.outputs_per_group());
-      uint32_t* block = index_.data() + (group * blocks_ + local / wide) * block_ + local % wide;
-      for (int64_t t = 0; t < g.taps(); ++t) {
-        for (int64_t c = 0; c < g.channels_per_group(); ++c) {
-          const size_t table = static_cast<size_t>(c) / bits, bit = static_cast<size_t>(c) % bits;
-          block[(table / fields * static_cast<size_t>(g.taps()) + static_cast<size_t>(t)) * wide] |=
-              static_cast<uint32_t>(layer.positive(o, c, t)) << (table % fields * apart + bit);
-        }
+    const size_t at_a_time = TABLES / (static_cast<size_t>(tier.pixels) * entries_ * sizeof(float)) / tier.fields;
+    piece_ = one_tap() ? std::min(words_, at_a_time) : words_;
+    pieces_ = (words_ + piece_ - 1) / piece_;
+    index_.assign(static_cast<size_t>(g.group) * pieces_ * blocks_ * piece_ * row() + 1, 0);  // 3 bytes are read past the end
+    const size_t group_outputs = static_cast<size_t>(g.outputs_per_group()), wide = static_cast<size_t>(tier.outputs);
+    const size_t taps = static_cast<size_t>(g.taps()), channels = static_cast<size_t>(g.channels_per_group());
+    std::vector<uint8_t> signs(wide * channels * taps);
+    for (size_t number = 0; number < static_cast<size_t>(g.group) * blocks_; ++number) {
+      const size_t first = number % blocks_ * wide, here = std::min(wide, group_outputs - first);
+      for (size_t o = 0; o < here; ++o) {
+        layer.signs(static_cast<int64_t>(number / blocks_ * group_outputs + first + o), signs.data() + o * channels * taps);
       }
+      fill(number / blocks_, number % blocks_, signs.data(), here, channels, taps);
     }
   }
 
   void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
                 const Parallel& parallel) const override {
     const Geometry& g = geometry_;
-    const int64_t out[2] = {g.extent(0, height), g.extent(1, width)};
+    const int64_t in[2] = {height, width}, out[2] = {g.extent(0, height), g.extent(1, width)};
+    if (one_tap()) {
+      return convolve_one_tap(x, count, in, out, y, parallel);
+    }
     Frame frame;
     frame.in[0] = height;
     frame.in[1] = width;
@@ -86,50 +88,123 @@ class Lookup : public Product {
 
   void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
-    const size_t step = tables_ * entries_, rows = static_cast<size_t>(count);
-    const size_t strip = std::clamp<size_t>(STRIP / (step * sizeof(float)), 1, rows);
-    const size_t strips = (rows + strip - 1) / strip;
-    const auto build = [&](const float* from, size_t high, float* tables) {
-      for (size_t g = 0; g < tables_; ++g) {
-        const float* values[8];
-        gather(from, 1, g, values);
-        tier_.build(values, static_cast<ptrdiff_t>(in), high, tables + g * entries_, step);
-      }
-    };
-    const auto rows_of_block = [&](const float* tables, size_t first, size_t high, size_t block) {
-      static constexpr ptrdiff_t NO_TAPS[1] = {0};
-      const size_t wide = static_cast<size_t>(tier_.outputs), tile = static_cast<size_t>(tier_.pixels);
-      alignas(64) float sums[MAX_PIXELS * MAX_OUTPUTS];
-      const size_t o = block * wide, here = std::min(wide, out - o);
-      const size_t parts = (high + tile - 1) / tile;
-      for (size_t part = 0; part < parts; ++part) {
-        const size_t m = high * part / parts, some = high * (part + 1) / parts - m;
-        const float* at[MAX_PIXELS];
-        for (size_t i = 0; i < some; ++i) at[i] = tables + (m + i) * step;
-        tier_.lookup(at, static_cast<int>(some), NO_TAPS, 1, tables_, index_.data() + block * block_, sums);
-        for (size_t i = 0; i < some; ++i) {
-          float* row = y + (first + m + i) * out + o;
-          for (size_t n = 0; n < here; ++n) row[n] = sums[i * wide + n] * scale_[o + n] + bias_[o + n];
+    const size_t rows = static_cast<size_t>(count), wide = static_cast<size_t>(tier_.outputs), piece = piece_size();
+    const size_t pieces = (rows + piece - 1) / piece;
+    // few rows are too little for threads: they share the outputs, and each makes the tables again
+    const size_t shares = pieces == 1 ? std::max<size_t>(1, blocks_ / 16) : 1;
+    parallel(pieces * shares, [&](size_t task) {
+      const size_t share = task % shares, from = blocks_ * share / shares, to = blocks_ * (share + 1) / shares;
+      const size_t first = rows * (task / shares) / pieces, high = rows * (task / shares + 1) / pieces - first;
+      Scratch memory((to - from) * high * wide * sizeof(float));
+      float* sums = memory.as<float>();
+      const Pixels pixels{x + first * in, static_cast<ptrdiff_t>(in), 1};
+      sum_one_tap(pixels, high, 0, from, to, sums);
+      for (size_t block = from; block < to; ++block) {
+        const size_t o = block * wide, here = std::min(wide, out - o);
+        for (size_t m = 0; m < high; ++m) {
+          const float* sum = sums + ((block - from) * high + m) * wide;
+          float* row = y + (first + m) * out + o;
+          for (size_t n = 0; n < here; ++n) row[n] = sum[n] * scale_[o + n] + bias_[o + n];
         }
       }
-    };
-    if (strips == 1) {
-      Scratch memory(rows * step * sizeof(float));
-      float* tables = memory.as<float>();
-      build(x, rows, tables);
-      parallel(blocks_, [&](size_t block) { rows_of_block(tables, 0, rows, block); });
-      return;
-    }
-    parallel(strips, [&](size_t task) {
-      const size_t first = task * strip, high = std::min(strip, rows - first);
-      Scratch memory(high * step * sizeof(float));
-      float* tables = memory.as<float>();
-      build(x + first * in, high, tables);
-      for (size_t block = 0; block < blocks_; ++block) rows_of_block(tables, first, high, block);
     });
   }
 
  private:
+  // Whether pixels have nothing to do with each other: 1 x 1, without padding.
+  bool one_tap() const {
+    const Geometry& g = geometry_;
+    return g.taps() == 1 && g.begin[0] + g.begin[1] + g.end[0] + g.end[1] == 0;
+  }
+
+  // Words of signs of one table of each tap, for all outputs of a block.
+  size_t row() const { return static_cast<size_t>(geometry_.taps() * tier_.outputs); }
+
+  // The signs of some tables for a block of outputs, `piece_` words of them.
+  const uint32_t* index(size_t group, size_t piece, size_t block) const {
+    return index_.data() + ((group * pieces_ + piece) * blocks_ + block) * piece_ * row();
+  }
+
+  // The index of a block of outputs from their signs [output][channel][tap].
+  void fill(size_t group, size_t block, const uint8_t* signs, size_t outputs, size_t channels, size_t taps) {
+    const size_t wide = static_cast<size_t>(tier_.outputs), bits = static_cast<size_t>(tier_.bits);
+    const size_t fields = static_cast<size_t>(tier_.fields), apart = static_cast<size_t>(tier_.apart);
+    for (size_t table = 0; table < tables_; ++table) {
+      const size_t from = table * bits, to = std::min(channels, from + bits), number = table / fields;
+      uint32_t* words = const_cast<uint32_t*>(index(group, number / piece_, block)) + number % piece_ * row();
+      for (size_t t = 0; t < taps; ++t) {
+        for (size_t o = 0; o < outputs; ++o) {
+          uint32_t entry = 0;
+          for (size_t c = from; c < to; ++c) entry |= static_cast<uint32_t>(signs[(o * channels + c) * taps + t]) << (c - from);
+          words[t * wide + o] |= entry << table % fields * apart;
+        }
+      }
+    }
+  }
+
+  // Where the values of pixels lie: channel c of pixel p at x[p·pixel + c·channel].
+  struct Pixels {
+    const float* x;
+    ptrdiff_t pixel, channel;
+  };
+
+  // Pixels whose sums, for all outputs, stay in the second-level cache; whole tiles.
+  size_t piece_size() const {
+    const size_t tile = static_cast<size_t>(tier_.pixels), bytes = blocks_ * static_cast<size_t>(tier_.outputs) * sizeof(float);
+    return std::clamp<size_t>((256 << 10) / (bytes * tile), 1, CHUNK / tile) * tile;
+  }
+
+  // Sums of a layer with a single tap: [block][pixel][output]. There is nothing to share between pixels, so the tables
+  // of a tile are made a few at a time in the first-level cache, and used by all outputs there.
+  void sum_one_tap(const Pixels& pixels, size_t count, size_t group, size_t from, size_t to, float* sums) const {
+    static constexpr ptrdiff_t NO_TAPS[1] = {0};
+    alignas(64) float tables[TABLES / sizeof(float)];
+    const size_t tile = static_cast<size_t>(tier_.pixels), wide = static_cast<size_t>(tier_.outputs);
+    const size_t channels = static_cast<size_t>(geometry_.channels_per_group());
+    const size_t some = piece_ * static_cast<size_t>(tier_.fields), step = some * entries_;
+    const size_t parts = (count + tile - 1) / tile;
+    for (size_t part = 0; part < parts; ++part) {
+      const size_t first = count * part / parts, high = count * (part + 1) / parts - first;
+      const float* at[MAX_PIXELS];
+      for (size_t p = 0; p < high; ++p) at[p] = tables + p * step;
+      for (size_t piece = 0; piece < pieces_; ++piece) {
+        const size_t g = piece * some, here = std::min(some, tables_ - g), done = g * static_cast<size_t>(tier_.bits);
+        const float* x = pixels.x + static_cast<ptrdiff_t>(first) * pixels.pixel + static_cast<ptrdiff_t>(done) * pixels.channel;
+        tier_.build(x, pixels.pixel, high, pixels.channel, channels - done, here, tables, step);
+        for (size_t block = from; block < to; ++block) {
+          tier_.lookup(at, static_cast<int>(high), NO_TAPS, 1, here, index(group, piece, block), piece > 0,
+                       sums + ((block - from) * count + first) * wide);
+        }
+      }
+    }
+  }
+
+  // Outputs of a convolution by 1 x 1 without padding, a run of neighbouring outputs at a time.
+  void convolve_one_tap(const float* x, int64_t count, const int64_t* in, const int64_t* out, float* y,
+                        const Parallel& parallel) const {
+    const Geometry& g = geometry_;
+    const bool whole = g.stride[0] == 1 && g.stride[1] == 1;  // rows follow each other without a gap
+    const size_t run = static_cast<size_t>(whole ? out[0] * out[1] : out[1]), runs = whole ? 1 : static_cast<size_t>(out[0]);
+    const size_t piece = piece_size(), pieces = (run + piece - 1) / piece, groups = static_cast<size_t>(g.group);
+    const size_t wide = static_cast<size_t>(tier_.outputs), plane = static_cast<size_t>(out[0] * out[1]);
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group());
+    parallel(static_cast<size_t>(count) * groups * runs * pieces, [&](size_t task) {
+      const size_t part = task % pieces, row = task / pieces % runs, image = task / pieces / runs;
+      const size_t first = run * part / pieces, high = run * (part + 1) / pieces - first, group = image % groups;
+      Scratch memory(blocks_ * high * wide * sizeof(float));
+      float* sums = memory.as<float>();
+      const float* from = x + static_cast<int64_t>(image) * g.channels_per_group() * in[0] * in[1] +
+                          static_cast<int64_t>(row) * g.stride[0] * in[1] + static_cast<int64_t>(first) * g.stride[1];
+      sum_one_tap({from, static_cast<ptrdiff_t>(g.stride[1]), static_cast<ptrdiff_t>(in[0] * in[1])}, high, group, 0, blocks_,
+              sums);
+      for (size_t block = 0; block < blocks_; ++block) {
+        const size_t o = block * wide, channel = group * outputs + o;
+        tier_.turn(sums + block * high * wide, wide, high, std::min(wide, outputs - o), scale_.data() + channel,
+                   bias_.data() + channel, y + (image * outputs + o) * plane + row * run + first, plane);
+      }
+    });
+  }
+
   static constexpr double LARGEST = 8e9;  // bytes of the tables of one row of outputs
 
   // An image of one group, and the strip of its output rows, first to last, whose tables are at `tables`.
@@ -171,14 +246,6 @@ class Lookup : public Product {
     });
   }
 
-  // Where the values of a table lie: channels g·bits and on, `step` apart; nullptr past the last channel.
-  void gather(const float* x, int64_t step, size_t g, const float** values) const {
-    for (int b = 0; b < tier_.bits; ++b) {
-      const int64_t c = static_cast<int64_t>(g) * tier_.bits + b;
-      values[b] = c < geometry_.channels_per_group() ? x + c * step : nullptr;
-    }
-  }
-
   // The tables of a row of the frame's strip: row 0 is the first that it needs. Padding has tables of zeros.
   void build_row(const Frame& frame, int64_t r) const {
     const Geometry& g = geometry_;
@@ -197,12 +264,8 @@ class Lookup : public Product {
     if (used == 0) return;
     const int64_t plane = frame.in[0] * frame.in[1];
     const float* pixels = frame.x + y * frame.in[1] + from - g.begin[1];
-    for (size_t table = 0; table < tables_; ++table) {
-      const float* values[8];
-      gather(pixels, plane, table, values);
-      tier_.build(values, step, used, row + static_cast<size_t>(from) * frame.pixel + table * entries_,
-                  static_cast<size_t>(step) * frame.pixel);
-    }
+    tier_.build(pixels, step, used, plane, static_cast<size_t>(g.channels_per_group()), tables_,
+                row + static_cast<size_t>(from) * frame.pixel, static_cast<size_t>(step) * frame.pixel);
   }
 
   static void zero(float* row, int64_t from, int64_t to, size_t pixel) {
@@ -216,7 +279,7 @@ class Lookup : public Product {
     const size_t plane = static_cast<size_t>(frame.out[0] * frame.out[1]);
     const size_t o = block * wide, here = std::min(wide, static_cast<size_t>(g.outputs_per_group()) - o);
     const size_t channel = frame.group * static_cast<size_t>(g.outputs_per_group()) + o;
-    const uint32_t* index = index_.data() + (frame.group * blocks_ + block) * block_;
+    const uint32_t* signs = index(frame.group, 0, block);
     const size_t columns = static_cast<size_t>(frame.out[1]);
     alignas(64) float sums[CHUNK * MAX_OUTPUTS];
     // shared out evenly: a last chunk or tile of one pixel would cost as much as a whole one
@@ -233,7 +296,7 @@ class Lookup : public Product {
           at[p] = frame.tables + (row * static_cast<size_t>(g.stride[0]) * frame.width +
                                   column * static_cast<size_t>(g.stride[1])) * frame.pixel;
         }
-        tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, index, sums + i * wide);
+        tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, signs, false, sums + i * wide);
       }
       float* y = frame.y + o * plane + static_cast<size_t>(frame.first) * columns + chunk;
       tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, y, plane);
@@ -243,8 +306,8 @@ class Lookup : public Product {
   const Tier& tier_;
   const Geometry geometry_;
   const std::vector<float> scale_, bias_;
-  size_t entries_ = 0, tables_ = 0, words_ = 0, blocks_ = 0, block_ = 0;
-  std::vector<uint32_t> index_;  // [group][block of outputs][word][tap][output]
+  size_t entries_ = 0, tables_ = 0, words_ = 0, blocks_ = 0, piece_ = 0, pieces_ = 0;
+  std::vector<uint32_t> index_;  // [group][piece of the channels][block of outputs][word of a piece][tap][output]
 };
 
 }  // namespace

@@ -72,25 +72,28 @@ inline void finish_row(const int32_t* sums, int32_t ones, int times, const int32
 }
 
 template <int BITS>
-void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
-  for (size_t i = 0; i < count; ++i) {
-    float* entry = table + i * step;
-    for (int e = 0; e < 1 << BITS; ++e) entry[e] = 0.0f;
-    for (int b = 0; b < BITS; ++b) {
-      if (x[b] == nullptr) continue;
-      const float value = x[b][static_cast<ptrdiff_t>(i) * x_step];
-      for (int e = 0; e < 1 << BITS; ++e) entry[e] += e >> b & 1 ? value : -value;
+void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
+           float* tables, size_t step) {
+  constexpr size_t ENTRIES = size_t{1} << BITS;
+  for (size_t g = 0; g < count; ++g) {
+    for (size_t i = 0; i < pixel_count; ++i) {
+      float* entry = tables + i * step + g * ENTRIES;
+      for (size_t e = 0; e < ENTRIES; ++e) entry[e] = 0.0f;
+      for (size_t c = g * BITS; c < (g + 1) * BITS && c < channels; ++c) {
+        const float value = x[static_cast<ptrdiff_t>(i) * pixel + static_cast<ptrdiff_t>(c) * channel];
+        for (size_t e = 0; e < ENTRIES; ++e) entry[e] += e >> (c - g * BITS) & 1 ? value : -value;
+      }
     }
   }
 }
 
 template <int BITS, int FIELDS, int OUTPUTS>
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
-            size_t tables, const uint32_t* index, float* y) {
+            size_t tables, const uint32_t* index, bool add, float* y) {
   constexpr int ENTRIES = 1 << BITS;
   for (int p = 0; p < pixel_count; ++p) {
     float* sum = y + p * OUTPUTS;
-    for (int o = 0; o < OUTPUTS; ++o) sum[o] = 0.0f;
+    for (int o = 0; o < OUTPUTS && !add; ++o) sum[o] = 0.0f;
     for (size_t g = 0; g < tables; ++g) {
       const int shift = static_cast<int>(g % FIELDS) * BITS;
       for (size_t t = 0; t < tap_count; ++t) {

@@ -60,12 +60,16 @@ struct Tier {
   int pixels;  // of a tile of sums
   int outputs; // of a tile of sums
 
-  // table[i·step][e] = sum over b of (bit b of e ? + : -) x[b][i·x_step], i < count; x[b] == nullptr counts as 0.
-  void (*build)(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step);
-  // y[p·outputs + o] = sum over table g < tables and tap t of entry e of (tables_of[p] + taps[t])[g], where e is
-  // field g % fields of index[(g / fields·tap_count + t)·outputs + o]; p < pixel_count <= pixels
+  // entry e of table g of pixel i, tables[i·step + (g << bits) + e] = sum over b < bits of
+  //     (bit b of e ? + : -) x[i·pixel + (g·bits + b)·channel]; channels from `channels` on count as 0
+  // g < count, i < pixel_count
+  void (*build)(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
+                float* tables, size_t step);
+  // y[p·outputs + o] = (add ? y[p·outputs + o] : 0) + sum over table g < tables and tap t of entry e of
+  // (tables_of[p] + taps[t])[g], where e is field g % fields of index[(g / fields·tap_count + t)·outputs + o];
+  // p < pixel_count <= pixels
   void (*lookup)(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
-                 size_t tables, const uint32_t* index, float* y);
+                 size_t tables, const uint32_t* index, bool add, float* y);
   // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
   void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
                float* y, size_t plane);

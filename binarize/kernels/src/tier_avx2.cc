@@ -115,32 +115,36 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
 
 constexpr int BITS = 3, FIELDS = 4, PIXELS = 2, COLUMNS = 4, OUTPUTS = COLUMNS * HALF;
 
-void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
-  static constexpr float NOTHING = 0.0f;
-  const float* from[BITS];
-  ptrdiff_t by[BITS];
-  for (int b = 0; b < BITS; ++b) {
-    from[b] = x[b] == nullptr ? &NOTHING : x[b];
-    by[b] = x[b] == nullptr ? 0 : x_step;
-  }
+void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
+           float* tables, size_t step) {
   const __m256 sign0 = _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1), sign1 = _mm256_setr_ps(-1, -1, 1, 1, -1, -1, 1, 1);
   const __m256 sign2 = _mm256_setr_ps(-1, -1, -1, -1, 1, 1, 1, 1);
-  for (size_t i = 0; i < count; ++i) {
-    const ptrdiff_t at = static_cast<ptrdiff_t>(i);
-    // products with ±1 are exact, and so a fused multiply-add is an addition
-    __m256 sum = _mm256_mul_ps(_mm256_set1_ps(from[0][at * by[0]]), sign0);
-    sum = _mm256_fmadd_ps(_mm256_set1_ps(from[1][at * by[1]]), sign1, sum);
-    sum = _mm256_fmadd_ps(_mm256_set1_ps(from[2][at * by[2]]), sign2, sum);
-    _mm256_storeu_ps(table + i * step, sum);
+  const size_t whole = count < channels / BITS ? count : channels / BITS;
+  for (size_t g = 0; g < whole; ++g) {
+    const float* values = x + static_cast<ptrdiff_t>(g * BITS) * channel;
+    float* table = tables + (g << BITS);
+    for (size_t i = 0; i < pixel_count; ++i, values += pixel, table += step) {
+      // products with ±1 are exact, and so a fused multiply-add is an addition
+      __m256 sum = _mm256_mul_ps(_mm256_set1_ps(values[0]), sign0);
+      sum = _mm256_fmadd_ps(_mm256_set1_ps(values[channel]), sign1, sum);
+      sum = _mm256_fmadd_ps(_mm256_set1_ps(values[2 * channel]), sign2, sum);
+      _mm256_storeu_ps(table, sum);
+    }
   }
+  if (whole == count) return;
+  const size_t done = whole * BITS;
+  portable::build<BITS>(x + static_cast<ptrdiff_t>(done) * channel, pixel, pixel_count, channel, channels - done,
+                        count - whole, tables + (whole << BITS), step);
 }
 
 template <int COUNT>
 void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                 const uint32_t* index, float* y) {
+                 const uint32_t* index, bool add, float* y) {
   __m256 sum[COUNT][COLUMNS];
   for (int p = 0; p < COUNT; ++p) {
-    for (int q = 0; q < COLUMNS; ++q) sum[p][q] = _mm256_setzero_ps();
+    for (int q = 0; q < COLUMNS; ++q) {
+      sum[p][q] = add ? _mm256_loadu_ps(y + p * OUTPUTS + q * HALF) : _mm256_setzero_ps();
+    }
   }
   for (size_t g = 0; g < tables; g += FIELDS) {
     const ptrdiff_t begin = static_cast<ptrdiff_t>(g) << BITS;
@@ -174,9 +178,9 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
 }
 
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-            const uint32_t* index, float* y) {
+            const uint32_t* index, bool add, float* y) {
   static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>};
-  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, y);
+  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, add, y);
 }
 
 // 8 x 8 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.

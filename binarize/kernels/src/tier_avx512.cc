@@ -160,43 +160,47 @@ void finish_row(const int32_t* sums, int32_t ones, int times, const int32_t* cor
 
 constexpr int BITS = 5, FIELDS = 4, PIXELS = 6, COLUMNS = 4, OUTPUTS = COLUMNS * LANES;
 
-void build(const float* const* x, ptrdiff_t x_step, size_t count, float* table, size_t step) {
-  static constexpr float NOTHING = 0.0f;
-  const float* from[BITS];
-  ptrdiff_t by[BITS];
-  __m512 sign[BITS - 1];
+void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
+           float* tables, size_t step) {
   const __m512i entry = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  for (int b = 0; b < BITS; ++b) {
-    from[b] = x[b] == nullptr ? &NOTHING : x[b];
-    by[b] = x[b] == nullptr ? 0 : x_step;
-  }
+  __m512 sign[BITS - 1];
   for (int b = 0; b < BITS - 1; ++b) {
     const __mmask16 plus = _mm512_test_epi32_mask(entry, _mm512_set1_epi32(1 << b));
     sign[b] = _mm512_mask_blend_ps(plus, _mm512_set1_ps(-1.0f), _mm512_set1_ps(1.0f));
   }
-  for (size_t i = 0; i < count; ++i) {
-    const ptrdiff_t at = static_cast<ptrdiff_t>(i);
-    // products with ±1 are exact, and so a fused multiply-add is an addition
-    const __m512 low = _mm512_fmadd_ps(_mm512_set1_ps(from[1][at * by[1]]), sign[1],
-                                       _mm512_mul_ps(_mm512_set1_ps(from[0][at * by[0]]), sign[0]));
-    const __m512 high = _mm512_fmadd_ps(_mm512_set1_ps(from[3][at * by[3]]), sign[3],
-                                        _mm512_mul_ps(_mm512_set1_ps(from[2][at * by[2]]), sign[2]));
-    const __m512 four = _mm512_add_ps(low, high), last = _mm512_set1_ps(from[4][at * by[4]]);
-    _mm512_storeu_ps(table + i * step, _mm512_sub_ps(four, last));
-    _mm512_storeu_ps(table + i * step + LANES, _mm512_add_ps(four, last));
+  const size_t whole = count < channels / BITS ? count : channels / BITS;
+  for (size_t g = 0; g < whole; ++g) {
+    const float* values = x + static_cast<ptrdiff_t>(g * BITS) * channel;
+    float* table = tables + (g << BITS);
+    for (size_t i = 0; i < pixel_count; ++i, values += pixel, table += step) {
+      // products with ±1 are exact, and so a fused multiply-add is an addition
+      const __m512 low = _mm512_fmadd_ps(_mm512_set1_ps(values[channel]), sign[1],
+                                         _mm512_mul_ps(_mm512_set1_ps(values[0]), sign[0]));
+      const __m512 high = _mm512_fmadd_ps(_mm512_set1_ps(values[3 * channel]), sign[3],
+                                          _mm512_mul_ps(_mm512_set1_ps(values[2 * channel]), sign[2]));
+      const __m512 four = _mm512_add_ps(low, high), last = _mm512_set1_ps(values[4 * channel]);
+      _mm512_storeu_ps(table, _mm512_sub_ps(four, last));
+      _mm512_storeu_ps(table + LANES, _mm512_add_ps(four, last));
+    }
   }
+  if (whole == count) return;
+  const size_t done = whole * BITS;
+  portable::build<BITS>(x + static_cast<ptrdiff_t>(done) * channel, pixel, pixel_count, channel, channels - done,
+                        count - whole, tables + (whole << BITS), step);
 }
 
 // Tables of a few channels after the other, and all taps of each: neighbouring pixels share most of them, which
 // the first-level cache then holds.
 template <int COUNT>
 void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                 const uint32_t* index, float* y) {
+                 const uint32_t* index, bool add, float* y) {
   __m512 sum[COUNT][COLUMNS];
 #pragma GCC unroll 6
   for (int p = 0; p < COUNT; ++p) {
 #pragma GCC unroll 4
-    for (int q = 0; q < COLUMNS; ++q) sum[p][q] = _mm512_setzero_ps();
+    for (int q = 0; q < COLUMNS; ++q) {
+      sum[p][q] = add ? _mm512_loadu_ps(y + (p * COLUMNS + q) * LANES) : _mm512_setzero_ps();
+    }
   }
   for (size_t g = 0; g < tables; g += FIELDS) {
     const ptrdiff_t begin = static_cast<ptrdiff_t>(g) << BITS;
@@ -231,10 +235,10 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
 }
 
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-               const uint32_t* index, float* y) {
+               const uint32_t* index, bool add, float* y) {
   static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>, lookup_tile<3>,
                                                               lookup_tile<4>, lookup_tile<5>, lookup_tile<6>};
-  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, y);
+  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, add, y);
 }
 
 // 16 x 16 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.

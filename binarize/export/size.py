@@ -22,7 +22,7 @@ import onnx
 from onnx import helper
 from torch import fx, nn
 
-from binarize.export.functions import DOMAIN, OPS, function
+from binarize.export.functions import DOMAIN, OPS, fill_bytes, function
 from binarize.layers import InputBinarizer, adapters, binary_weights, block
 from binarize.packing import packed_bytes
 from binarize.rewrite import Layer, Recording, census
@@ -188,22 +188,22 @@ class _Estimate:
         return total
 
     def _frame(self, info: FileInfo | None) -> int:
-        ops = {
-            self.binary[layer.parameter].op(layer)
-            for layer in self.layers
-            if layer.parameter in self.binary
-        }
-        functions = sum(function_bytes(op) for op in ops)
+        shapes: dict[str, list[list[int]]] = {}
+        for layer in self.layers:
+            if layer.parameter in self.binary:
+                owner = self.binary[layer.parameter]
+                shapes.setdefault(owner.op(layer), []).append(owner.stored(layer)[1])
+        functions = sum(function_bytes(op, fill_bytes(of)) for op, of in shapes.items())
         entries = info.to_properties().items() if info else ()
         metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
         return HEADER + functions + (metadata or PROPERTIES)
 
 
-def function_bytes(op: str) -> int:
-    """What the function of `op` takes in a file."""
+def function_bytes(op: str, whole: bool) -> int:
+    """What the function of `op` takes in a file; `whole`: see `functions.function`."""
     import onnx_ir as ir
 
-    return ir.to_proto(function(op, 20)).ByteSize() + FIELD
+    return ir.to_proto(function(op, 20, whole=whole)).ByteSize() + FIELD
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def stored_bytes(form: str, layers: list[LayerStored]) -> int:
     FORMS[form].apply(model, {layer.name: (-1.0, 1.0) for layer in layers})
     graph.outputs.clear()
     proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
+    del proto.graph.value_info[:], proto.graph.input[:]
     return proto.ByteSize()
 
 

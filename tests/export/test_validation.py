@@ -124,5 +124,5 @@ def test_a_run_has_its_own_size_and_opset(tmp_path: Path) -> None:
     assert open_subject(tmp_path / "run").wish("opset") is None
     (tmp_path / "run/recipe.resolved.yaml").write_text("version: 1\nexport:\n  opset: 19\n")
     opened = open_subject(Run(tmp_path / "run"))
-    assert opened.opset == 19
+    assert opened.wish("opset") == 19
     assert exporting.describe(opened, "packed").recipe == opened.recipe

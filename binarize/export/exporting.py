@@ -8,17 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
 from torch import nn
 
 from binarize import environment, layers, rewrite
 from binarize.errors import ExportError
 from binarize.export.classifier import CLASSIFIERS, PLAIN, find_classifier
+from binarize.export.formed import Formed, put_into_form
 from binarize.export.forms import DEFAULT_FORM, FLOAT, FORMS
-from binarize.export.forms.calibration import clone, ranges
-from binarize.export.forms.inline import write_inline
 from binarize.export.graph import to_graph
-from binarize.export.images import MORE_IMAGES, calibration_images, images_for
+from binarize.export.images import MORE_IMAGES, images_for
 from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
 from binarize.export.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
@@ -137,7 +135,7 @@ def export(
     info = describe(subject, form if frozen else FLOAT, classifier)
     predicted = packed_size(model, recording, info, last)
     graph = to_graph(plain, frozen, subject.size, opset, last.stored if last else {})
-    written = _formed(graph, info.form, subject, step)
+    written = put_into_form(graph, info.form, subject, step)
     with replacing(Path(path)) as temporary:
         step("writing")
         write(written.graph, info, temporary)
@@ -157,44 +155,6 @@ def export(
         **_rounded(before, model, subject, classifier),
         calibrated_on=written.calibrated_on,
     )
-
-
-@dataclass(frozen=True)
-class _Written:
-    """A graph in its form.
-
-    Attributes:
-        graph: what is written.
-        twin: makes the clip twin of it, as a file's content; None: the functions in the file say how.
-        calibrated_on: see `ExportResult`.
-    """
-
-    graph: ir.Model
-    twin: Callable[[], bytes] | None = None
-    calibrated_on: str | None = None
-
-
-def _formed(graph: ir.Model, form: str, subject: Subject, step: Callable[[str], None]) -> _Written:
-    """Put `graph`, with our ops, into that form, in place."""
-    if form == FLOAT:
-        return _Written(graph)
-    chosen = FORMS[form]
-    if form == DEFAULT_FORM:
-        chosen.apply(graph, None)
-        return _Written(graph)
-    ours, found, words = clone(graph), None, None
-    if chosen.quantises(graph):
-        step("calibrating")
-        images = calibration_images(subject)
-        found, words = ranges(graph, images.batches()), images.words
-    chosen.apply(graph, found)
-
-    def twin() -> bytes:
-        copied = clone(ours)
-        write_inline(copied, clipped=True)
-        return ir.to_proto(copied).SerializeToString()
-
-    return _Written(graph, twin, words)
 
 
 def _known(what: str, word: str, table: Mapping[str, Any]) -> str:
@@ -236,7 +196,7 @@ def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     )
 
 
-def _validated(path: Path, model: nn.Module, subject: Subject, written: _Written) -> Validation:
+def _validated(path: Path, model: nn.Module, subject: Subject, written: Formed) -> Validation:
     validation = validate(
         path,
         model,

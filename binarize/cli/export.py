@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 binarize export --onnx
-binarize export runs/resnet18 --onnx resnet18.onnx --opset 18
+binarize export runs/resnet18 --onnx resnet18.onnx --form inline --classifier fp16
 """
 FLAG = "--onnx"
 IN_RUN = "model.onnx"
@@ -64,6 +64,22 @@ def command(
             min=18, max=25, metavar="N", help="ONNX operator set. [default: the recipe's, else 20]"
         ),
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="packed (functions beside the bits, for onnxruntime), inline (standard ops alone, for "
+            "OpenVINO and others) or int8 (sums of integers). [default: the recipe's, else packed]",
+        ),
+    ] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Store the last layer's weight as float, fp16, int8 or 1bit. "
+            "[default: the recipe's, else float]",
+        ),
+    ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Write RUN as ONNX with one bit per binary weight, then check it in stock onnxruntime.
@@ -83,7 +99,14 @@ def command(
     if run is None:
         render.say(f"exporting the newest run, {target}")
     with render.working("loading the model") as step:
-        result = export(target, onnx or _in_run(target), opset=opset, step=step)
+        result = export(
+            target,
+            onnx or _in_run(target),
+            opset=opset,
+            form=form,
+            classifier=classifier,
+            step=step,
+        )
     show(result)
     if as_json:
         render.emit_json(result.as_json())
@@ -102,7 +125,7 @@ def show(result: ExportResult) -> None:
     predicted = result.bytes / result.bytes_predicted - 1
     render.say(f"{result.onnx}: {result.form} ONNX, opset {result.opset}")
     _check(True, f"loads in stock onnxruntime; validated on {result.validated_on}")
-    for good, sentence in _parity(result):
+    for good, sentence in (*_parity(result), *_choices(result)):
         _check(good, sentence)
     _check(
         abs(predicted) <= 0.01,
@@ -112,12 +135,21 @@ def show(result: ExportResult) -> None:
 
 def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     """(whether it holds, what was looked at); None: it need not hold."""
-    from binarize.export.validate import AGREEMENT, EXACT, FLIPPED, ROUNDED, TOLERANCE
+    from binarize.export.validate import (
+        AGREEMENT,
+        AGREEMENT_8,
+        EXACT,
+        FLIPPED,
+        QUANTISED,
+        ROUNDED,
+        TOLERANCE,
+    )
 
+    quantised = result.parity == QUANTISED
+    limit = "" if quantised else f" (allowed {TOLERANCE * result.max_abs_logit:.2e})"
     yield (
         True if result.parity == EXACT else None,
-        f"max |diff| {result.max_abs_diff:.2e} of logits up to {result.max_abs_logit:.3g} "
-        f"(allowed {TOLERANCE * result.max_abs_logit:.2e})",
+        f"max |diff| {result.max_abs_diff:.2e} of logits up to {result.max_abs_logit:.3g}{limit}",
     )
     if result.parity == ROUNDED:
         yield (
@@ -133,12 +165,25 @@ def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
             f"first ones of inputs within {result.largest_flip:.1e} RMS of the jump (allowed "
             f"{result.flip_allowed:.1e})",
         )
-    allowed = AGREEMENT if result.trained else 100.0
+    agreement = AGREEMENT_8 if quantised else AGREEMENT
+    allowed = agreement if result.trained else 100.0
     yield (
         True if result.top1_agreement >= allowed else None,
         f"same top-1 on {result.top1_agreement:.2f} % of the images"
-        + (f" (allowed {AGREEMENT} %)" if result.trained else ""),
+        + (f" (allowed {agreement} %)" if result.trained else ""),
     )
+
+
+def _choices(result: ExportResult) -> Iterator[tuple[None, str]]:
+    """What was asked for that changes what the file computes."""
+    if result.calibrated_on is not None:
+        yield None, f"activations rounded to 8 bits, ranges from {result.calibrated_on}"
+    if result.classifier_diff is not None:
+        yield (
+            None,
+            f"classifier stored as {result.classifier}: moves logits by up to {result.classifier_diff:.2e}, "
+            f"same top-1 on {result.classifier_agreement:.2f} % of the images",
+        )
 
 
 def _check(good: bool | None, sentence: str) -> None:

@@ -1,7 +1,14 @@
 """Images with labels, and loaders of them: digits, CIFAR-10, folders, and timm's other data sets."""
 
 from binarize.data.images import CachedImages, Images
-from binarize.data.loaders import Loader, check_cache, test_loader, train_loader, val_loader
+from binarize.data.loaders import (
+    Loader,
+    check_cache,
+    plain_train_loader,
+    test_loader,
+    train_loader,
+    val_loader,
+)
 from binarize.data.resident import ResidentLoader
 from binarize.data.sample import check_exists, sample_images
 from binarize.data.sources import open_dataset
@@ -14,6 +21,7 @@ __all__ = [
     "check_cache",
     "check_exists",
     "open_dataset",
+    "plain_train_loader",
     "sample_images",
     "test_loader",
     "train_loader",

@@ -76,10 +76,18 @@ def test_loader(
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
     model knows. Raises DataError for data that is missing or of other classes.
     """
-    images = open_dataset(config, "test", classes)
-    if limit is not None and limit < len(images):
-        images = images.only(np.linspace(0, len(images) - 1, limit).round().astype(int).tolist())
-    return _in_order(config, images, preprocess)
+    return _in_order(config, _spread(open_dataset(config, "test", classes), limit), preprocess)
+
+
+def plain_train_loader(config: Data, preprocess: Preprocess, limit: int) -> Loader:
+    """At most `limit` training images, spread over the data set, as `test_loader` gives test images."""
+    return _in_order(config, _spread(open_dataset(config, "train"), limit), preprocess)
+
+
+def _spread(images: Images | CachedImages, limit: int | None) -> Images | CachedImages:
+    if limit is None or limit >= len(images):
+        return images
+    return images.only(np.linspace(0, len(images) - 1, limit).round().astype(int).tolist())
 
 
 def val_loader(config: Data, preprocess: Preprocess, classes: list[str] | None = None) -> Loader:

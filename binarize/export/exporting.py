@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from torch import nn
 
 from binarize import environment, layers, rewrite
 from binarize.errors import ExportError
+from binarize.export.classifier import CLASSIFIERS, PLAIN, find_classifier
+from binarize.export.formed import Formed, put_into_form
+from binarize.export.forms import DEFAULT_FORM, FLOAT, FORMS
 from binarize.export.graph import to_graph
 from binarize.export.images import MORE_IMAGES, images_for
 from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import AGREEMENT, EXACT, Validation, validate
+from binarize.export.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.export.write import write
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
@@ -32,17 +35,23 @@ class ExportResult:
 
     Attributes:
         onnx: the file.
-        form: "packed", or "float" for a model without binary layers.
+        form: "packed", "inline" or "int8"; "float" for a model without binary layers.
         opset: of the ONNX standard ops in it.
         bytes, bytes_predicted: size of the file, and what was predicted from the layers.
         parity: "exact": the file computes what the torch model computes, up to 1e-4 of the largest logit;
             "up to rounding": up to what the model itself makes of rounding, which is more; "up to sign
-            flips": but for binary inputs that rounding put on the other side of their jump.
+            flips": but for binary inputs that rounding put on the other side of their jump; "quantised":
+            activations are rounded to 8 bits, the figures say what that does.
         max_abs_diff, max_abs_logit, top1_agreement, trained, images, validated_on, own_rounding: see
             `validate.Validation`.
         allowed: what max_abs_diff may be, of the largest logit, where no sign flips.
         clip_twin_diff, flips, largest_flip, clip_twin_allowed, flip_allowed: see `flips.Flips`; None where
             no flips were looked for.
+        classifier: how the last layer's weight is stored.
+        classifier_diff, classifier_agreement: what that changes: largest difference of a logit, and
+            percentage of images with the same top-1, of the torch model with the rounded weight from the one
+            without; None for "float".
+        calibrated_on: the images that ranges of activations come from, in words; None where none do.
     """
 
     onnx: str
@@ -64,6 +73,10 @@ class ExportResult:
     flips: int | None = None
     largest_flip: float | None = None
     flip_allowed: float | None = None
+    classifier: str = PLAIN
+    classifier_diff: float | None = None
+    classifier_agreement: float | None = None
+    calibrated_on: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize export`."""
@@ -75,6 +88,8 @@ def export(
     path: str | Path,
     *,
     opset: int | None = None,
+    form: str | None = None,
+    classifier: str | None = None,
     input_size: int | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
@@ -84,6 +99,9 @@ def export(
         model_or_run: a module, a run, or one of its checkpoints (RUN/best). It stays as it is.
         path: the file to write. It is there, whole and validated, or not at all.
         opset: 18 to 25; None: what the run's recipe says, else 20.
+        form: "packed", "inline" or "int8" (`forms`); None: what the recipe says, else "packed".
+        classifier: "float", "fp16", "int8" or "1bit", as which the last layer's weight is stored
+            (`classifier`); None: what the recipe says, else "float".
         input_size: width of the images, for a module that does not say it itself.
         step: told what is being done, for a progress bar.
 
@@ -94,7 +112,11 @@ def export(
         raise ExportError(f'"{path}" is a directory', "name a file, such as model.onnx")
     step("loading the model")
     subject = open_subject(model_or_run, input_size)
-    opset = opset or subject.opset or DEFAULT_OPSET
+    opset = opset or subject.wish("opset") or DEFAULT_OPSET
+    form = _known("form", form or subject.wish("form") or DEFAULT_FORM, FORMS)
+    classifier = _known(
+        "classifier", classifier or subject.wish("classifier") or PLAIN, CLASSIFIERS
+    )
     if opset not in OPSETS:
         raise ExportError(
             f"opset {opset} is not one that binarize writes",
@@ -102,20 +124,25 @@ def export(
         )
     step("exporting")
     model = copy.deepcopy(subject.model).cpu().float().eval()
-    plain = copy.deepcopy(model)
-    frozen = layers.freeze(plain)
-    info = describe(subject, "packed" if frozen else "float")
     with layers.binarization_off(model):
         recording = rewrite.record(model, subject.size)
-    predicted = packed_size(model, recording, info)
-    graph = to_graph(plain, frozen, subject.size, opset)
+    last = find_classifier(model, recording, classifier)
+    before = copy.deepcopy(model) if last else model
+    if last:
+        last.put_into(model)
+    plain = copy.deepcopy(model)
+    frozen = layers.freeze(plain) | (last.frozen if last else {})
+    info = describe(subject, form if frozen else FLOAT, classifier)
+    predicted = packed_size(model, recording, info, last)
+    graph = to_graph(plain, frozen, subject.size, opset, last.stored if last else {})
+    written = put_into_form(graph, info.form, subject, step)
     with replacing(Path(path)) as temporary:
         step("writing")
-        write(graph, info, temporary)
+        write(written.graph, info, temporary)
         step("validating")
-        validation = _validated(temporary, model, subject)
+        validation = _validated(temporary, model, subject, written)
         if validation.parity != info.parity:
-            write(graph, replace(info, parity=validation.parity), temporary)
+            write(written.graph, replace(info, parity=validation.parity), temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -125,15 +152,38 @@ def export(
         bytes_predicted=predicted,
         parity=validation.parity,
         **_figures(validation),
+        **_rounded(before, model, subject, classifier),
+        calibrated_on=written.calibrated_on,
     )
 
 
-def describe(subject: Subject, form: str) -> FileInfo:
+def _known(what: str, word: str, table: Mapping[str, Any]) -> str:
+    if word not in table:
+        raise ExportError(f'there is no {what} "{word}"', f"take one of {', '.join(table)}")
+    return word
+
+
+def _rounded(
+    before: nn.Module, model: nn.Module, subject: Subject, classifier: str
+) -> dict[str, Any]:
+    """What rounding the classifier changes, in torch."""
+    if before is model:
+        return {"classifier": classifier}
+    difference, agreement = compare(before, model, images_for(subject))
+    return {
+        "classifier": classifier,
+        "classifier_diff": difference,
+        "classifier_agreement": agreement,
+    }
+
+
+def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     """What the file says about itself, if it turns out to be exact."""
     info = subject.info
     conversion = {k: v for k, v in (info.conversion or {}).items() if k != "parameters"}
     return FileInfo(
         form=form,
+        classifier=classifier,
         parity=EXACT,
         model=info.model,
         weights=info.weights,
@@ -146,10 +196,21 @@ def describe(subject: Subject, form: str) -> FileInfo:
     )
 
 
-def _validated(path: Path, model: nn.Module, subject: Subject) -> Validation:
+def _validated(path: Path, model: nn.Module, subject: Subject, written: Formed) -> Validation:
     validation = validate(
-        path, model, images_for(subject), lambda: images_for(subject, MORE_IMAGES)
+        path,
+        model,
+        images_for(subject),
+        lambda: images_for(subject, MORE_IMAGES),
+        twin=written.twin,
+        quantised=written.calibrated_on is not None,
     )
+    if validation.quantised and not validation.passed:
+        raise ExportError(
+            f"with activations of 8 bits the file names another class on "
+            f"{100 - validation.top1_agreement:.2f} % of the images: more than {100 - AGREEMENT_8:.1f} %",
+            "nothing was written; --form packed and --form inline keep activations float",
+        )
     if not validation.passed:
         raise ExportError(
             f"the file differs from the model by {_how(validation)}",
@@ -178,7 +239,9 @@ def _how(validation: Validation) -> str:
 
 
 def _figures(validation: Validation) -> dict[str, Any]:
-    figures = {name: value for name, value in vars(validation).items() if name != "why"}
+    figures = {
+        name: value for name, value in vars(validation).items() if name not in ("why", "quantised")
+    }
     figures["allowed"] = validation.allowed
     why = validation.why
     if why is not None:

@@ -16,17 +16,18 @@ The bodies of the functions in a file decide what its ops mean, so the twin is t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from binarize.export.forms.emit import ABOVE
 from binarize.export.functions import DOMAIN, OPS, function
 from binarize.export.images import Images
 from binarize.export.rounding import allowed, exact_copy, in_float64, logits_of, relative
@@ -84,8 +85,11 @@ class Flips:
 
 
 @torch.no_grad()
-def trace_flips(path: Path, model: nn.Module, images: Images) -> Flips:
-    """Compare the file with `model` in eval mode, sign by sign."""
+def trace_flips(
+    path: Path, model: nn.Module, images: Images, twin: Callable[[], bytes] | None = None
+) -> Flips:
+    """Compare the file with `model` in eval mode, sign by sign. `twin` makes the content of the clip twin
+    where the file has no functions of ours that could be exchanged."""
     file = onnx.load(path)
     probed = _Probed(file)
     exact = _Exact(model)
@@ -100,9 +104,10 @@ def trace_flips(path: Path, model: nn.Module, images: Images) -> Flips:
         flips += flip is not None
         distances.append(flip or 0.0)
         others.append(difference if flip is None else 0.0)
-    twin, twin_rounding = _twin_differences(file, model, exact, images)
+    content = twin() if twin is not None else _twin(file)
+    twin_difference, twin_rounding = _twin_differences(content, model, exact, images)
     return Flips(
-        clip_twin_diff=twin,
+        clip_twin_diff=twin_difference,
         flips=flips,
         largest_flip=float(np.max(distances)),
         unflipped_diff=float(np.max(others)) / largest,
@@ -213,8 +218,27 @@ def _inputs(model: nn.Module) -> list[tuple[str, InputBinarizer]]:
     ]
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """A tensor of a file that tells where a binary input is the larger value.
+
+    Attributes:
+        name: of the tensor: the input of an op of ours, or what the comparison answers where the form has
+            standard ops.
+        op, split: of ours, else None.
+    """
+
+    name: str
+    op: str | None = None
+    split: np.ndarray | None = None
+
+    def above(self, value: np.ndarray) -> Tensor:
+        above = value if self.op is None else _above(self.op, value, self.split)
+        return torch.from_numpy(above)
+
+
 class _Probed:
-    """A copy of a file, in memory, that answers with the inputs of its binary ops as well."""
+    """A copy of a file, in memory, that answers with what its binary inputs are as well."""
 
     def __init__(self, file: onnx.ModelProto) -> None:
         copy = onnx.ModelProto()
@@ -222,18 +246,21 @@ class _Probed:
         graph = copy.graph
         self.image, self.logits = graph.input[0].name, graph.output[0].name
         constants = {one.name: one for one in graph.initializer}
-        self.nodes: dict[Call, tuple[str, str, np.ndarray]] = {}
+        self.nodes: dict[Call, _Probe] = {}
         count: Counter[str] = Counter()
         for node in graph.node:
-            if node.domain == DOMAIN and OPS[node.op_type].binary:
-                layer = node.name.partition("@")[0]
+            probe = _probe(node, constants)
+            if probe is not None:
+                layer = node.name.removesuffix(ABOVE).partition("@")[0]
                 count[layer] += 1
-                split = numpy_helper.to_array(constants[node.input[4]])
-                self.nodes[layer, count[layer]] = (node.op_type, node.input[0], split)
-        self.probes = sorted({name for _, name, _ in self.nodes.values()} - {self.image})
+                self.nodes[layer, count[layer]] = probe
+        types = {probe.name: probe.op is None for probe in self.nodes.values()}
+        self.probes = sorted(set(types) - {self.image})
         known = {one.name for one in graph.output}
         graph.output.extend(
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+            helper.make_tensor_value_info(
+                name, TensorProto.BOOL if types[name] else TensorProto.FLOAT, None
+            )
             for name in self.probes
             if name not in known
         )
@@ -244,11 +271,16 @@ class _Probed:
         feed = {self.image: image.numpy()}
         logits, *values = self.runner.run([self.logits, *self.probes], feed)
         seen = {**feed, **dict(zip(self.probes, values, strict=True))}
-        above = {
-            call: torch.from_numpy(_above(op, seen[name], split))
-            for call, (op, name, split) in self.nodes.items()
-        }
+        above = {call: probe.above(seen[probe.name]) for call, probe in self.nodes.items()}
         return torch.from_numpy(logits), above
+
+
+def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | None:
+    """What tells the binary input of this node; None where it has none."""
+    if node.domain == DOMAIN and OPS[node.op_type].binary:
+        split = numpy_helper.to_array(constants[node.input[4]])
+        return _Probe(node.input[0], node.op_type, split)
+    return _Probe(node.output[0]) if node.name.endswith(ABOVE) else None
 
 
 def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
@@ -260,10 +292,10 @@ def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
 
 
 def _twin_differences(
-    file: onnx.ModelProto, model: nn.Module, exact: _Exact, images: Images
+    content: bytes, model: nn.Module, exact: _Exact, images: Images
 ) -> tuple[float, float | None]:
     """(of the file, of float64) from the clip twin in float32."""
-    runner = _twin(file)
+    runner = quiet_session(content)
     name = runner.get_inputs()[0].name
     with clip_twin(model):
         expected = torch.cat([logits_of(model(batch)) for batch in images.batches()])
@@ -276,7 +308,7 @@ def _twin_differences(
     return difference, relative(expected, torch.cat(truth))
 
 
-def _twin(file: onnx.ModelProto) -> ort.InferenceSession:
+def _twin(file: onnx.ModelProto) -> bytes:
     copy = onnx.ModelProto()
     copy.CopyFrom(file)
     opset = next(entry.version for entry in copy.opset_import if not entry.domain)
@@ -284,4 +316,4 @@ def _twin(file: onnx.ModelProto) -> ort.InferenceSession:
         if body.domain == DOMAIN and OPS[body.name].binary:
             other = ir.to_proto(function(body.name, opset, clipped=True))
             body.ParseFromString(other.SerializeToString())
-    return quiet_session(copy.SerializeToString())
+    return copy.SerializeToString()

@@ -7,7 +7,8 @@ the ops mean is written in docs/op-spec.md; a change of meaning is a new version
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,17 +23,21 @@ VERSION = 1
 # Row b holds the eight signs of byte b, least significant bit first: `binarize.packing`.
 _TABLE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 
-# uint8[ceil(numel / 8)] -> bool[shape]; the bits that fill up the last byte are cut off. Signs take
-# their shape, and a linear layer's are turned round, while they are one byte each and not yet floats:
-# what a session costs to make is the memory that this chain touches.
-_UNPACK = f"""
+# uint8[ceil(numel / 8)] -> bool[shape]. Signs take their shape, and a linear layer's are turned round, while
+# they are one byte each and not yet floats: what a session costs to make is the memory that this chain
+# touches (benchmarks/session_creation.py).
+_OCTETS = f"""
   table = Constant <value = bool[256, 8] {{{", ".join(map(str, _TABLE.reshape(-1)))}}}> ()
   index = Cast <to = {onnx.TensorProto.INT32}> (bits)
   octets = Gather <axis = 0> (table, index)
-  flat = Constant <value = int64[1] {{-1}}> ()
-  filled = Reshape (octets, flat)
   shape = Constant <value_ints: ints = @shape> ()
-  zero = Constant <value = int64[1] {{0}}> ()
+"""
+# Where every weight of the file fills its last byte, nothing has to be cut off.
+_WHOLE = "  signs = Reshape (octets, shape)\n"
+_CUT = """
+  flat = Constant <value = int64[1] {-1}> ()
+  filled = Reshape (octets, flat)
+  zero = Constant <value = int64[1] {0}> ()
   count = ReduceProd <keepdims = 1> (shape)
   positive = Slice (filled, zero, count)
   signs = Reshape (positive, shape)
@@ -156,14 +161,16 @@ class Op:
     def attributes(self) -> str:
         return _ATTRIBUTES[self.product]
 
-    def body(self, clipped: bool) -> str:
-        """The op in standard ops; `clipped`: that of its clip twin."""
+    def body(self, clipped: bool, whole: bool) -> str:
+        """The op in standard ops; `clipped`: that of its clip twin; `whole`: for weights that fill their
+        last byte."""
+        unpack = _OCTETS + (_WHOLE if whole else _CUT)
         if not self.binary:
-            return _UNPACK + _FLOAT[self.product]
+            return unpack + _FLOAT[self.product]
         places = _PLACES if self.product == "Conv" else ""
         moved = _MOVED[self.product] if self.binary == "Sign" else ""
         binary = (_CLIPPED if clipped else _BINARY)[self.binary]
-        return _UNPACK + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
+        return unpack + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
 
 
 _FAMILY = [Op(binary, product) for binary in ("", *_BINARY) for product in _FLOAT]
@@ -171,13 +178,17 @@ OPS: dict[str, Op] = {op.name: op for op in _FAMILY}
 """Every op by its name."""
 
 
-def function(name: str, opset: int, clipped: bool = False) -> ir.Function:
-    """The body of the op of that name in standard ops at that opset. `clipped`: with a slope for the
-    jump of a binary input, so that rounding cannot flip it (for validation; never in a file)."""
+def function(name: str, opset: int, clipped: bool = False, whole: bool = False) -> ir.Function:
+    """The body of the op of that name in standard ops at that opset.
+
+    `clipped`: with a slope for the jump of a binary input, so that rounding cannot flip it (for
+    validation; never in a file). `whole`: only for weights whose number is a multiple of 8, which a session
+    unpacks in less time.
+    """
     op = OPS[name]
     text = f"""
 <domain: "{DOMAIN}", opset_import: ["" : {opset}]>
-{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(clipped)}}}
+{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(clipped, whole)}}}
 """
     return ir.from_proto(onnx.parser.parse_function(text))
 
@@ -185,11 +196,21 @@ def function(name: str, opset: int, clipped: bool = False) -> ir.Function:
 def append_functions(model: ir.Model) -> None:
     """Give `model` the function of every op of ours that it uses, at its own opset, and the import."""
     for op in sorted(used_ops(model.graph)):
-        body = function(op, model.opset_imports[""])
+        shapes = [node.attributes.get_ints("shape") for node in model.graph if _is(node, op)]
+        body = function(op, model.opset_imports[""], whole=fill_bytes(shapes))
         model.functions[body.identifier()] = body
         model.opset_imports[DOMAIN] = VERSION
+
+
+def fill_bytes(shapes: Iterable[Sequence[int]]) -> bool:
+    """Whether no weight of those shapes leaves bits of its last byte over."""
+    return all(math.prod(shape) % 8 == 0 for shape in shapes)
 
 
 def used_ops(nodes: Iterable[ir.Node]) -> set[str]:
     """The names of the ops of our domain among `nodes`."""
     return {node.op_type for node in nodes if node.domain == DOMAIN}
+
+
+def _is(node: ir.Node, op: str) -> bool:
+    return node.domain == DOMAIN and node.op_type == op

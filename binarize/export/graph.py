@@ -1,15 +1,15 @@
-"""A frozen module to the graph that is written: trace, optimise, pack, tidy."""
+"""A frozen module to a graph of our ops, which a form then writes: trace, optimise, pack, tidy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from torch import nn
 
 from binarize.errors import ExportError
-from binarize.export.functions import append_functions
+from binarize.export.classifier import Small
 from binarize.export.optimise import optimise
 from binarize.export.passes import (
     FoldNorm,
@@ -18,6 +18,7 @@ from binarize.export.passes import (
     PartPools,
     SealWeights,
     ShareIntegers,
+    StoreSmall,
     Tidy,
 )
 from binarize.export.trace import Size, quiet, trace
@@ -28,20 +29,26 @@ IR_VERSION = 10
 
 
 def to_graph(
-    model: nn.Module, frozen: Mapping[str, FrozenWeight], size: Size, opset: int
+    model: nn.Module,
+    frozen: Mapping[str, FrozenWeight],
+    size: Size,
+    opset: int,
+    stored: Mapping[str, Small] = {},
 ) -> ir.Model:
-    """The packed graph of `model`, whose parameters `frozen` hold ±s or ±1. `model` is changed (`trace`).
+    """The graph of `model`, whose parameters `frozen` hold ±s or ±1. `model` is changed (`trace`).
 
-    The general optimiser runs while the frozen weights are sealed: it knows our ops as little as it
-    may touch our weights. The functions come last, so that nothing inlines them.
+    The general optimiser runs while the frozen weights are sealed, and `stored` (the classifier, where it
+    is stored smaller): it knows our ops as little as it may touch our weights.
     """
     graph = trace(model, size, opset)
-    SealWeights(frozen)(graph)
-    _check_all_there(graph, frozen)
+    sealed = [*frozen, *stored]
+    SealWeights(sealed)(graph)
+    _check_all_there(graph, sealed)
     with quiet():
         optimise(graph)
     PackWeights(frozen)(graph)  # outside the sequence, which would wrap an ExportError in another
     FuseInputs()(graph)
+    StoreSmall(stored)(graph)
     ir.passes.Sequential(
         FoldNorm(),
         PartPools(),
@@ -50,17 +57,16 @@ def to_graph(
         ShareIntegers(),
         Tidy(),
     )(graph)
-    append_functions(graph)
     graph.ir_version = IR_VERSION
     return graph
 
 
-def _check_all_there(graph: ir.Model, frozen: Mapping[str, FrozenWeight]) -> None:
-    """A frozen weight that the graph knows by another name would be written as float, and nobody told."""
+def _check_all_there(graph: ir.Model, frozen: Iterable[str]) -> None:
+    """A weight that the graph knows by another name would be written as float, and nobody told."""
     sealed = {value.name for value in graph.graph.inputs}
     for name in frozen:
         if name not in sealed:
             raise ExportError(
-                f'the exported graph does not have the binary weight "{name}"',
+                f'the exported graph does not have the weight "{name}"',
                 "this is a defect of binarize: please report the model's name",
             )

@@ -22,7 +22,10 @@ import onnx
 from onnx import helper
 from torch import fx, nn
 
-from binarize.export.functions import DOMAIN, OPS, function
+from binarize.export.classifier import Classifier
+from binarize.export.forms import DEFAULT_FORM
+from binarize.export.forms.size import LayerStored, stored_bytes
+from binarize.export.functions import DOMAIN, OPS, fill_bytes, function
 from binarize.layers import InputBinarizer, adapters, binary_weights, block
 from binarize.packing import packed_bytes
 from binarize.rewrite import Layer, Recording, census
@@ -75,19 +78,28 @@ COST: dict[str, int] = {
 OTHER = 45
 RPRELU = 225
 """Of its nodes and the 0 that they compare with."""
+CAST = 40
+"""The node that makes a float of a smaller type."""
 MIXED = 150
 """Of what takes an expert's share and adds it up."""
 
 
-def packed_size(model: nn.Module, recording: Recording, info: FileInfo | None = None) -> int:
+def packed_size(
+    model: nn.Module,
+    recording: Recording,
+    info: FileInfo | None = None,
+    last: Classifier | None = None,
+) -> int:
     """Predicted bytes of the file that `export` writes for `model`.
 
     Args:
         model: converted, or a float one.
         recording: of its float form: before conversion, or with binarization off.
-        info: the file's metadata, where it is known already.
+        info: the file's metadata, where it is known already: its form decides what a layer takes.
+        last: the classifier, where it is stored smaller.
     """
-    return _Estimate(model, recording).bytes(info)
+    form = info.form if info is not None else DEFAULT_FORM
+    return _Estimate(model, recording, form, last).bytes(info)
 
 
 @dataclass
@@ -96,8 +108,12 @@ class _Estimate:
 
     model: nn.Module
     recording: Recording
+    form: str
+    last: Classifier | None = None
     absorbed: set[fx.Node] = field(default_factory=set)
     """Nodes, parameters included, that leave nothing in the file."""
+    mixed: int = 0
+    """What taking shares of experts takes."""
 
     def __post_init__(self) -> None:
         owners, names = _owners(self.model), self.recording.names
@@ -107,11 +123,17 @@ class _Estimate:
             keys = [key for key in names.get(layer.parameter, ()) if key in owners]
             if keys:
                 self.binary[layer.parameter] = owners[keys[0]]
+        if self.last is not None and self.last.frozen:
+            module = self.model.get_submodule(self.last.key.rpartition(".")[0])
+            self.binary[self.last.key] = _Owner(module, None)
+        self.ours: list[LayerStored] = []
         self.tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
 
     def bytes(self, info: FileInfo | None) -> int:
         binary = [one for one in self.layers if one.parameter in self.binary]
         layers = sum(self._packed(layer, self.binary[layer.parameter]) for layer in binary)
+        if self.form != DEFAULT_FORM and self.ours:
+            layers = stored_bytes(self.form, self.ours) + self.mixed
         floats = [one for one in self.layers if one not in binary and one.kind in CONVOLUTIONS]
         biases = sum(self._float_bias(layer) for layer in floats)
         nodes = sum(self._node(node) for node in self.recording.graph.nodes)
@@ -130,10 +152,12 @@ class _Estimate:
             self.absorbed.update(_parameters_of(node))
             self.absorbed.update(_behind_weight(node))
             for name in names:
+                self.ours.append(LayerStored(name, owner.op(layer), shape, owner.split))
                 total += _tensor(f"{name}.bias", shape[:1], 4)
                 total += _binary_node(name, shape, owner.op(layer))
             if len(names) > 1:
                 total += len(names) * MIXED
+                self.mixed += len(names) * MIXED
         return total
 
     def _stored(self, name: str, shape: list[int], owner: _Owner) -> int:
@@ -185,25 +209,38 @@ class _Estimate:
             if tensor.is_floating_point() or table not in tables:
                 tables.add(table)
                 total += _tensor(node.target, list(tensor.shape), tensor.element_size())
-        return total
+        return total + self._smaller()
+
+    def _smaller(self) -> int:
+        """What storing the classifier with fewer bits changes."""
+        if self.last is None or not self.last.stored:
+            return 0
+        key, small = self.last.key, self.last.stored[self.last.key]
+        shape = list(small.elements.shape)
+        saved = (4 - small.elements.itemsize) * math.prod(shape)
+        extra = 2 * len(key) + CAST
+        if small.scale is not None:
+            extra += _tensor(f"{key}_scale", list(small.scale.shape), 4) + 4 * len(key) + CAST
+        return extra - saved
 
     def _frame(self, info: FileInfo | None) -> int:
-        ops = {
-            self.binary[layer.parameter].op(layer)
-            for layer in self.layers
-            if layer.parameter in self.binary
-        }
-        functions = sum(function_bytes(op) for op in ops)
+        shapes: dict[str, list[list[int]]] = {}
+        for layer in self.layers:
+            if layer.parameter in self.binary:
+                owner = self.binary[layer.parameter]
+                shapes.setdefault(owner.op(layer), []).append(owner.stored(layer)[1])
+        with_functions = shapes if self.form == DEFAULT_FORM else {}
+        functions = sum(function_bytes(op, fill_bytes(of)) for op, of in with_functions.items())
         entries = info.to_properties().items() if info else ()
         metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
         return HEADER + functions + (metadata or PROPERTIES)
 
 
-def function_bytes(op: str) -> int:
-    """What the function of `op` takes in a file."""
+def function_bytes(op: str, whole: bool) -> int:
+    """What the function of `op` takes in a file; `whole`: see `functions.function`."""
     import onnx_ir as ir
 
-    return ir.to_proto(function(op, 20)).ByteSize() + FIELD
+    return ir.to_proto(function(op, 20, whole=whole)).ByteSize() + FIELD
 
 
 @dataclass(frozen=True)
@@ -212,6 +249,11 @@ class _Owner:
 
     module: nn.Module
     inputs: InputBinarizer | None
+
+    @property
+    def split(self) -> list[int]:
+        """Shape of the shift or threshold of a binary input."""
+        return list(self.inputs.split.shape) if self.inputs is not None else []
 
     def op(self, layer: Layer) -> str:
         product = "Conv" if layer.kind in CONVOLUTIONS else "Linear"

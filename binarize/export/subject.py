@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from torch import nn
@@ -32,11 +33,10 @@ class Subject:
     size: Size
     recipe: str = ""
 
-    @property
-    def opset(self) -> int | None:
-        """What the recipe asks for."""
+    def wish(self, key: str) -> Any:
+        """What the recipe says under `export.KEY`; None where it says nothing."""
         recipe = yaml.safe_load(self.recipe) if self.recipe else {}
-        return recipe.get("export", {}).get("opset")
+        return recipe.get("export", {}).get(key)
 
 
 def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = None) -> Subject:

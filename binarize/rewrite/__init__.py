@@ -14,6 +14,7 @@ from binarize.rewrite.census import Layer, census
 from binarize.rewrite.convert import Conversion, Row, convert, replay
 from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.record import Recording, record
+from binarize.rewrite.select import classifier
 from binarize.rewrite.start import (
     Converted,
     Source,
@@ -40,6 +41,7 @@ __all__ = [
     "build",
     "build_info",
     "census",
+    "classifier",
     "convert",
     "convert_source",
     "image_size",

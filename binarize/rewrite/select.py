@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from binarize.errors import PatternError, did_you_mean
 from binarize.layers import adapters
-from binarize.rewrite.census import Layer
+from binarize.rewrite.census import Layer, census
 from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
 from binarize.rewrite.options import matches
@@ -181,6 +181,13 @@ def _first(graph: fx.Graph, layers: list[Layer]) -> set[str]:
         elif from_image:
             raw.add(node)
     return found
+
+
+def classifier(model: nn.Module, recording: Recording) -> Layer | None:
+    """The last layer that names the class; None where a model has none."""
+    layers = census(recording)
+    last = _classifier(model, recording.graph, layers, None)
+    return next((layer for layer in reversed(layers) if layer.name in last), None)
 
 
 def _classifier(

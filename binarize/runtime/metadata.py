@@ -24,10 +24,12 @@ class FileInfo:
     """An exported file's description of itself.
 
     Attributes:
-        form: "packed" (one bit per binary weight) or "float" (no binary layer in it).
+        form: "packed", "inline" or "int8" (one bit per binary weight, see docs/op-spec.md), or "float" (no
+            binary layer in it).
+        classifier: how the last layer's weight is stored: "float", "fp16", "int8" or "1bit".
         parity: "exact": equal to the torch model to 1e-4 of the largest logit; "up to rounding": to what
             the model itself makes of rounding; or "up to sign flips": but for binary inputs that rounding
-            put on the other side of their jump.
+            put on the other side of their jump; or "quantised": activations are rounded to 8 bits.
         model: `{"name", "library", "library_version", "kwargs"}`, as in a run.
         weights: where the weights came from, in words.
         preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
@@ -50,6 +52,7 @@ class FileInfo:
     conversion: dict[str, Any] | None = None
     recipe: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    classifier: str = "float"
     format: int = FORMAT
 
     def to_properties(self) -> dict[str, str]:

@@ -12,14 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from binarize.export.functions import DOMAIN, OPS, VERSION, function
+from binarize.export.functions import DOMAIN, OPS, VERSION, fill_bytes, function
 from binarize.packing import pack_bits
 
 SIZES = (1, 31, 32, 33, 63, 64, 65)
 SETTINGS = settings(max_examples=25, deadline=None)
 
 
-def run(op: str, x: np.ndarray, weight: np.ndarray, scale, bias, opset: int = 20, **attributes):
+def run(
+    op: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    scale,
+    bias,
+    opset: int = 20,
+    whole: bool = False,
+    **attributes,
+):
     """One node of `op` with its function, in stock onnxruntime. `weight` is a boolean array."""
     constants = {"bits": pack_bits(weight), "scale": scale, "bias": bias}
     node = helper.make_node(
@@ -33,7 +42,9 @@ def run(op: str, x: np.ndarray, weight: np.ndarray, scale, bias, opset: int = 20
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     body = onnx.FunctionProto()
-    body.ParseFromString(__import__("onnx_ir").to_proto(function(op, opset)).SerializeToString())
+    body.ParseFromString(
+        __import__("onnx_ir").to_proto(function(op, opset, whole=whole)).SerializeToString()
+    )
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)],
@@ -69,6 +80,24 @@ def test_linear_at_awkward_sizes(inputs: int, outputs: int) -> None:
     np.testing.assert_allclose(
         run("BinaryLinear", x, weight, scale, bias), expected, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("op", [name for name, op in OPS.items() if not op.binary])
+def test_the_shorter_body_is_the_same_for_weights_that_fill_their_bytes(op: str) -> None:
+    convolves = op == "BinaryConv"
+    rng, weight, scale, bias = operands(3, 6, 4, *([3, 3] if convolves else []))
+    x = rng.normal(size=(2, 4, 5, 5) if convolves else (2, 4)).astype(np.float32)
+    more = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1}
+    more = more if convolves else {}
+    whole, cut = (run(op, x, weight, scale, bias, whole=one, **more) for one in (True, False))
+    assert np.array_equal(whole, cut)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "whole"), [([], True), ([[2, 4]], True), ([[8], [3, 3]], False)]
+)
+def test_one_weight_that_leaves_bits_over_decides(shapes: list[list[int]], whole: bool) -> None:
+    assert fill_bytes(shapes) is whole
 
 
 @SETTINGS

@@ -121,8 +121,8 @@ def test_a_run_has_its_own_size_and_opset(tmp_path: Path) -> None:
     api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
     with pytest.raises(ExportError, match="fixed size"):
         open_subject(tmp_path / "run", 64)
-    assert open_subject(tmp_path / "run").opset is None
+    assert open_subject(tmp_path / "run").wish("opset") is None
     (tmp_path / "run/recipe.resolved.yaml").write_text("version: 1\nexport:\n  opset: 19\n")
     opened = open_subject(Run(tmp_path / "run"))
-    assert opened.opset == 19
+    assert opened.wish("opset") == 19
     assert exporting.describe(opened, "packed").recipe == opened.recipe

@@ -5,6 +5,7 @@ pack         nodes that multiply by a sealed weight become ops of domain `binari
 fuse_inputs  such a node, the binary input before it and the scale behind it become one node
 fold_norm    a batch normalisation behind such a node goes into its scale and bias
 part_pools   padding with zeros stays apart from the max pooling behind it
+store_small  a classifier weight becomes one of fewer bits, and what makes a float of it
 share        equal integer constants are stored once
 tidy         nothing is left in the file that a reader of it does not need
 """
@@ -15,6 +16,7 @@ from binarize.export.passes.pack import PackWeights
 from binarize.export.passes.part_pools import PartPools
 from binarize.export.passes.seal import SealWeights
 from binarize.export.passes.share import ShareIntegers
+from binarize.export.passes.store_small import StoreSmall
 from binarize.export.passes.tidy import Tidy
 
 __all__ = [
@@ -24,5 +26,6 @@ __all__ = [
     "PartPools",
     "SealWeights",
     "ShareIntegers",
+    "StoreSmall",
     "Tidy",
 ]

@@ -1,0 +1,57 @@
+"""How large is a file whose classifier is stored with fewer bits, and what does that change?
+
+    python benchmarks/classifiers.py [MODEL]...
+
+For each model with random weights and each type: bytes of the packed file, its prediction, and how far its
+logits and top-1 are from those of the model as it was. Random weights say how large a file is; what
+rounding costs in accuracy, only a trained model can. One JSON line per model is added to
+benchmarks/results/classifiers.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import torch
+
+import binarize
+from binarize import environment
+from binarize.export.classifier import CLASSIFIERS
+
+MODELS = ("resnet18",)
+KEYS = ("bytes", "bytes_predicted", "parity", "max_abs_logit", "classifier_diff")
+RESULTS = Path(__file__).parent / "results" / "classifiers.jsonl"
+
+
+def measure(name: str) -> dict[str, dict[str, object]]:
+    """Type -> figures."""
+    torch.manual_seed(0)
+    model, found = binarize.convert(name, pretrained=False), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in CLASSIFIERS:
+            result = binarize.export(model, Path(folder) / "m.onnx", classifier=kind).as_json()
+            found[kind] = {key: result[key] for key in KEYS}
+    return found
+
+
+def main(names: list[str]) -> None:
+    for name in names:
+        line = {
+            "question": "bytes of a packed file by the type of its classifier",
+            "model": name,
+            "classifiers": measure(name),
+            "date": date.today().isoformat(),
+            "cpu": environment.machine()["cpu"],
+            "versions": environment.versions(),
+        }
+        print(json.dumps(line["classifiers"], indent=1))
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(MODELS))

@@ -1,0 +1,71 @@
+"""The inline form: standard ops alone, the bits unpacked by ops that a runtime folds when it loads.
+
+    signs    = Reshape(Cast<bool>(BitwiseAnd(bits[n, 1], masks[8])), shape)   cut first where 8·n is more
+    W1A32    weight = Where(signs, s, -s)        y = Conv(x, weight, bias) or MatMul(x, weight) + bias
+    W1A1     weight = Where(signs, 1, -1)        y = Clip(product(b, weight))·scale + bias
+
+OpenVINO compiles `BitwiseAnd` several times faster than the `Gather` that onnxruntime prefers.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import onnx_ir as ir
+
+from binarize.export.forms.calibration import Ranges
+from binarize.export.forms.emit import Emitter, above, along, attributes, rewrite
+from binarize.export.functions import Op
+from binarize.layers.activation import SLOPE
+
+LIMIT = 3e38
+
+
+def write_inline(model: ir.Model, ranges: Ranges | None = None, clipped: bool = False) -> None:
+    """Replace every op of ours. `clipped`: by those of the clip twin (see `flips`), never for a file."""
+    rewrite(model, functools.partial(write_op, clipped=clipped))
+
+
+def write_op(emit: Emitter, node: ir.Node, op: Op, clipped: bool = False) -> None:
+    """One op in standard ops."""
+    if op.binary:
+        _integer(emit, node, op, clipped)
+    elif op.product == "Conv":
+        x, _, scale, bias = node.inputs
+        shape = node.attributes.get_ints("shape")
+        scale = emit.shaped(scale, [shape[0], *[1] * (len(shape) - 1)])
+        weight = emit("Where", emit.signs(), scale, emit("Neg", scale))
+        emit.finish("Conv", x, weight, bias, **attributes(node))
+    else:
+        x, _, scale, bias = node.inputs
+        weight = emit("Where", emit.signs(columns=True), scale, emit("Neg", scale))
+        emit.finish("Add", emit("MatMul", x, weight), bias)
+
+
+def _integer(emit: Emitter, node: ir.Node, op: Op, clipped: bool) -> None:
+    scale, bias = (along(node, op, value, emit) for value in node.inputs[2:4])
+    one, minus = emit.scalar(1.0), emit.scalar(-1.0)
+    b = (_sloped if clipped else _binary)(emit, node, op)
+    weight = emit("Where", emit.signs(columns=op.product == "Linear"), one, minus)
+    if op.product == "Conv":
+        product = emit("Conv", b, weight, **attributes(node))
+    else:
+        product = emit("MatMul", b, weight)
+    # onnxruntime must not multiply the scale into the weight: see docs/op-spec.md
+    exact = emit("Clip", product, emit.scalar(-LIMIT), emit.scalar(LIMIT))
+    emit.finish("Add", emit("Mul", exact, scale), bias)
+
+
+def _binary(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
+    smaller = emit.scalar(-1.0 if op.binary == "Sign" else 0.0)
+    return emit("Where", above(emit, node, op), emit.scalar(1.0), smaller)
+
+
+def _sloped(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
+    x, split = node.inputs[0], node.inputs[4]
+    slope, one = emit.scalar(SLOPE), emit.scalar(1.0)
+    if op.binary == "Sign":
+        sloped = emit("Mul", emit("Add", x, along(node, op, split, emit)), slope)
+        return emit("Clip", sloped, emit.scalar(-1.0), one)
+    sloped = emit("Mul", emit("Sub", x, split), slope)
+    return emit("Clip", emit("Add", sloped, emit.scalar(0.5)), emit.scalar(0.0), one)

@@ -94,7 +94,7 @@ class Lookup : public Product {
     const size_t shares = pieces == 1 ? std::max<size_t>(1, blocks_ / 16) : 1;
     parallel(pieces * shares, [&](size_t task) {
       const size_t share = task % shares, from = blocks_ * share / shares, to = blocks_ * (share + 1) / shares;
-      const size_t first = rows * (task / shares) / pieces, high = rows * (task / shares + 1) / pieces - first;
+      const size_t first = cut(rows, task / shares, pieces), high = cut(rows, task / shares + 1, pieces) - first;
       Scratch memory((to - from) * high * wide * sizeof(float));
       float* sums = memory.as<float>();
       const Pixels pixels{x + first * in, static_cast<ptrdiff_t>(in), 1};
@@ -104,7 +104,7 @@ class Lookup : public Product {
         for (size_t m = 0; m < high; ++m) {
           const float* sum = sums + ((block - from) * high + m) * wide;
           float* row = y + (first + m) * out + o;
-          for (size_t n = 0; n < here; ++n) row[n] = sum[n] * scale_[o + n] + bias_[o + n];
+          tier_.finish_sums(sum, scale_.data() + o, bias_.data() + o, here, row);
         }
       }
     });
@@ -154,6 +154,12 @@ class Lookup : public Product {
     return std::clamp<size_t>((256 << 10) / (bytes * tile), 1, CHUNK / tile) * tile;
   }
 
+  // Where part number `part` of `parts` begins: after whole tiles.
+  size_t cut(size_t count, size_t part, size_t parts) const {
+    const size_t tile = static_cast<size_t>(tier_.pixels), tiles = (count + tile - 1) / tile;
+    return std::min(count, tiles * part / parts * tile);
+  }
+
   // Sums of a layer with a single tap: [block][pixel][output]. There is nothing to share between pixels, so the tables
   // of a tile are made a few at a time in the first-level cache, and used by all outputs there.
   void sum_one_tap(const Pixels& pixels, size_t count, size_t group, size_t from, size_t to, float* sums) const {
@@ -164,7 +170,7 @@ class Lookup : public Product {
     const size_t some = piece_ * static_cast<size_t>(tier_.fields), step = some * entries_;
     const size_t parts = (count + tile - 1) / tile;
     for (size_t part = 0; part < parts; ++part) {
-      const size_t first = count * part / parts, high = count * (part + 1) / parts - first;
+      const size_t first = part * tile, high = std::min(tile, count - first);
       const float* at[MAX_PIXELS];
       for (size_t p = 0; p < high; ++p) at[p] = tables + p * step;
       for (size_t piece = 0; piece < pieces_; ++piece) {
@@ -190,7 +196,7 @@ class Lookup : public Product {
     const size_t outputs = static_cast<size_t>(g.outputs_per_group());
     parallel(static_cast<size_t>(count) * groups * runs * pieces, [&](size_t task) {
       const size_t part = task % pieces, row = task / pieces % runs, image = task / pieces / runs;
-      const size_t first = run * part / pieces, high = run * (part + 1) / pieces - first, group = image % groups;
+      const size_t first = cut(run, part, pieces), high = cut(run, part + 1, pieces) - first, group = image % groups;
       Scratch memory(blocks_ * high * wide * sizeof(float));
       float* sums = memory.as<float>();
       const float* from = x + static_cast<int64_t>(image) * g.channels_per_group() * in[0] * in[1] +

@@ -5,7 +5,9 @@
 
 #include "tier.h"
 
+// Without linkage: each tier compiles its own, for its own instructions, and a linker must not take one for another.
 namespace binarize::portable {
+namespace {
 
 inline void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step,
                         size_t count, uint32_t* words) {
@@ -105,6 +107,10 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
   }
 }
 
+inline void finish_sums(const float* sums, const float* scale, const float* bias, size_t count, float* y) {
+  for (size_t o = 0; o < count; ++o) y[o] = sums[o] * scale[o] + bias[o];
+}
+
 inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale,
                  const float* bias, float* y, size_t plane) {
   for (size_t o = 0; o < outputs; ++o) {
@@ -112,4 +118,5 @@ inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, 
   }
 }
 
+}  // namespace
 }  // namespace binarize::portable

@@ -70,6 +70,8 @@ struct Tier {
   // p < pixel_count <= pixels
   void (*lookup)(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
                  size_t tables, const uint32_t* index, bool add, float* y);
+  // y[o] = sums[o]·scale[o] + bias[o], o < count
+  void (*finish_sums)(const float* sums, const float* scale, const float* bias, size_t count, float* y);
   // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
   void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
                float* y, size_t plane);

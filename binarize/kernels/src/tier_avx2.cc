@@ -236,6 +236,7 @@ const Tier AVX2 = {
     OUTPUTS,
     build,
     lookup,
+    portable::finish_sums,
     turn,
 };
 

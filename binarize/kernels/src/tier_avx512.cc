@@ -234,6 +234,44 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
   }
 }
 
+// One pixel has no other to share its signs with: they are read once, a word a register, and shifted; and they come
+// from memory as fast as they are used, so they are asked for early.
+template <>
+void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+                    const uint32_t* index, bool add, float* y) {
+  constexpr size_t EARLY = 2048 / sizeof(uint32_t);
+  __m512 sum[2][COLUMNS];
+#pragma GCC unroll 4
+  for (int q = 0; q < COLUMNS; ++q) {
+    sum[0][q] = add ? _mm512_loadu_ps(y + q * LANES) : _mm512_setzero_ps();
+    sum[1][q] = _mm512_setzero_ps();
+  }
+  for (size_t g = 0; g < tables; g += FIELDS) {
+    const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
+    for (size_t t = 0; t < tap_count; ++t, index += OUTPUTS) {
+      const float* at = tables_of[0] + taps[t] + (g << BITS);
+      __m512i signs[COLUMNS];
+#pragma GCC unroll 4
+      for (int q = 0; q < COLUMNS; ++q) {
+        signs[q] = _mm512_loadu_si512(index + q * LANES);
+        _mm_prefetch(reinterpret_cast<const char*>(index + EARLY + q * LANES), _MM_HINT_T0);
+      }
+#pragma GCC unroll 4
+      for (int f = 0; f < FIELDS; ++f) {
+        if (f >= here) break;
+        const __m512 low = _mm512_loadu_ps(at + (f << BITS)), high = _mm512_loadu_ps(at + (f << BITS) + LANES);
+#pragma GCC unroll 4
+        for (int q = 0; q < COLUMNS; ++q) {
+          sum[f % 2][q] = _mm512_add_ps(sum[f % 2][q], _mm512_permutex2var_ps(low, signs[q], high));
+          signs[q] = _mm512_srli_epi32(signs[q], 8);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < COLUMNS; ++q) _mm512_storeu_ps(y + q * LANES, _mm512_add_ps(sum[0][q], sum[1][q]));
+}
+
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                const uint32_t* index, bool add, float* y) {
   static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>, lookup_tile<3>,
@@ -308,6 +346,7 @@ const Tier AVX512 = {
     OUTPUTS,
     build,
     lookup,
+    portable::finish_sums,
     turn,
 };
 

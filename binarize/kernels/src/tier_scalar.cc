@@ -22,6 +22,7 @@ const Tier SCALAR = {
     /*outputs=*/16,
     portable::build<4>,
     portable::lookup<4, 8, 16>,
+    portable::finish_sums,
     portable::turn,
 };
 

@@ -1,0 +1,191 @@
+// Every inner loop of every tier that this CPU has against the portable one, at sizes around those of words and
+// vectors, on random data: for CPUs that have no Python at hand, such as those that qemu plays.
+//
+//     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_tiers
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "../src/portable.h"
+
+using namespace binarize;
+
+namespace {
+
+int failures = 0;
+std::mt19937 generator(0);
+
+size_t up_to(size_t largest) { return generator() % (largest + 1); }
+size_t odd(size_t largest) {
+  static constexpr size_t SIZES[] = {1, 31, 32, 33, 63, 64, 65};
+  const size_t size = generator() % 3 ? SIZES[generator() % 7] : 1 + up_to(largest - 1);
+  return size < largest ? size : largest;
+}
+std::vector<float> floats(size_t count) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+std::vector<uint32_t> words(size_t count) {
+  std::vector<uint32_t> values(count);
+  for (uint32_t& value : values) value = generator();
+  return values;
+}
+
+template <class T>
+void same(const char* tier, const char* loop, const std::vector<T>& given, const std::vector<T>& expected, double off) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (!(std::fabs(static_cast<double>(given[i]) - static_cast<double>(expected[i])) <= off)) {
+      std::printf("%s %s: %g at %zu of %zu, not %g\n", tier, loop, static_cast<double>(given[i]), i, expected.size(),
+                  static_cast<double>(expected[i]));
+      ++failures;
+      return;
+    }
+  }
+}
+
+void packing(const Tier& tier) {
+  const size_t count = odd(200), channels = 1 + up_to(31), stride = count + up_to(9);
+  const int step = static_cast<int>(up_to(1));
+  const auto x = floats(stride * 32), split = floats(200);
+  std::vector<uint32_t> given(count), expected(count);
+  tier.pack_planes(x.data(), stride, static_cast<int>(channels), split.data(), step, count, given.data());
+  portable::pack_planes(x.data(), stride, static_cast<int>(channels), split.data(), step, count, expected.data());
+  same(tier.name, "pack_planes", given, expected, 0);
+  std::vector<uint32_t> row((count + 31) / 32), other((count + 31) / 32);
+  tier.pack_row(x.data(), count, split.data(), step, row.data());
+  portable::pack_row(x.data(), count, split.data(), step, other.data());
+  same(tier.name, "pack_row", row, other, 0);
+}
+
+void popcounts(const Tier& tier) {
+  const size_t steps = odd(150), stride = steps + up_to(5);
+  const int rows = 1 + static_cast<int>(up_to(MAX_ROWS - 1)), vectors = 1 + static_cast<int>(up_to(MAX_VECTORS - 1));
+  const auto row = words(stride * MAX_ROWS), column = words(4000 + MAX_VECTORS * LANES);
+  std::vector<ptrdiff_t> offsets(steps);
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(4000));
+  std::vector<int32_t> given(static_cast<size_t>(rows * vectors * LANES)), expected(given.size());
+  tier.and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, given.data());
+  portable::and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, expected.data());
+  same(tier.name, "and_popcount", given, expected, 0);
+  const auto scale = floats(200), bias = floats(200);
+  std::vector<int32_t> correction(200);
+  for (int32_t& value : correction) value = static_cast<int32_t>(up_to(99)) - 50;
+  const size_t count = 1 + up_to(expected.size() < 200 ? expected.size() - 1 : 199);
+  std::vector<float> y(count), other(count);
+  tier.finish_row(expected.data(), 17, 4, correction.data(), scale.data(), bias.data(), count, y.data());
+  portable::finish_row(expected.data(), 17, 4, correction.data(), scale.data(), bias.data(), count, other.data());
+  same(tier.name, "finish_row", y, other, 0);
+}
+
+void finishing(const Tier& tier) {
+  const size_t vectors = 1 + up_to(MAX_VECTORS - 1), pitch = 3 + up_to(20), wide = 1 + up_to(pitch - 1);
+  const int kinds = 1 + static_cast<int>(up_to(20));
+  std::vector<uint16_t> valid(vectors, 0), kind(vectors * LANES);
+  std::vector<int32_t> first(vectors, 0), correction(static_cast<size_t>(kinds)), sums(vectors * LANES), ones(sums.size());
+  int32_t outputs = 0;
+  for (size_t v = 0; v < vectors; ++v) {
+    first[v] = outputs;
+    for (size_t l = 0; l < LANES; ++l) {
+      if ((v * LANES + l) % pitch >= wide) continue;
+      valid[v] = static_cast<uint16_t>(valid[v] | 1u << l);
+      ++outputs;
+    }
+  }
+  for (auto& value : kind) value = static_cast<uint16_t>(up_to(static_cast<size_t>(kinds - 1)));
+  for (auto& value : correction) value = static_cast<int32_t>(up_to(99)) - 50;
+  for (auto& value : sums) value = static_cast<int32_t>(up_to(4000));
+  for (auto& value : ones) value = static_cast<int32_t>(up_to(4000));
+  const Flat flat{valid.data(), first.data(), kind.data(), kinds};
+  const Affine affine{generator() % 2 ? 4 : 2, correction.data(), 0.3f, -0.7f};
+  std::vector<float> given(static_cast<size_t>(outputs) + LANES), expected(given.size());
+  tier.finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, given.data());
+  portable::finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, expected.data());
+  given.resize(static_cast<size_t>(outputs));
+  expected.resize(static_cast<size_t>(outputs));
+  same(tier.name, "finish_flat", given, expected, 0);
+}
+
+// Signed sums of channels, looked up through tables, against the same sums made one by one.
+void lookups(const Tier& tier) {
+  const size_t channels = odd(90), taps = 1 + up_to(8), pixels = 1 + up_to(static_cast<size_t>(tier.pixels) - 1);
+  const size_t bits = static_cast<size_t>(tier.bits), fields = static_cast<size_t>(tier.fields);
+  const size_t tables = (channels + bits - 1) / bits, step = tables << bits, wide = static_cast<size_t>(tier.outputs);
+  const size_t area = 40;
+  const auto x = floats(area * channels);
+  std::vector<float> made(area * step);
+  tier.build(x.data(), 1, area, static_cast<ptrdiff_t>(area), channels, tables, made.data(), step);
+  std::vector<ptrdiff_t> places(taps);
+  for (auto& place : places) place = static_cast<ptrdiff_t>(up_to(20));
+  const size_t length = (tables + fields - 1) / fields;
+  std::vector<uint32_t> index(length * taps * wide + 1, 0);
+  std::vector<float> expected(pixels * wide, 0.0f), given(pixels * wide, 0.5f);
+  const bool add = generator() % 2;
+  std::vector<const float*> at(pixels);
+  for (size_t p = 0; p < pixels; ++p) at[p] = made.data() + p * step;
+  std::vector<double> sum(pixels * wide, add ? 0.5 : 0.0);
+  for (size_t t = 0; t < taps; ++t) {
+    for (size_t c = 0; c < channels; ++c) {
+      for (size_t o = 0; o < wide; ++o) {
+        const bool plus = generator() % 2;
+        const size_t table = c / bits;
+        index[(table / fields * taps + t) * wide + o] |=
+            static_cast<uint32_t>(plus) << (table % fields * static_cast<size_t>(tier.apart) + c % bits);
+        for (size_t p = 0; p < pixels; ++p) {
+          const double value = x[c * area + p + static_cast<size_t>(places[t])];
+          sum[p * wide + o] += plus ? value : -value;
+        }
+      }
+    }
+  }
+  for (auto& place : places) place *= static_cast<ptrdiff_t>(step);
+  tier.lookup(at.data(), static_cast<int>(pixels), places.data(), taps, tables, index.data(), add, given.data());
+  for (size_t i = 0; i < sum.size(); ++i) expected[i] = static_cast<float>(sum[i]);
+  same(tier.name, "lookup", given, expected, 1e-4);
+
+  const auto scale = floats(wide), bias = floats(wide);
+  const size_t some = 1 + up_to(47), outputs = 1 + up_to(wide - 1);
+  const auto sums = floats(some * wide);
+  std::vector<float> y(outputs * 60, 7.0f), other(y);
+  tier.turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), y.data(), 60);
+  portable::turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), other.data(), 60);
+  same(tier.name, "turn", y, other, 1e-6);
+  std::vector<float> row(outputs), line(outputs);
+  tier.finish_sums(sums.data(), scale.data(), bias.data(), outputs, row.data());
+  portable::finish_sums(sums.data(), scale.data(), bias.data(), outputs, line.data());
+  same(tier.name, "finish_sums", row, line, 1e-6);
+}
+
+}  // namespace
+
+int main() {
+  static const Tier* const TIERS[] = {
+      &SCALAR,
+#if defined(BINARIZE_X86)
+      &AVX2,   &AVX512,
+#endif
+#if defined(BINARIZE_ARM64)
+      &NEON,
+#endif
+  };
+  int tried = 0;
+  for (const Tier* tier : TIERS) {
+    if (!tier->supported()) {
+      std::printf("%s: not on this CPU\n", tier->name);
+      continue;
+    }
+    ++tried;
+    for (int i = 0; i < 300; ++i) {
+      packing(*tier);
+      popcounts(*tier);
+      finishing(*tier);
+      lookups(*tier);
+    }
+    std::printf("%s: done\n", tier->name);
+  }
+  std::printf("%d passed, %d failed\n", tried * 300 * 4 - failures, failures);
+  return failures == 0 ? 0 : 1;
+}

@@ -1,4 +1,4 @@
-"""The test of the tiers that needs no onnxruntime: under the sanitizers here, and for 64-bit Arm under qemu."""
+"""The tiers without onnxruntime: under the sanitizers here, and those of 64-bit Arm under qemu."""
 
 from __future__ import annotations
 

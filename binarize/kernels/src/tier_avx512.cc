@@ -240,12 +240,9 @@ template <>
 void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                     const uint32_t* index, bool add, float* y) {
   constexpr size_t EARLY = 2048 / sizeof(uint32_t);
-  __m512 sum[2][COLUMNS];
+  __m512 sum[COLUMNS];  // added up in the order of the other tiles: a row's result does not depend on its neighbours
 #pragma GCC unroll 4
-  for (int q = 0; q < COLUMNS; ++q) {
-    sum[0][q] = add ? _mm512_loadu_ps(y + q * LANES) : _mm512_setzero_ps();
-    sum[1][q] = _mm512_setzero_ps();
-  }
+  for (int q = 0; q < COLUMNS; ++q) sum[q] = add ? _mm512_loadu_ps(y + q * LANES) : _mm512_setzero_ps();
   for (size_t g = 0; g < tables; g += FIELDS) {
     const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
     for (size_t t = 0; t < tap_count; ++t, index += OUTPUTS) {
@@ -262,14 +259,14 @@ void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t
         const __m512 low = _mm512_loadu_ps(at + (f << BITS)), high = _mm512_loadu_ps(at + (f << BITS) + LANES);
 #pragma GCC unroll 4
         for (int q = 0; q < COLUMNS; ++q) {
-          sum[f % 2][q] = _mm512_add_ps(sum[f % 2][q], _mm512_permutex2var_ps(low, signs[q], high));
+          sum[q] = _mm512_add_ps(sum[q], _mm512_permutex2var_ps(low, signs[q], high));
           signs[q] = _mm512_srli_epi32(signs[q], 8);
         }
       }
     }
   }
 #pragma GCC unroll 4
-  for (int q = 0; q < COLUMNS; ++q) _mm512_storeu_ps(y + q * LANES, _mm512_add_ps(sum[0][q], sum[1][q]));
+  for (int q = 0; q < COLUMNS; ++q) _mm512_storeu_ps(y + q * LANES, sum[q]);
 }
 
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,

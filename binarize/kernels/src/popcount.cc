@@ -115,7 +115,7 @@ class Popcount : public Product {
           tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + o, offsets_.data(),
                              words, static_cast<int>(width), sums);
           for (size_t i = 0; i < high; ++i) {
-            tier_.finish_row(sums + i * width * LANES, ones[m + i], times(), correction_.data() + o, scale_.data() + o,
+            tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + o, scale_.data() + o,
                              bias_.data() + o, wide, y + (m + i) * out + o);
           }
         }
@@ -127,7 +127,8 @@ class Popcount : public Product {
   static constexpr size_t SLACK = (MAX_VECTORS + 1) * LANES;  // the last vectors read past the last row
   static constexpr size_t ROWS_A_TASK = 32;
 
-  int times() const { return sign_ ? 4 : 2; }
+  // Sums are 4A - 2B or 2A - B and something that depends on the output alone.
+  int shift() const { return sign_ ? 2 : 1; }
 
   // Signs of a linear layer as columns, [word][O up to a vector], and its corrections.
   void columns(const Layer& layer) {
@@ -325,12 +326,13 @@ class Popcount : public Product {
     const uint32_t* columns = bits + first * LANES;
     const Flat flat = plan.flat();
     tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
+    for (size_t i = 0; i < width; ++i) ones[i] <<= shift() - 1;
     for (size_t i = 0; i < outputs; i += MAX_ROWS) {
       const size_t high = std::min<size_t>(MAX_ROWS, outputs - i), o = group * outputs + i;
       tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
                          steps_, vectors, sums);
       for (size_t r = 0; r < high; ++r) {
-        const Affine affine{times(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
+        const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
         tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine,
                           y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels);
       }

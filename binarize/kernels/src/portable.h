@@ -63,14 +63,14 @@ inline void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& fl
     for (int l = 0; l < LANES; ++l) {
       if (!(flat.valid[from + v] >> l & 1)) continue;
       const int at = v * LANES + l;
-      *out++ = affine(to.times * sums[at] - to.times / 2 * ones[at] + to.correction[kind[l]], to.scale, to.bias);
+      *out++ = affine((sums[at] << to.shift) - ones[at] + to.correction[kind[l]], to.scale, to.bias);
     }
   }
 }
 
-inline void finish_row(const int32_t* sums, int32_t ones, int times, const int32_t* correction,
+inline void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* correction,
                        const float* scale, const float* bias, size_t count, float* y) {
-  for (size_t o = 0; o < count; ++o) y[o] = affine(times * sums[o] - ones + correction[o], scale[o], bias[o]);
+  for (size_t o = 0; o < count; ++o) y[o] = affine((sums[o] << shift) - ones + correction[o], scale[o], bias[o]);
 }
 
 template <int BITS>

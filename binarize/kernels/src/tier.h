@@ -24,9 +24,9 @@ struct Flat {
   int kinds;
 };
 
-// Integer sums to outputs: y = float(times·sum - times/2·ones + correction[kind])·scale + bias
+// Integer sums to outputs: y = float(sum·2^shift - ones + correction[kind])·scale + bias
 struct Affine {
-  int times;
+  int shift;
   const int32_t* correction;
   float scale, bias;
 };
@@ -48,8 +48,8 @@ struct Tier {
   // Outputs of one channel from the sums of flat positions 16·from and on; ones like sums.
   void (*finish_flat)(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
                       const Affine& affine, float* y);
-  // Outputs of one row: y[o] = float(times·sums[o] - ones + correction[o])·scale[o] + bias[o], o < count.
-  void (*finish_row)(const int32_t* sums, int32_t ones, int times, const int32_t* correction,
+  // Outputs of one row: y[o] = float(sums[o]·2^shift - ones + correction[o])·scale[o] + bias[o], o < count.
+  void (*finish_row)(const int32_t* sums, int32_t ones, int shift, const int32_t* correction,
                      const float* scale, const float* bias, size_t count, float* y);
 
   // --- float inputs: sums of `bits` values looked up by the signs of their weights ----------------------

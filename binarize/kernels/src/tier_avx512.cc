@@ -123,16 +123,19 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
                  const Affine& to, float* y) {
   if (flat.kinds > LANES) return portable::finish_flat(sums, ones, flat, from, vectors, to, y);
   const __m512 scale = _mm512_set1_ps(to.scale), bias = _mm512_set1_ps(to.bias);
-  const __m512i times = _mm512_set1_epi32(to.times / 2);
+  const __m128i shift = _mm_cvtsi32_si128(to.shift);
   const __mmask16 known = static_cast<__mmask16>((1u << flat.kinds) - 1);
   const __m512i corrections = _mm512_maskz_loadu_epi32(known, to.correction);
   for (int v = 0; v < vectors; ++v) {
     const __mmask16 valid = flat.valid[from + v];
-    const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(flat.kind + (from + v) * LANES));
-    const __m512i correction = _mm512_permutexvar_epi32(_mm512_cvtepu16_epi32(narrow), corrections);
-    __m512i sum = _mm512_slli_epi32(_mm512_loadu_si512(sums + v * LANES), 1);
+    __m512i sum = _mm512_sll_epi32(_mm512_loadu_si512(sums + v * LANES), shift);
     sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(ones + v * LANES));
-    sum = _mm512_add_epi32(_mm512_mullo_epi32(sum, times), correction);
+    if (flat.kinds > 1) {
+      const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(flat.kind + (from + v) * LANES));
+      sum = _mm512_add_epi32(sum, _mm512_permutexvar_epi32(_mm512_cvtepu16_epi32(narrow), corrections));
+    } else {
+      sum = _mm512_add_epi32(sum, _mm512_set1_epi32(to.correction[0]));
+    }
     const __m512 values = scaled(sum, scale, bias);
     float* out = y + flat.first[from + v];
     if (valid == 0xffff) {
@@ -144,13 +147,14 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
   }
 }
 
-void finish_row(const int32_t* sums, int32_t ones, int times, const int32_t* correction, const float* scale,
+void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* correction, const float* scale,
                 const float* bias, size_t count, float* y) {
-  const __m512i factor = _mm512_set1_epi32(times), less = _mm512_set1_epi32(ones);
+  const __m512i less = _mm512_set1_epi32(ones);
+  const __m128i by = _mm_cvtsi32_si128(shift);
   for (size_t o = 0; o < count; o += LANES) {
     const size_t left = count - o;
     const __mmask16 lanes = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    __m512i sum = _mm512_mullo_epi32(_mm512_maskz_loadu_epi32(lanes, sums + o), factor);
+    __m512i sum = _mm512_sll_epi32(_mm512_maskz_loadu_epi32(lanes, sums + o), by);
     sum = _mm512_add_epi32(_mm512_sub_epi32(sum, less), _mm512_maskz_loadu_epi32(lanes, correction + o));
     const __m512 values =
         scaled(sum, _mm512_maskz_loadu_ps(lanes, scale + o), _mm512_maskz_loadu_ps(lanes, bias + o));

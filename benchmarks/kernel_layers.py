@@ -2,12 +2,12 @@
 
     python benchmarks/kernel_layers.py [--threads N] [--rounds N] [--tier TIER] [LAYER ...]
 
-Each layer is a file of one node, float NCHW (or rows) in and out, batch 1 unless its name says otherwise. In
-every round each arm runs once, in turn: the float layer (the same file in stock onnxruntime, which folds the
-bits into float weights and calls its own Conv or MatMul), the layer with float inputs and the layer with binary
-inputs (`Step`) with kernels; for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as onnxruntime takes
-them, and the best of these is compared. Printed: medians in microseconds, and the ratio to float, which is the median of
-the ratios within a round. Numerics are checked in the same run. Adds a JSON line to
+Each layer is a file of one node, float NCHW (or rows) in and out, batch 1 unless its name says otherwise.
+In every round each arm runs once, in turn: the float layer (the same file in stock onnxruntime, which folds
+the bits into float weights and calls its own Conv or MatMul), and with kernels the layer with float inputs
+and the one with binary inputs (`Step`); for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as
+onnxruntime takes them. Printed: medians in microseconds, and the ratio to float, the median of the ratios
+within a round. Numerics are checked in the same run. Adds a JSON line to
 benchmarks/results/kernel_layers.jsonl.
 """
 

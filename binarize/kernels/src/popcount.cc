@@ -76,10 +76,14 @@ class Popcount : public Product {
       pack(*plan, x, task / words / groups, task / words % groups, task % words, bits);
     });
     const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
-    parallel(images * tiles, [&](size_t task) {
-      const size_t image = task / tiles, first = task % tiles * MAX_VECTORS;
-      const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan->vectors - first));
-      tile(*plan, bits + image * plan->image, image / groups, image % groups, first, vectors, y);
+    // a small image has too few tiles for threads: its outputs are shared out as well
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group());
+    const size_t shares = std::clamp<size_t>(TASKS / (images * tiles), 1, std::max<size_t>(1, outputs / OUTPUTS_A_TASK));
+    parallel(images * tiles * shares, [&](size_t task) {
+      const size_t image = task / shares / tiles, share = task % shares;
+      const size_t from = outputs * share / shares / MAX_ROWS * MAX_ROWS;
+      const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / MAX_ROWS * MAX_ROWS;
+      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to, y);
     });
   }
 
@@ -126,6 +130,8 @@ class Popcount : public Product {
  private:
   static constexpr size_t SLACK = (MAX_VECTORS + 1) * LANES;  // the last vectors read past the last row
   static constexpr size_t ROWS_A_TASK = 32;
+  static constexpr size_t TASKS = 8;  // enough to keep a few threads busy to the end
+  static constexpr size_t OUTPUTS_A_TASK = 32;  // fewer are not worth adding up `ones` again
 
   // Sums are 4A - 2B or 2A - B and something that depends on the output alone.
   int shift() const { return sign_ ? 2 : 1; }
@@ -316,9 +322,10 @@ class Popcount : public Product {
     }
   }
 
-  // All outputs of a group at some flat positions.
-  void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, int vectors,
+  // Some outputs of a group, `from` to `to`, at a tile of flat positions.
+  void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
             float* y) const {
+    const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
     const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
     const size_t pixels = static_cast<size_t>(plan.out[0] * plan.out[1]), width = static_cast<size_t>(vectors) * LANES;
@@ -327,8 +334,8 @@ class Popcount : public Product {
     const Flat flat = plan.flat();
     tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
     for (size_t i = 0; i < width; ++i) ones[i] <<= shift() - 1;
-    for (size_t i = 0; i < outputs; i += MAX_ROWS) {
-      const size_t high = std::min<size_t>(MAX_ROWS, outputs - i), o = group * outputs + i;
+    for (size_t i = from; i < to; i += MAX_ROWS) {
+      const size_t high = std::min<size_t>(MAX_ROWS, to - i), o = group * outputs + i;
       tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
                          steps_, vectors, sums);
       for (size_t r = 0; r < high; ++r) {

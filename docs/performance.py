@@ -1,0 +1,222 @@
+"""Write docs/performance.md from the lines of the benchmarks: `python docs/performance.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from binarize.run import write_text
+
+PAGE = Path(__file__).with_suffix(".md")
+RESULTS = PAGE.parents[1] / "benchmarks" / "results"
+PACKAGES = ("python", "onnxruntime", "torch")
+
+TEXT = """\
+# How fast the kernels are
+
+This page is written by `python docs/performance.py` from the last lines of the benchmarks in
+`benchmarks/results/`. All times are of one image (or row), and of one thread where nothing else is said;
+ratios are medians of the ratios within interleaved rounds, so more than 1x is faster than onnxruntime's
+float32.
+
+## Single layers
+
+`python benchmarks/kernel_layers.py`. Float NCHW (or rows) in and out. The float layer is the same file in
+stock onnxruntime. {layers_measured}
+
+{layers}
+
+## Whole networks
+
+`python benchmarks/kernel_models.py`. Random weights, each network at its own image size, batch 1.
+{models_measured}
+
+{models}
+
+Exactness of the W1A32 files: the largest difference of a logit to torch's float64, over the largest logit.
+
+{exactness}
+
+Two threads: the best of three processes for each number of threads, with onnxruntime's own settings.
+
+{threads}
+
+## Beside other runtimes
+
+`python benchmarks/peers.py`. ResNet-18, one image, one thread. {peers_measured}
+
+{peers}
+
+## Sessions
+
+`python benchmarks/session_creation.py`: CPU seconds to make a session of a W1A32 file in stock onnxruntime,
+without kernels. {sessions_measured}
+
+{sessions}
+
+With kernels, see "load" above.
+
+## Where we lose
+
+- The CPU of these figures has no AMX. Its float32 multiply-adds run at the speed of its look-ups'
+  additions, so W1A32 cannot be more than 3.9 times as fast as a perfect float32 layer (decision 13); the
+  figures of the design, 4.5 to 7 times, are of AMX, for which there is no tier yet.
+- A ResNet's first convolution is float, and takes 2.1 of the 5 ms of a W1A1 ResNet-18: nothing binary can
+  be faster than that.
+- 1x1 convolutions with few outputs make tables that few outputs use.
+- Linear layers of one row are bound by memory; W1A32 reads four bytes for 20 weights, half again as many as
+  the file has.
+- `python benchmarks/session_creation.py`: in a process that has made sessions before, stock onnxruntime
+  takes more than twice as long for a packed file as for the float model; in a fresh one it does not.
+"""
+
+
+def main() -> None:
+    write_text(PAGE, page())
+
+
+def page() -> str:
+    """The text of docs/performance.md."""
+    by_tier = {line["tier"]: line for line in lines("kernel_layers")}
+    models = list({(line["model"], line["tier"]): line for line in lines("kernel_models")}.values())
+    peers = lines("peers")[-1]
+    sessions = list({line["model"]: line for line in lines("session_creation")}.values())
+    return TEXT.format(
+        layers_measured=measured(by_tier.values()),
+        layers=layers(by_tier),
+        models_measured=measured(models),
+        models=networks(models),
+        exactness=exactness(models),
+        threads=threads(models),
+        peers_measured=measured([peers]),
+        peers=peers_table(peers),
+        sessions_measured=measured(sessions),
+        sessions=sessions_table(sessions),
+    )
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    """The lines of a benchmark, oldest first."""
+    text = (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def measured(used: Iterable[dict[str, Any]]) -> str:
+    """Date, machine and versions, in words."""
+    words = {
+        f"{line['date']}, {line['cpu']}, "
+        + ", ".join(f"{name} {line['versions'][name]}" for name in PACKAGES)
+        for line in used
+    }
+    return "Measured " + "; ".join(sorted(words)) + "."
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in cells)
+
+
+def layers(by_tier: dict[str, dict[str, Any]]) -> str:
+    head = ["layer", "float µs"]
+    head += [f"{mode}, {tier}" for tier in by_tier for mode in ("W1A32", "W1A1")]
+    head += ["best MatMulNBits"]
+    first = next(iter(by_tier.values()))["layers"]
+    rows = []
+    for name, arms in first.items():
+        row: list[object] = [name, f"{arms['float']['us']:.0f}"]
+        for line in by_tier.values():
+            row += [cell(line["layers"][name][mode]) for mode in ("W1A32", "W1A1")]
+        others = [one for arm, one in arms.items() if arm.startswith("MatMulNBits")]
+        row.append(cell(max(others, key=lambda one: one["ratio"])) if others else "")
+        rows.append(row)
+    return table(head, rows)
+
+
+def cell(arm: dict[str, float]) -> str:
+    return f"{arm['us']:.0f} µs, {arm['ratio']:.1f}x"
+
+
+def networks(models: list[dict[str, Any]]) -> str:
+    head = [
+        "network",
+        "file",
+        "in",
+        "tier",
+        "ms",
+        "p10-p90",
+        "faster than float",
+        "load ms",
+        "peak MB",
+        "bytes",
+    ]
+    rows = []
+    for line in models:
+        for one in line["results"]:
+            where = "kernels" if one["kernels"] else "onnxruntime"
+            rows.append(
+                [
+                    line["model"],
+                    one["form"] if one["form"].startswith("float") else one["file"],
+                    where,
+                    line["tier"] if one["kernels"] else "",
+                    f"{one['median_ms']:.2f}",
+                    f"{one['p10_ms']:.2f}-{one['p90_ms']:.2f}",
+                    f"{1 / one['ratio_to_float']:.2f}x",
+                    f"{one['load_ms']:.0f}",
+                    "" if one["peak_mb"] is None else f"{one['peak_mb']:.0f}",
+                    f"{one['bytes']:,}",
+                ]
+            )
+    return table(head, rows)
+
+
+def exactness(models: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            line["model"],
+            *(f"{line['exactness'][where]:.1e}" for where in ("kernels", "onnxruntime")),
+        ]
+        for line in models
+    ]
+    return table(["network", "kernels", "stock onnxruntime"], rows)
+
+
+def threads(models: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            line["model"],
+            mode,
+            f"{one['one_ms']:.2f}",
+            f"{one['two_ms']:.2f}",
+            f"{one['ratio']:.2f}x",
+        ]
+        for line in models
+        for mode, one in line["two_threads"].items()
+    ]
+    return table(["network", "file", "one thread, ms", "two threads, ms", "faster"], rows)
+
+
+def peers_table(line: dict[str, Any]) -> str:
+    rows = [
+        [arm, f"{one['median_ms']:.2f}", f"{1 / one['ratio_to_float']:.2f}x"]
+        for arm, one in sorted(line["arms"].items(), key=lambda item: item[1]["median_ms"])
+    ]
+    return table(["arm", "ms", "faster than onnxruntime float32"], rows)
+
+
+def sessions_table(found: list[dict[str, Any]]) -> str:
+    rows = []
+    for line in found:
+        for when, seconds in line["seconds"].items():
+            words = "first of a process" if when == "fresh" else "later ones"
+            packed, plain = seconds["packed"], seconds["float"]
+            rows.append(
+                [line["model"], words, f"{plain:.3f}", f"{packed:.3f}", f"{packed / plain:.2f}x"]
+            )
+    return table(["network", "session", "float", "packed", "packed over float"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,8 @@ struct Op {
 
 const Op& op_of(const OrtCustomOp* table) { return *reinterpret_cast<const Op*>(table); }
 
+constexpr double LARGEST_OUTPUT = 2147483648.0;  // values
+
 struct Kernel {
   Ort ort;
   Layer layer;
@@ -135,7 +137,9 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     out[axis] = g.extent(axis, in[axis]);
     require(out[axis] >= 1, "x is smaller than the kernel");
   }
-  require(1.0 * out[0] * out[1] < (1u << 31), "the output is too large");
+  // asked of the system, memory for this may be refused in ways that end the process
+  require(static_cast<double>(out[0]) * static_cast<double>(out[1]) * static_cast<double>(g.outputs) *
+                  static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
   dims[1] = g.outputs;
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
   float* y = kernel.ort.output(context, 0, dims);

@@ -1,6 +1,7 @@
 """Does every model of timm and torchvision convert, and does a choice of them train, export and run?
 
-    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again] [MODEL]...
+    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again] [--memory GB]
+        [MODEL]...
 
 Tier 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
 and what is executed is what is reported (see coverage_tier1). Tier 2 takes the smallest model of each
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> None:
     given = parser().parse_args(arguments)
     if given.worker:
         torch.set_num_threads(1)
-        serve(ANSWERS[given.worker])
+        serve(ANSWERS[given.worker], given.memory << 30)
         return
     inventory(given.model or names())
     if given.tier != "2":
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--covering", action="store_true", help="only the smallest of each module")
     parser.add_argument("--failed", action="store_true", help="once more what failed")
     parser.add_argument("--again", action="store_true", help="once more whatever stands there")
+    parser.add_argument("--memory", type=int, default=8, help="GB that a process may take")
     parser.add_argument("--worker", choices=ANSWERS, help=argparse.SUPPRESS)
     return parser
 
@@ -77,7 +79,7 @@ def tier1(given: argparse.Namespace) -> None:
     described = {name: line for name, line in entries(MODELS).items() if "parameters" in line}
     order = (smallest_of_modules if given.covering else in_turn)(described.values())
     known = entries(TIER1)
-    with worker("1") as process:
+    with worker("1", given.memory) as process:
         for name in given.model or order:
             modes = [mode for mode in wanted(given) if is_due(given, known.get(name), mode)]
             if modes:
@@ -89,7 +91,7 @@ def tier2(given: argparse.Namespace) -> None:
     described = entries(TIER1)
     order = (smallest_of_modules if given.covering else tier2_models)(described.values())
     known = entries(TIER2)
-    with worker("2") as process:
+    with worker("2", given.memory) as process:
         for name in given.model or order:
             for mode in wanted(given):
                 if applies(mode, described[name]) and is_due(given, known.get(name), mode):
@@ -119,8 +121,8 @@ def measure(process: Worker, tier: str, described: Line, modes: list[str]) -> No
     print(f"{line['model']} ({line['seconds']} s): {words}", file=sys.stderr, flush=True)
 
 
-def worker(kind: str) -> Worker:
-    return Worker([sys.executable, __file__, "--worker", kind])
+def worker(kind: str, memory: int = 8) -> Worker:
+    return Worker([sys.executable, __file__, "--worker", kind, "--memory", str(memory)])
 
 
 if __name__ == "__main__":

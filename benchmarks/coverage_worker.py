@@ -1,7 +1,7 @@
 """Runs a function per model in a process of its own, so that no model can stop the others.
 
 The worker reads jobs from its standard input and answers with one line of JSON each; whatever else is
-printed goes to standard error. It may hold no more than MEMORY (beyond which allocations fail, which is
+printed goes to standard error. It may hold no more than it is told (beyond which allocations fail, which is
 an error like any other), it is killed where a job takes too long, and it is replaced after it died, after
 every JOBS jobs and after every error, because libraries keep what they once made.
 """
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import select
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-MEMORY = 8 << 30
+TEMPORARY = re.escape(tempfile.gettempdir()) + r"[/\\]\w+[/\\]"
 JOBS = 50
 
 Job = dict[str, Any]
@@ -74,9 +76,9 @@ class Worker:
             self.process = None
 
 
-def serve(answer: Callable[[Job], Job]) -> None:
-    """Answer jobs until there are no more."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+def serve(answer: Callable[[Job], Job], memory: int) -> None:
+    """Answer jobs until there are no more, with no more than so many bytes."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     warnings.simplefilter("ignore")
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -93,5 +95,7 @@ def attempt(work: Callable[..., Job], *args: Any) -> Job:
 
 
 def failure(kind: str, words: str) -> Job:
-    """The part of a line that says why something did not work: the first line of an error."""
-    return {"error": kind, "reason": next(iter(words.strip().splitlines()), "")}
+    """The part of a line that says why something did not work: the first line of an error, without the names
+    of temporary folders."""
+    first = next(iter(words.strip().splitlines()), "")
+    return {"error": kind, "reason": re.sub(TEMPORARY, "", first)}

@@ -1,7 +1,7 @@
 """Does every model of timm and torchvision convert, and does a choice of them train, export and run?
 
-    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again] [--memory GB]
-        [MODEL]...
+    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again]
+        [--memory GB] [MODEL]...
 
 Tier 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
 and what is executed is what is reported (see coverage_tier1). Tier 2 takes the smallest model of each

@@ -27,4 +27,4 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    coverage_worker.serve(answer)
+    coverage_worker.serve(answer, 2 << 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,21 @@ def test_a_job_that_takes_too_long_is_ended(worker):
 
 def test_memory_ends_with_an_error_where_the_limit_is(worker):
     assert worker.ask({"do": "fill", "bytes": 1 << 20}, 60) == {"size": 1 << 20}
-    too_much = worker.ask({"do": "fill", "bytes": coverage_worker.MEMORY + 1}, 60)
+    too_much = worker.ask({"do": "fill", "bytes": (2 << 30) + 1}, 60)
     assert too_much["error"] == "MemoryError"
     assert "pid" in worker.ask({"do": "answer"}, 60)
+
+
+def test_a_worker_is_replaced_after_an_error(worker):
+    first = worker.ask({"do": "answer"}, 60)
+    assert worker.ask({"do": "raise"}, 60)["error"] == "ValueError"
+    assert worker.ask({"do": "answer"}, 60)["pid"] != first["pid"]
+
+
+def test_a_reason_names_no_temporary_folder():
+    place = Path(tempfile.gettempdir()) / "tmpabc" / "model.onnx"
+    said = coverage_worker.failure("E", f'cannot read "{place}"\nmore')
+    assert said == {"error": "E", "reason": 'cannot read "model.onnx"'}
 
 
 def test_a_worker_is_replaced_after_its_share_of_jobs(worker, monkeypatch):

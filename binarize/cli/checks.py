@@ -49,7 +49,10 @@ def _kernels() -> dict[str, Any]:
 
     path = kernels.installed()
     if path is None:
-        return {"present": False, "why": "no C++17 compiler was at hand when binarize was installed"}
+        return {
+            "present": False,
+            "why": "no C++17 compiler was at hand when binarize was installed",
+        }
     return {"present": True, "tier": kernels.tier(), "library": str(path)}
 
 

@@ -27,13 +27,17 @@ UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of i
 def ctrl_c_stays_ctrl_c() -> Iterator[None]:
     """Whatever a Ctrl-C is turned into on its way up, it leaves the block as KeyboardInterrupt.
 
-    Libraries that are being imported when it comes swallow it, and fail later with another error or go on.
+    Libraries that are being imported when it comes swallow it, and fail later with another error or go on,
+    and compiled ones may abort the process. So during an import it waits for the next move of a progress
+    bar, unless it is pressed again.
     """
     interrupt.pressed.clear()
 
     def remember(number: int, frame: FrameType | None) -> None:
+        again = interrupt.pressed.is_set()
         interrupt.pressed.set()
-        signal.default_int_handler(number, frame)
+        if again or not importing(frame):
+            signal.default_int_handler(number, frame)
 
     in_charge = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not in_charge or threading.current_thread() is not threading.main_thread():
@@ -48,6 +52,15 @@ def ctrl_c_stays_ctrl_c() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether that frame is on its way through an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def explain(problem: BaseException) -> int:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typed import run
 
-from binarize.cli import app, render
+from binarize.cli import app, interrupt, render
 
 NET = ["cifar_resnet20", "--no-pretrained"]
 RECIPE = """\
@@ -264,6 +264,42 @@ def test_the_error_of_a_json_command_leaves_stdout_empty(capsys, folder):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
+
+
+def test_ctrl_c_in_an_import_waits_for_its_end_and_a_second_one_does_not(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "pressed_in_here.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\nreached = True\n", encoding="utf-8"
+    )
+    (tmp_path / "pressed_again_in_here.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    reached = []
+
+    def once(args):
+        import pressed_in_here
+
+        reached.append(pressed_in_here.reached)
+        with render.progress("working") as bar:
+            bar.step()
+            reached.append(bar)
+
+    def twice(args):
+        interrupt.pressed.set()
+        import pressed_again_in_here
+
+        reached.append(pressed_again_in_here)
+
+    monkeypatch.setattr(app, "run", once)
+    assert app.main([]) == 130
+    assert reached == [True]
+
+    monkeypatch.setattr(app, "run", twice)
+    assert app.main([]) == 130
+    assert reached == [True]
+    assert capsys.readouterr().err == "error: interrupted\n" * 2
 
 
 def test_a_swallowed_ctrl_c_counts_at_the_next_move_of_the_bar(monkeypatch, capsys):

@@ -31,12 +31,14 @@ class Lookup : public Product {
     entries_ = size_t{1} << tier.bits;
     tables_ = static_cast<size_t>(up(g.channels_per_group(), tier.bits));
     words_ = static_cast<size_t>(up(static_cast<int64_t>(tables_), tier.fields));
-    blocks_ = static_cast<size_t>(up(g.outputs_per_group(), tier_.outputs));
+    // a layer of few outputs has one block of no more than it needs
+    wide_ = static_cast<size_t>(std::min<int64_t>(tier.outputs, up(g.outputs_per_group(), LANES) * LANES));
+    blocks_ = static_cast<size_t>(up(g.outputs_per_group(), static_cast<int64_t>(wide_)));
     const size_t at_a_time = TABLES / (static_cast<size_t>(tier.pixels) * entries_ * sizeof(float)) / tier.fields;
     piece_ = one_tap() ? std::min(words_, at_a_time) : words_;
     pieces_ = (words_ + piece_ - 1) / piece_;
     index_.assign(static_cast<size_t>(g.group) * pieces_ * blocks_ * piece_ * row() + 1, 0);  // 3 bytes are read past the end
-    const size_t group_outputs = static_cast<size_t>(g.outputs_per_group()), wide = static_cast<size_t>(tier.outputs);
+    const size_t group_outputs = static_cast<size_t>(g.outputs_per_group()), wide = wide_;
     const size_t taps = static_cast<size_t>(g.taps()), channels = static_cast<size_t>(g.channels_per_group());
     std::vector<uint8_t> signs(wide * channels * taps);
     for (size_t number = 0; number < static_cast<size_t>(g.group) * blocks_; ++number) {
@@ -88,7 +90,7 @@ class Lookup : public Product {
 
   void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
-    const size_t rows = static_cast<size_t>(count), wide = static_cast<size_t>(tier_.outputs), piece = piece_size();
+    const size_t rows = static_cast<size_t>(count), wide = wide_, piece = piece_size();
     const size_t pieces = (rows + piece - 1) / piece;
     // few rows are too little for threads: they share the outputs, and each makes the tables again
     const size_t shares = pieces == 1 ? std::max<size_t>(1, blocks_ / 16) : 1;
@@ -118,7 +120,7 @@ class Lookup : public Product {
   }
 
   // Words of signs of one table of each tap, for all outputs of a block.
-  size_t row() const { return static_cast<size_t>(geometry_.taps() * tier_.outputs); }
+  size_t row() const { return static_cast<size_t>(geometry_.taps()) * wide_; }
 
   // The signs of some tables for a block of outputs, `piece_` words of them.
   const uint32_t* index(size_t group, size_t piece, size_t block) const {
@@ -127,7 +129,7 @@ class Lookup : public Product {
 
   // The index of a block of outputs from their signs [output][channel][tap].
   void fill(size_t group, size_t block, const uint8_t* signs, size_t outputs, size_t channels, size_t taps) {
-    const size_t wide = static_cast<size_t>(tier_.outputs), bits = static_cast<size_t>(tier_.bits);
+    const size_t wide = wide_, bits = static_cast<size_t>(tier_.bits);
     const size_t fields = static_cast<size_t>(tier_.fields), apart = static_cast<size_t>(tier_.apart);
     for (size_t table = 0; table < tables_; ++table) {
       const size_t from = table * bits, to = std::min(channels, from + bits), number = table / fields;
@@ -150,7 +152,7 @@ class Lookup : public Product {
 
   // Pixels whose sums, for all outputs, stay in the second-level cache; whole tiles.
   size_t piece_size() const {
-    const size_t tile = static_cast<size_t>(tier_.pixels), bytes = blocks_ * static_cast<size_t>(tier_.outputs) * sizeof(float);
+    const size_t tile = static_cast<size_t>(tier_.pixels), bytes = blocks_ * wide_ * sizeof(float);
     return std::clamp<size_t>((256 << 10) / (bytes * tile), 1, CHUNK / tile) * tile;
   }
 
@@ -165,7 +167,7 @@ class Lookup : public Product {
   void sum_one_tap(const Pixels& pixels, size_t count, size_t group, size_t from, size_t to, float* sums) const {
     static constexpr ptrdiff_t NO_TAPS[1] = {0};
     alignas(64) float tables[TABLES / sizeof(float)];
-    const size_t tile = static_cast<size_t>(tier_.pixels), wide = static_cast<size_t>(tier_.outputs);
+    const size_t tile = static_cast<size_t>(tier_.pixels), wide = wide_;
     const size_t channels = static_cast<size_t>(geometry_.channels_per_group());
     const size_t some = piece_ * static_cast<size_t>(tier_.fields), step = some * entries_;
     const size_t parts = (count + tile - 1) / tile;
@@ -178,7 +180,7 @@ class Lookup : public Product {
         const float* x = pixels.x + static_cast<ptrdiff_t>(first) * pixels.pixel + static_cast<ptrdiff_t>(done) * pixels.channel;
         tier_.build(x, pixels.pixel, high, pixels.channel, channels - done, here, tables, step);
         for (size_t block = from; block < to; ++block) {
-          tier_.lookup(at, static_cast<int>(high), NO_TAPS, 1, here, index(group, piece, block), piece > 0,
+          tier_.lookup(at, static_cast<int>(high), NO_TAPS, 1, here, index(group, piece, block), static_cast<int>(wide_), piece > 0,
                        sums + ((block - from) * count + first) * wide);
         }
       }
@@ -192,7 +194,7 @@ class Lookup : public Product {
     const bool whole = g.stride[0] == 1 && g.stride[1] == 1;  // rows follow each other without a gap
     const size_t run = static_cast<size_t>(whole ? out[0] * out[1] : out[1]), runs = whole ? 1 : static_cast<size_t>(out[0]);
     const size_t piece = piece_size(), pieces = (run + piece - 1) / piece, groups = static_cast<size_t>(g.group);
-    const size_t wide = static_cast<size_t>(tier_.outputs), plane = static_cast<size_t>(out[0] * out[1]);
+    const size_t wide = wide_, plane = static_cast<size_t>(out[0] * out[1]);
     const size_t outputs = static_cast<size_t>(g.outputs_per_group());
     parallel(static_cast<size_t>(count) * groups * runs * pieces, [&](size_t task) {
       const size_t part = task % pieces, row = task / pieces % runs, image = task / pieces / runs;
@@ -281,7 +283,7 @@ class Lookup : public Product {
   // The outputs of a block at the strip's pixels `from` to `to`.
   void outputs(const Frame& frame, size_t block, size_t from, size_t to) const {
     const Geometry& g = geometry_;
-    const size_t wide = static_cast<size_t>(tier_.outputs), tile = static_cast<size_t>(tier_.pixels);
+    const size_t wide = wide_, tile = static_cast<size_t>(tier_.pixels);
     const size_t plane = static_cast<size_t>(frame.out[0] * frame.out[1]);
     const size_t o = block * wide, here = std::min(wide, static_cast<size_t>(g.outputs_per_group()) - o);
     const size_t channel = frame.group * static_cast<size_t>(g.outputs_per_group()) + o;
@@ -302,7 +304,7 @@ class Lookup : public Product {
           at[p] = frame.tables + (row * static_cast<size_t>(g.stride[0]) * frame.width +
                                   column * static_cast<size_t>(g.stride[1])) * frame.pixel;
         }
-        tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, signs, false, sums + i * wide);
+        tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, signs, static_cast<int>(wide_), false, sums + i * wide);
       }
       float* y = frame.y + o * plane + static_cast<size_t>(frame.first) * columns + chunk;
       tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, y, plane);
@@ -312,7 +314,7 @@ class Lookup : public Product {
   const Tier& tier_;
   const Geometry geometry_;
   const std::vector<float> scale_, bias_;
-  size_t entries_ = 0, tables_ = 0, words_ = 0, blocks_ = 0, piece_ = 0, pieces_ = 0;
+  size_t entries_ = 0, tables_ = 0, words_ = 0, wide_ = 0, blocks_ = 0, piece_ = 0, pieces_ = 0;
   std::vector<uint32_t> index_;  // [group][piece of the channels][block of outputs][word of a piece][tap][output]
 };
 

@@ -89,19 +89,19 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
   }
 }
 
-template <int BITS, int FIELDS, int OUTPUTS>
+template <int BITS, int FIELDS>
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
-            size_t tables, const uint32_t* index, bool add, float* y) {
+            size_t tables, const uint32_t* index, int outputs, bool add, float* y) {
   constexpr int ENTRIES = 1 << BITS;
   for (int p = 0; p < pixel_count; ++p) {
-    float* sum = y + p * OUTPUTS;
-    for (int o = 0; o < OUTPUTS && !add; ++o) sum[o] = 0.0f;
+    float* sum = y + p * outputs;
+    for (int o = 0; o < outputs && !add; ++o) sum[o] = 0.0f;
     for (size_t g = 0; g < tables; ++g) {
       const int shift = static_cast<int>(g % FIELDS) * BITS;
       for (size_t t = 0; t < tap_count; ++t) {
         const float* table = tables_of[p] + taps[t] + g * ENTRIES;
-        const uint32_t* word = index + (g / FIELDS * tap_count + t) * OUTPUTS;
-        for (int o = 0; o < OUTPUTS; ++o) sum[o] += table[word[o] >> shift & (ENTRIES - 1)];
+        const uint32_t* word = index + (g / FIELDS * tap_count + t) * static_cast<size_t>(outputs);
+        for (int o = 0; o < outputs; ++o) sum[o] += table[word[o] >> shift & (ENTRIES - 1)];
       }
     }
   }

@@ -58,18 +58,19 @@ struct Tier {
   int fields;  // tables that one word of signs looks up in
   int apart;   // bits from one field of a word to the next
   int pixels;  // of a tile of sums
-  int outputs; // of a tile of sums
+  int outputs; // of a tile of sums, at most
 
   // entry e of table g of pixel i, tables[i·step + (g << bits) + e] = sum over b < bits of
   //     (bit b of e ? + : -) x[i·pixel + (g·bits + b)·channel]; channels from `channels` on count as 0
   // g < count, i < pixel_count
   void (*build)(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
                 float* tables, size_t step);
+  // For a multiple of LANES outputs, no more than the tile's:
   // y[p·outputs + o] = (add ? y[p·outputs + o] : 0) + sum over table g < tables and tap t of entry e of
   // (tables_of[p] + taps[t])[g], where e is field g % fields of index[(g / fields·tap_count + t)·outputs + o];
   // p < pixel_count <= pixels
   void (*lookup)(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
-                 size_t tables, const uint32_t* index, bool add, float* y);
+                 size_t tables, const uint32_t* index, int outputs, bool add, float* y);
   // y[o] = sums[o]·scale[o] + bias[o], o < count
   void (*finish_sums)(const float* sums, const float* scale, const float* bias, size_t count, float* y);
   // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.

@@ -113,7 +113,7 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
   TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
 }
 
-constexpr int BITS = 3, FIELDS = 4, PIXELS = 2, COLUMNS = 4, OUTPUTS = COLUMNS * HALF;
+constexpr int BITS = 3, FIELDS = 4, PIXELS = 2, OUTPUTS = 2 * LANES;
 
 void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
            float* tables, size_t step) {
@@ -137,19 +137,19 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
                         count - whole, tables + (whole << BITS), step);
 }
 
-template <int COUNT>
+template <int COLUMNS, int COUNT>
 void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                  const uint32_t* index, bool add, float* y) {
   __m256 sum[COUNT][COLUMNS];
   for (int p = 0; p < COUNT; ++p) {
     for (int q = 0; q < COLUMNS; ++q) {
-      sum[p][q] = add ? _mm256_loadu_ps(y + p * OUTPUTS + q * HALF) : _mm256_setzero_ps();
+      sum[p][q] = add ? _mm256_loadu_ps(y + (p * COLUMNS + q) * HALF) : _mm256_setzero_ps();
     }
   }
   for (size_t g = 0; g < tables; g += FIELDS) {
     const ptrdiff_t begin = static_cast<ptrdiff_t>(g) << BITS;
     const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
-    for (size_t t = 0; t < tap_count; ++t, index += OUTPUTS) {
+    for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * HALF) {
       const float* at[COUNT];
       for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
       // vpermps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
@@ -173,14 +173,15 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
     }
   }
   for (int p = 0; p < COUNT; ++p) {
-    for (int q = 0; q < COLUMNS; ++q) _mm256_storeu_ps(y + p * OUTPUTS + q * HALF, sum[p][q]);
+    for (int q = 0; q < COLUMNS; ++q) _mm256_storeu_ps(y + (p * COLUMNS + q) * HALF, sum[p][q]);
   }
 }
 
 void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-            const uint32_t* index, bool add, float* y) {
-  static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>};
-  TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, add, y);
+            const uint32_t* index, int outputs, bool add, float* y) {
+  static constexpr decltype(&lookup_tile<2, 1>) TILES[][PIXELS] = {{lookup_tile<2, 1>, lookup_tile<2, 2>},
+                                                                  {lookup_tile<4, 1>, lookup_tile<4, 2>}};
+  TILES[outputs / LANES - 1][pixel_count - 1](tables_of, taps, tap_count, tables, index, add, y);
 }
 
 // 8 x 8 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.

@@ -162,7 +162,7 @@ void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* cor
   }
 }
 
-constexpr int BITS = 5, FIELDS = 4, PIXELS = 6, COLUMNS = 4, OUTPUTS = COLUMNS * LANES;
+constexpr int BITS = 5, FIELDS = 4, PIXELS = 6, OUTPUTS = 4 * LANES;
 
 void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
            float* tables, size_t step) {
@@ -195,7 +195,7 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
 
 // Tables of a few channels after the other, and all taps of each: neighbouring pixels share most of them, which
 // the first-level cache then holds.
-template <int COUNT>
+template <int COLUMNS, int COUNT>
 void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                  const uint32_t* index, bool add, float* y) {
   __m512 sum[COUNT][COLUMNS];
@@ -240,8 +240,8 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
 
 // One pixel has no other to share its signs with: they are read once, a word a register, and shifted; and they come
 // from memory as fast as they are used, so they are asked for early.
-template <>
-void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+template <int COLUMNS>
+void lookup_pixel(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                     const uint32_t* index, bool add, float* y) {
   constexpr size_t EARLY = 2048 / sizeof(uint32_t);
   __m512 sum[COLUMNS];  // added up in the order of the other tiles: a row's result does not depend on its neighbours
@@ -249,7 +249,7 @@ void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t
   for (int q = 0; q < COLUMNS; ++q) sum[q] = add ? _mm512_loadu_ps(y + q * LANES) : _mm512_setzero_ps();
   for (size_t g = 0; g < tables; g += FIELDS) {
     const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
-    for (size_t t = 0; t < tap_count; ++t, index += OUTPUTS) {
+    for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * LANES) {
       const float* at = tables_of[0] + taps[t] + (g << BITS);
       __m512i signs[COLUMNS];
 #pragma GCC unroll 4
@@ -273,11 +273,20 @@ void lookup_tile<1>(const float* const* tables_of, const ptrdiff_t* taps, size_t
   for (int q = 0; q < COLUMNS; ++q) _mm512_storeu_ps(y + q * LANES, sum[q]);
 }
 
-void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-               const uint32_t* index, bool add, float* y) {
-  static constexpr decltype(&lookup_tile<1>) TILES[PIXELS] = {lookup_tile<1>, lookup_tile<2>, lookup_tile<3>,
-                                                              lookup_tile<4>, lookup_tile<5>, lookup_tile<6>};
+template <int COLUMNS>
+void lookup_columns(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count,
+                    size_t tables, const uint32_t* index, bool add, float* y) {
+  static constexpr decltype(&lookup_pixel<COLUMNS>) TILES[PIXELS] = {
+      lookup_pixel<COLUMNS>,   lookup_tile<COLUMNS, 2>, lookup_tile<COLUMNS, 3>,
+      lookup_tile<COLUMNS, 4>, lookup_tile<COLUMNS, 5>, lookup_tile<COLUMNS, 6>};
   TILES[pixel_count - 1](tables_of, taps, tap_count, tables, index, add, y);
+}
+
+void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+            const uint32_t* index, int outputs, bool add, float* y) {
+  static constexpr decltype(&lookup_columns<1>) COLUMNS[] = {lookup_columns<1>, lookup_columns<2>, lookup_columns<3>,
+                                                            lookup_columns<4>};
+  COLUMNS[outputs / LANES - 1](tables_of, pixel_count, taps, tap_count, tables, index, add, y);
 }
 
 // 16 x 16 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.

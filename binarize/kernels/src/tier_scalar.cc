@@ -21,7 +21,7 @@ const Tier SCALAR = {
     /*pixels=*/4,
     /*outputs=*/16,
     portable::build<4>,
-    portable::lookup<4, 8, 16>,
+    portable::lookup<4, 8>,
     portable::finish_sums,
     portable::turn,
 };

@@ -113,7 +113,7 @@ void finishing(const Tier& tier) {
 void lookups(const Tier& tier) {
   const size_t channels = odd(90), taps = 1 + up_to(8), pixels = 1 + up_to(static_cast<size_t>(tier.pixels) - 1);
   const size_t bits = static_cast<size_t>(tier.bits), fields = static_cast<size_t>(tier.fields);
-  const size_t tables = (channels + bits - 1) / bits, step = tables << bits, wide = static_cast<size_t>(tier.outputs);
+  const size_t tables = (channels + bits - 1) / bits, step = tables << bits, wide = LANES * (1 + up_to(static_cast<size_t>(tier.outputs / LANES - 1)));
   const size_t area = 40;
   const auto x = floats(area * channels);
   std::vector<float> made(area * step);
@@ -142,7 +142,8 @@ void lookups(const Tier& tier) {
     }
   }
   for (auto& place : places) place *= static_cast<ptrdiff_t>(step);
-  tier.lookup(at.data(), static_cast<int>(pixels), places.data(), taps, tables, index.data(), add, given.data());
+  tier.lookup(at.data(), static_cast<int>(pixels), places.data(), taps, tables, index.data(), static_cast<int>(wide), add,
+              given.data());
   for (size_t i = 0; i < sum.size(); ++i) expected[i] = static_cast<float>(sum[i]);
   same(tier.name, "lookup", given, expected, 1e-4);
 

@@ -1,7 +1,7 @@
 // How long do the instructions take that products with ±1 can be made of, on this CPU?
 //
-//     g++ -O2 -std=c++17 -mavx512f -mavx512vnni -mavx512vpopcntdq benchmarks/kernel_instructions.cc -o build/instructions
-//     build/instructions
+//     mkdir -p build && g++ -O2 -std=c++17 -mavx512f -mavx512vnni -mavx512vpopcntdq \
+//       -o build/instructions benchmarks/kernel_instructions.cc && build/instructions
 //
 // Each line: nanoseconds of one (or of one group), in a loop of 24 on registers of their own, the best of five.
 #include <algorithm>

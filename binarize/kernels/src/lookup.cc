@@ -122,9 +122,12 @@ class Lookup : public Product {
   // Words of signs of one table of each tap, for all outputs of a block.
   size_t row() const { return static_cast<size_t>(geometry_.taps()) * wide_; }
 
-  // The signs of some tables for a block of outputs, `piece_` words of them.
+  // Where the signs of some tables for a block of outputs begin in `index_`, `piece_` words of them.
+  size_t place(size_t group, size_t piece, size_t block) const {
+    return ((group * pieces_ + piece) * blocks_ + block) * piece_ * row();
+  }
   const uint32_t* index(size_t group, size_t piece, size_t block) const {
-    return index_.data() + ((group * pieces_ + piece) * blocks_ + block) * piece_ * row();
+    return index_.data() + place(group, piece, block);
   }
 
   // The index of a block of outputs from their signs [output][channel][tap].
@@ -133,7 +136,7 @@ class Lookup : public Product {
     const size_t fields = static_cast<size_t>(tier_.fields), apart = static_cast<size_t>(tier_.apart);
     for (size_t table = 0; table < tables_; ++table) {
       const size_t from = table * bits, to = std::min(channels, from + bits), number = table / fields;
-      uint32_t* words = const_cast<uint32_t*>(index(group, number / piece_, block)) + number % piece_ * row();
+      uint32_t* words = index_.data() + place(group, number / piece_, block) + number % piece_ * row();
       for (size_t t = 0; t < taps; ++t) {
         for (size_t o = 0; o < outputs; ++o) {
           uint32_t entry = 0;

@@ -77,11 +77,6 @@ class Ort {
     return tensor(value);
   }
 
-  size_t input_count(const OrtKernelContext* context) const {
-    size_t count = 0;
-    check(slot<OrtStatus*(const OrtKernelContext*, size_t*)>(88)(context, &count));
-    return count;
-  }
   Tensor input(const OrtKernelContext* context, size_t index) const {
     const OrtValue* value = nullptr;
     check(slot<OrtStatus*(const OrtKernelContext*, size_t, const OrtValue**)>(90)(context, index, &value));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,34 @@ struct Layer {
     const uint64_t end = i + count;
     for (; i < end && i % 8 != 0; ++i) *to++ = bits[i / 8] >> i % 8 & 1;
     for (; i + 8 <= end; i += 8, to += 8) {
-      for (int b = 0; b < 8; ++b) to[b] = bits[i / 8] >> b & 1;
+      // bit b of the octet, alone in byte b, then moved to the lowest place by a carry into the highest
+      const uint64_t alone = bits[i / 8] * 0x0101010101010101u & 0x8040201008040201u;
+      const uint64_t ones = (alone + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+      std::memcpy(to, &ones, sizeof ones);
     }
     for (; i < end; ++i) *to++ = bits[i / 8] >> i % 8 & 1;
+  }
+
+  // The same as words: bit c of words[w·taps + t] is the sign of channel 32·w + c at tap t, and 0 where there is no
+  // such channel. `spare` keeps its memory from one output to the next.
+  void words(int64_t output, uint32_t* words, std::vector<uint8_t>& spare) const {
+    const size_t taps = static_cast<size_t>(geometry.taps());
+    const size_t channels = static_cast<size_t>(geometry.channels_per_group()), count = (channels + 31) / 32;
+    if (taps == 1 && channels % 8 == 0) {  // words already
+      words[count - 1] = 0;
+      std::memcpy(words, bits.data() + static_cast<size_t>(output) * channels / 8, channels / 8);
+      return;
+    }
+    spare.resize(count * 32 * taps, 0);
+    signs(output, spare.data());
+    for (size_t w = 0; w < count; ++w) {
+      const uint8_t* sign = spare.data() + w * 32 * taps;
+      for (size_t t = 0; t < taps; ++t, ++sign) {
+        uint32_t word = 0;
+        for (size_t c = 0; c < 32; ++c) word |= static_cast<uint32_t>(sign[c * taps]) << c;
+        words[w * taps + t] = word;
+      }
+    }
   }
 };
 

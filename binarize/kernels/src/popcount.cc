@@ -143,15 +143,14 @@ class Popcount : public Product {
     const size_t wide = vectors_ * LANES;
     weight_.assign(static_cast<size_t>(words_) * wide + SLACK, 0);
     correction_.assign(wide, 0);
-    std::vector<uint8_t> signs(static_cast<size_t>(words_ * WORD), 0);
+    std::vector<uint32_t> row(static_cast<size_t>(words_));
+    std::vector<uint8_t> spare;
     for (size_t o = 0; o < static_cast<size_t>(g.outputs); ++o) {
-      layer.signs(static_cast<int64_t>(o), signs.data());
+      layer.words(static_cast<int64_t>(o), row.data(), spare);
       int32_t plus = 0;
-      for (size_t w = 0; w < static_cast<size_t>(words_); ++w) {
-        uint32_t word = 0;
-        for (size_t c = 0; c < WORD; ++c) word |= static_cast<uint32_t>(signs[w * WORD + c]) << c;
-        weight_[w * wide + o] = word;
-        plus += __builtin_popcount(word);
+      for (size_t w = 0; w < row.size(); ++w) {
+        weight_[w * wide + o] = row[w];
+        plus += __builtin_popcount(row[w]);
       }
       if (sign_) correction_[o] = static_cast<int32_t>(g.channels) - 2 * plus;
     }
@@ -164,17 +163,11 @@ class Popcount : public Product {
     const size_t taps = static_cast<size_t>(g.taps());
     weight_.assign(static_cast<size_t>(g.outputs) * steps_, 0);
     plus_.assign(static_cast<size_t>(g.outputs) * taps, 0);
-    std::vector<uint8_t> signs(static_cast<size_t>(g.channels_per_group()) * taps);
-    for (int64_t o = 0; o < g.outputs; ++o) {
-      layer.signs(o, signs.data());
-      for (int64_t c = 0; c < g.channels_per_group(); ++c) {
-        for (size_t t = 0; t < taps; ++t) {
-          const bool plus = signs[static_cast<size_t>(c) * taps + t];
-          weight_[static_cast<size_t>(o) * steps_ + static_cast<size_t>(c / WORD) * taps + t] |=
-              static_cast<uint32_t>(plus) << c % WORD;
-          plus_[static_cast<size_t>(o) * taps + t] += plus;
-        }
-      }
+    std::vector<uint8_t> spare;
+    for (size_t o = 0; o < static_cast<size_t>(g.outputs); ++o) {
+      uint32_t* row = weight_.data() + o * steps_;
+      layer.words(static_cast<int64_t>(o), row, spare);
+      for (size_t s = 0; s < steps_; ++s) plus_[o * taps + s % taps] += __builtin_popcount(row[s]);
     }
     ones_.assign(steps_, ~0u);
   }

@@ -277,10 +277,14 @@ class _Probed:
 
 def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | None:
     """What tells the binary input of this node; None where it has none."""
-    if node.domain == DOMAIN and OPS[node.op_type].binary:
+    if node.domain == DOMAIN and _is_binary(node.op_type):
         split = numpy_helper.to_array(constants[node.input[4]])
         return _Probe(node.input[0], node.op_type, split)
     return _Probe(node.output[0]) if node.name.endswith(ABOVE) else None
+
+
+def _is_binary(op: str) -> bool:
+    return op in OPS and bool(OPS[op].binary)
 
 
 def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
@@ -313,7 +317,7 @@ def _twin(file: onnx.ModelProto) -> bytes:
     copy.CopyFrom(file)
     opset = next(entry.version for entry in copy.opset_import if not entry.domain)
     for body in copy.functions:
-        if body.domain == DOMAIN and OPS[body.name].binary:
+        if body.domain == DOMAIN and _is_binary(body.name):
             other = ir.to_proto(function(body.name, opset, clipped=True))
             body.ParseFromString(other.SerializeToString())
     return copy.SerializeToString()

@@ -193,11 +193,33 @@ def function(name: str, opset: int, clipped: bool = False, whole: bool = False) 
     return ir.from_proto(onnx.parser.parse_function(text))
 
 
+STEM, STEM_CHANNELS = "Stem", 4
+"""The op that is none of the family, a network's float beginning, and how many channels images may have."""
+_STEM = """
+  convolved = Conv <kernel_shape = [7, 7], strides = [2, 2], pads = [3, 3, 3, 3]> (x, weight, bias)
+  positive = Relu (convolved)
+  y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (positive)
+"""
+
+
+def stem_function(opset: int) -> ir.Function:
+    """The body of Stem in standard ops at that opset."""
+    text = f"""
+<domain: "{DOMAIN}", opset_import: ["" : {opset}]>
+{STEM} (x, weight, bias) => (y) {{{_STEM}}}
+"""
+    return ir.from_proto(onnx.parser.parse_function(text))
+
+
 def append_functions(model: ir.Model) -> None:
     """Give `model` the function of every op of ours that it uses, at its own opset, and the import."""
+    opset = model.opset_imports[""]
     for op in sorted(used_ops(model.graph)):
-        shapes = [node.attributes.get_ints("shape") for node in model.graph if _is(node, op)]
-        body = function(op, model.opset_imports[""], whole=fill_bytes(shapes))
+        if op == STEM:
+            body = stem_function(opset)
+        else:
+            shapes = [node.attributes.get_ints("shape") for node in model.graph if _is(node, op)]
+            body = function(op, opset, whole=fill_bytes(shapes))
         model.functions[body.identifier()] = body
         model.opset_imports[DOMAIN] = VERSION
 

@@ -6,8 +6,10 @@ import onnx_ir as ir
 
 from binarize.export.forms.calibration import Ranges
 from binarize.export.functions import append_functions
+from binarize.export.passes import FuseStem
 
 
 def write_packed(model: ir.Model, ranges: Ranges | None = None) -> None:
-    """Give the graph the functions of its ops."""
+    """Fuse what our kernels compute at once, and give the graph the functions of its ops."""
+    FuseStem()(model)
     append_functions(model)

@@ -3,6 +3,7 @@
 seal         frozen weights become graph inputs, out of the optimiser's reach
 pack         nodes that multiply by a sealed weight become ops of domain `binarize`
 fuse_inputs  such a node, the binary input before it and the scale behind it become one node
+fuse_stem    a float convolution, ReLU and pooling at the beginning become one op (the packed form)
 fold_norm    a batch normalisation behind such a node goes into its scale and bias
 part_pools   padding with zeros stays apart from the max pooling behind it
 store_small  a classifier weight becomes one of fewer bits, and what makes a float of it
@@ -12,6 +13,7 @@ tidy         nothing is left in the file that a reader of it does not need
 
 from binarize.export.passes.fold_norm import FoldNorm
 from binarize.export.passes.fuse_inputs import FuseInputs
+from binarize.export.passes.fuse_stem import FuseStem
 from binarize.export.passes.pack import PackWeights
 from binarize.export.passes.part_pools import PartPools
 from binarize.export.passes.seal import SealWeights
@@ -22,6 +24,7 @@ from binarize.export.passes.tidy import Tidy
 __all__ = [
     "FoldNorm",
     "FuseInputs",
+    "FuseStem",
     "PackWeights",
     "PartPools",
     "SealWeights",

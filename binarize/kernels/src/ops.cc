@@ -1,12 +1,9 @@
 // The ops of domain `binarize`, version 1, as onnxruntime's custom ops. Their meaning: docs/op-spec.md.
-#include <climits>
-#include <cstring>
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
 
-#include "ort.h"
+#include "op.h"
 #include "product.h"
 
 namespace binarize {
@@ -23,42 +20,11 @@ struct Op {
 
 const Op& op_of(const OrtCustomOp* table) { return *reinterpret_cast<const Op*>(table); }
 
-constexpr double LARGEST_OUTPUT = 2147483648.0;  // values
-
 struct Kernel {
   Ort ort;
   Layer layer;
   std::unique_ptr<Product> product;
 };
-
-// Calls `body`; what it throws becomes a status, for nothing may be thrown into onnxruntime.
-template <class Body>
-OrtStatus* guarded(const Ort& ort, const char* name, const Body& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const Error& error) {
-    return ort.status(ORT_INVALID_ARGUMENT, (std::string("binarize.") + name + ": " + error.what()).c_str());
-  } catch (const std::bad_alloc&) {
-    return ort.status(ORT_FAIL, "binarize: out of memory");
-  } catch (const std::exception& error) {
-    return ort.status(ORT_FAIL, error.what());
-  }
-}
-
-template <class T>
-const T* typed(const Tensor& tensor, int type, const char* name) {
-  require(tensor.type == type, std::string(name) + " has the wrong type");
-  require(tensor.dims.size() == 1, std::string(name) + " needs one dimension");
-  require(tensor.data != nullptr || tensor.count() == 0, std::string(name) + " has no data");
-  return tensor.as<T>();
-}
-
-template <class T>
-std::vector<T> copied(const Tensor& tensor, int type, const char* name) {
-  const T* data = typed<T>(tensor, type, name);
-  return std::vector<T>(data, data + tensor.count());
-}
 
 Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   Given given;
@@ -69,11 +35,11 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
     given.dilations = ort.integers(info, "dilations");
     given.group = ort.integer(info, "group");
   }
-  std::vector<uint8_t> bits = copied<uint8_t>(ort.constant(info, 1, "bits"), ORT_UINT8, "bits");
-  std::vector<float> scale = copied<float>(ort.constant(info, 2, "scale"), ORT_FLOAT, "scale");
-  std::vector<float> bias = copied<float>(ort.constant(info, 3, "bias"), ORT_FLOAT, "bias");
+  std::vector<uint8_t> bits = copied<uint8_t>(ort, info, 1, ORT_UINT8, "bits").values;
+  std::vector<float> scale = copied<float>(ort, info, 2, ORT_FLOAT, "scale").values;
+  std::vector<float> bias = copied<float>(ort, info, 3, ORT_FLOAT, "bias").values;
   std::vector<float> split;
-  if (op.input != Input::FLOAT) split = copied<float>(ort.constant(info, 4, "split"), ORT_FLOAT, "split");
+  if (op.input != Input::FLOAT) split = copied<float>(ort, info, 4, ORT_FLOAT, "split").values;
   given.bits = bits.size();
   given.scale = scale.size();
   given.bias = bias.size();
@@ -95,27 +61,7 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
   const Geometry& g = layer.geometry;
   const Tensor x = kernel.ort.input(context, 0);
   require(x.type == ORT_FLOAT, "x has to be float32");
-  const Parallel parallel = [&](size_t total, const std::function<void(size_t)>& task) {
-    if (total == 0) return;
-    struct Shared {
-      const std::function<void(size_t)>& task;
-      std::mutex lock;
-      std::exception_ptr error;
-    } shared{task, {}, nullptr};
-    kernel.ort.parallel(
-        context,
-        [](void* user, size_t i) {
-          Shared& all = *static_cast<Shared*>(user);
-          try {
-            all.task(i);
-          } catch (...) {
-            std::lock_guard<std::mutex> guard(all.lock);
-            all.error = std::current_exception();
-          }
-        },
-        total, &shared);
-    if (shared.error) std::rethrow_exception(shared.error);
-  };
+  const Parallel parallel = threads_of(kernel.ort, context);
   std::vector<int64_t> dims = x.dims;
   if (layer.linear) {
     require(!dims.empty() && dims.back() == g.channels,
@@ -163,38 +109,18 @@ OrtStatus* run(void* kernel, OrtKernelContext* context) {
 }
 
 Op make_op(const char* name, Input input, bool linear) {
-  Op op{};
+  Op op{op_table(), name, input, linear};
   OrtCustomOp& t = op.table;
-  t.version = ORT_API_VERSION;
   t.GetName = [](const OrtCustomOp* self) { return op_of(self).name; };
-  t.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };
   t.GetInputType = [](const OrtCustomOp*, size_t i) { return i == 1 ? ORT_UINT8 : ORT_FLOAT; };
   t.GetInputTypeCount = [](const OrtCustomOp* self) { return size_t{op_of(self).input == Input::FLOAT ? 4u : 5u}; };
-  t.GetOutputType = [](const OrtCustomOp*, size_t) { return ORT_FLOAT; };
-  t.GetOutputTypeCount = [](const OrtCustomOp*) { return size_t{1}; };
   t.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
-  t.GetInputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };   // required
-  t.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return 0; };  // required
-  t.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };
-  t.GetVariadicInputMinArity = [](const OrtCustomOp*) { return 0; };
-  t.GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 0; };
-  t.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
-  t.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
   t.CreateKernelV2 = create;
   t.KernelComputeV2 = run;
-  t.GetStartVersion = [](const OrtCustomOp*) { return 1; };
-  t.GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };
-  t.GetMayInplace = [](int**, int**) { return size_t{0}; };
-  t.ReleaseMayInplace = [](int*, int*) {};
-  t.GetAliasMap = [](int**, int**) { return size_t{0}; };
-  t.ReleaseAliasMap = [](int*, int*) {};
-  op.name = name;
-  op.input = input;
-  op.linear = linear;
   return op;
 }
 
-// One place to add an op.
+// One place to add an op of this family.
 const Op OPS[] = {
     make_op("BinaryConv", Input::FLOAT, false),    make_op("BinaryLinear", Input::FLOAT, true),
     make_op("SignBinaryConv", Input::SIGN, false), make_op("SignBinaryLinear", Input::SIGN, true),
@@ -227,6 +153,7 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
     if (domain == nullptr) {
       OrtCustomOpDomain* made = ort.domain("binarize");
       for (const Op& op : OPS) ort.add(made, &op.table);
+      ort.add(made, stem_op());
       domain = made;
     }
     ort.add(options, domain);

@@ -31,6 +31,24 @@ struct Affine {
   float scale, bias;
 };
 
+// A float stem, see stem.h: tiles of TILE x TILE outputs by their values at POINTS x POINTS points.
+namespace stem {
+
+constexpr int TILE = 3, POINTS = 6;
+
+struct Loops {
+  // to[(i·columns + j)·16 + l]: the values at point i of six rows, rows[0..5][j·16 + l].
+  void (*transform)(const float* const rows[POINTS], size_t columns, float* to);
+  // Three rows of outputs, to[r][(3t + c)·wide + o], o < wide, not below 0, for `count` tiles t from such values,
+  // weights [wide / 16][POINTS][channels][POINTS][16] and biases [wide]; columns of `rows` hold `channels` <= 16 values.
+  void (*tiles)(const float* rows, size_t count, size_t columns, const float* weight, const float* bias, size_t wide,
+                size_t channels, float* const to[TILE]);
+  // y[q·wide + o]: the largest of columns 2q - 1 to 2q + 1, where they are below `columns`, of three rows.
+  void (*pool)(const float* const rows[TILE], size_t columns, size_t wide, float* y);
+};
+
+}  // namespace stem
+
 struct Tier {
   const char* name;
   bool (*supported)();
@@ -76,6 +94,8 @@ struct Tier {
   // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
   void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
                float* y, size_t plane);
+
+  stem::Loops stem;
 };
 
 extern const Tier SCALAR;

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "portable.h"
+#include "stem_loops.h"
 
 namespace binarize {
 
@@ -220,6 +221,18 @@ void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const f
   portable::turn(sums + wide * step, step, pixels - wide, whole, scale, bias, y + wide, plane);
 }
 
+struct Vector {
+  using V = __m256;
+  static constexpr int WIDTH = HALF;
+  static V load(const float* from) { return _mm256_loadu_ps(from); }
+  static void store(float* to, V a) { _mm256_storeu_ps(to, a); }
+  static V all(float value) { return _mm256_set1_ps(value); }
+  static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+  static V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+};
+
 }  // namespace
 
 const Tier AVX2 = {
@@ -239,6 +252,7 @@ const Tier AVX2 = {
     lookup,
     portable::finish_sums,
     turn,
+    stem::loops<Vector, 2>(),
 };
 
 }  // namespace binarize

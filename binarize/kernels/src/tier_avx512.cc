@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "portable.h"
+#include "stem_loops.h"
 
 namespace binarize {
 
@@ -339,6 +340,18 @@ void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const f
   }
 }
 
+struct Vector {
+  using V = __m512;
+  static constexpr int WIDTH = LANES;
+  static V load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(float* to, V a) { _mm512_storeu_ps(to, a); }
+  static V all(float value) { return _mm512_set1_ps(value); }
+  static V add(V a, V b) { return _mm512_add_ps(a, b); }
+  static V sub(V a, V b) { return _mm512_sub_ps(a, b); }
+  static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+};
+
 }  // namespace
 
 const Tier AVX512 = {
@@ -358,6 +371,7 @@ const Tier AVX512 = {
     lookup,
     portable::finish_sums,
     turn,
+    stem::loops<Vector, 4>(),
 };
 
 }  // namespace binarize

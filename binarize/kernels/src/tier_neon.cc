@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 
 #include "portable.h"
+#include "stem_loops.h"
 
 namespace binarize {
 
@@ -81,6 +82,18 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
   TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
 }
 
+struct Vector {
+  using V = float32x4_t;
+  static constexpr int WIDTH = QUARTER;
+  static V load(const float* from) { return vld1q_f32(from); }
+  static void store(float* to, V a) { vst1q_f32(to, a); }
+  static V all(float value) { return vdupq_n_f32(value); }
+  static V add(V a, V b) { return vaddq_f32(a, b); }
+  static V sub(V a, V b) { return vsubq_f32(a, b); }
+  static V max(V a, V b) { return vmaxq_f32(a, b); }
+  static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
+};
+
 }  // namespace
 
 const Tier NEON = {
@@ -100,6 +113,7 @@ const Tier NEON = {
     portable::lookup<4, 8>,
     portable::finish_sums,
     portable::turn,
+    stem::loops<Vector, 4>(),
 };
 
 }  // namespace binarize

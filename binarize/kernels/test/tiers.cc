@@ -160,6 +160,44 @@ void lookups(const Tier& tier) {
   same(tier.name, "finish_sums", row, line, 1e-6);
 }
 
+// The loops of a float stem against those of the scalar tier; the largest values against ones found one by one.
+void stems(const Tier& tier) {
+  using stem::POINTS;
+  using stem::TILE;
+  const size_t count = 1 + up_to(12), columns = (count - 1) * TILE + POINTS, channels = 1 + up_to(LANES - 1);
+  const size_t wide = LANES * (1 + up_to(3)), width = count * TILE;
+  const auto x = floats(POINTS * columns * LANES), weight = floats(POINTS * POINTS * channels * wide), bias = floats(wide);
+  const float* rows[POINTS];
+  for (int i = 0; i < POINTS; ++i) rows[i] = x.data() + static_cast<size_t>(i) * columns * LANES;
+  std::vector<float> given(POINTS * columns * LANES), expected(given.size());
+  tier.stem.transform(rows, columns, given.data());
+  SCALAR.stem.transform(rows, columns, expected.data());
+  same(tier.name, "stem.transform", given, expected, 1e-4);
+  std::vector<float> y(TILE * width * wide), other(y.size());
+  const auto three = [&](std::vector<float>& of) {
+    return std::vector<float*>{of.data(), of.data() + width * wide, of.data() + 2 * width * wide};
+  };
+  tier.stem.tiles(expected.data(), count, columns, weight.data(), bias.data(), wide, channels, three(y).data());
+  SCALAR.stem.tiles(expected.data(), count, columns, weight.data(), bias.data(), wide, channels, three(other).data());
+  float largest = 1;
+  for (const float value : other) largest = std::fmax(largest, value);
+  same(tier.name, "stem.tiles", y, other, 1e-5 * largest);
+  const float* const pooled[TILE] = {other.data(), other.data() + width * wide, other.data() + 2 * width * wide};
+  const size_t some = 1 + up_to(width - 1);
+  std::vector<float> most((some + 1) / 2 * wide), highest(most.size(), 0.0f);
+  tier.stem.pool(pooled, some, wide, most.data());
+  for (size_t q = 0; q < some; ++q) {
+    for (size_t o = 0; o < wide; ++o) {
+      for (const float* row : pooled) {
+        for (const size_t at : {q / 2, (q + 1) / 2}) {
+          if (at * wide + o < highest.size()) highest[at * wide + o] = std::fmax(highest[at * wide + o], row[q * wide + o]);
+        }
+      }
+    }
+  }
+  same(tier.name, "stem.pool", most, highest, 0);
+}
+
 }  // namespace
 
 int main() {
@@ -184,9 +222,10 @@ int main() {
       popcounts(*tier);
       finishing(*tier);
       lookups(*tier);
+      stems(*tier);
     }
     std::printf("%s: done\n", tier->name);
   }
-  std::printf("%d passed, %d failed\n", tried * 300 * 4 - failures, failures);
+  std::printf("%d passed, %d failed\n", tried * 300 * 5 - failures, failures);
   return failures == 0 ? 0 : 1;
 }

@@ -1,7 +1,11 @@
-"""Write the tables and the plots of docs/estimators.md from the code: `python docs/estimators.py`."""
+"""Write the tables and the plots of docs/estimators.md: `python docs/estimators.py`.
+
+They come from the code, and from the comparison in benchmarks/results/cifar10-estimators.
+"""
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -12,6 +16,7 @@ from binarize.estimators.indicators import distance_to_sign, gradient_variance
 from binarize.run import write_text
 
 PAGE = Path(__file__).with_suffix(".md")
+RESULTS = PAGE.parents[1] / "benchmarks" / "results" / "cifar10-estimators" / "table.csv"
 PROGRESS = (0.0, 0.5, 1.0)
 
 
@@ -49,6 +54,7 @@ def tables() -> dict[str, str]:
         "estimators": _markdown(("name", "f'(x)", "schedule", "source"), estimators),
         "constants": _markdown(("estimator", "constant", "default", "range", "meaning"), constants),
         "indicators": _markdown(("estimator", *at), indicators),
+        "comparison": _comparison(),
     }
 
 
@@ -56,6 +62,38 @@ def plot_commands(page: str) -> list[list[str]]:
     """The page's commands that draw its plots, each as a list of arguments of `binarize`."""
     lines = re.findall(r"^binarize (estimators plot .* -o docs/images/.*)$", page, re.MULTILINE)
     return [shlex.split(line) for line in lines]
+
+
+def _comparison() -> str:
+    """What `binarize compare` wrote, the best arm first; an arm that no seed has finished is not in it."""
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        arms = [arm for arm in csv.DictReader(file) if int(arm["n"])]
+    arms.sort(key=lambda arm: -float(arm["test_top1"]))
+    head = (
+        "arm",
+        "seeds",
+        "test top-1, %",
+        "to float",
+        "estimating error",
+        "flips",
+        "dead weights",
+    )
+    rows = [
+        (
+            f"`{arm['arm']}`",
+            arm["n"],
+            arm["test_top1"] + (f" ± {arm['test_top1_std']}" if arm["test_top1_std"] else ""),
+            arm["gap_to_float"],
+            f"{float(arm['estimating_error']):.1f}" if arm["estimating_error"] else "",
+            *(_percent(arm[name]) for name in ("flip_ratio", "dead_weights")),
+        )
+        for arm in arms
+    ]
+    return _markdown(head, rows)
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.2g} %" if share else ""
 
 
 def _default(value: float | str | None) -> str:

@@ -14,7 +14,7 @@ RESULTS = PAGE.parents[1] / "benchmarks" / "results"
 PACKAGES = ("python", "onnxruntime", "torch")
 
 TEXT = """\
-# How fast the kernels are
+# How fast
 
 This page is written by `python docs/performance.py` from the last lines of the benchmarks in
 `benchmarks/results/`. All times are of one image (or row), and of one thread where nothing else is said;
@@ -58,6 +58,14 @@ without kernels. {sessions_measured}
 
 With kernels, see "load" above.
 
+## A training step
+
+`python benchmarks/train_step.py`. Batch 64, channels_last, bfloat16, SGD, two threads, images of noise; time
+and peak memory over those of the float network in the same run. Brevitas: its 1-bit weights in the same
+layers, with a constant scale and with mean |w| per channel, which is what W1A32 has. {steps_measured}
+
+{steps}
+
 ## Where we lose
 
 - The CPU of these figures has no AMX. Its float32 multiply-adds run at the speed of its look-ups'
@@ -83,6 +91,7 @@ def page() -> str:
     models = list({(line["model"], line["tier"]): line for line in lines("kernel_models")}.values())
     peers = lines("peers")[-1]
     sessions = list({line["model"]: line for line in lines("session_creation")}.values())
+    steps = lines("train_step")
     return TEXT.format(
         layers_measured=measured(by_tier.values()),
         layers=layers(by_tier),
@@ -94,6 +103,8 @@ def page() -> str:
         peers=peers_table(peers),
         sessions_measured=measured(sessions),
         sessions=sessions_table(sessions),
+        steps_measured=measured(steps, packages=("python", "torch")),
+        steps=steps_table(steps),
     )
 
 
@@ -103,11 +114,11 @@ def lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def measured(used: Iterable[dict[str, Any]]) -> str:
+def measured(used: Iterable[dict[str, Any]], packages: Sequence[str] = PACKAGES) -> str:
     """Date, machine and versions, in words."""
     words = {
         f"{line['date']}, {line['cpu']}, "
-        + ", ".join(f"{name} {line['versions'][name]}" for name in PACKAGES)
+        + ", ".join(f"{name} {line['versions'][name]}" for name in packages)
         for line in used
     }
     return "Measured " + "; ".join(sorted(words)) + "."
@@ -216,6 +227,22 @@ def sessions_table(found: list[dict[str, Any]]) -> str:
                 [line["model"], words, f"{plain:.3f}", f"{packed:.3f}", f"{packed / plain:.2f}x"]
             )
     return table(["network", "session", "float", "packed", "packed over float"], rows)
+
+
+def steps_table(found: list[dict[str, Any]]) -> str:
+    """The last figures of every arm; an arm is compared with another of its own run."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line in found:
+        arms, size = line["arms"], f"{line['model']}, {line['image']} px"
+        for name, arm in arms.items():
+            against = "float compiled" if name.endswith("compiled") else "float"
+            if name == against or against not in arms:
+                continue
+            cells = [f"{arm['ratio']:.3f}x", ""]
+            if "peak_mib" in arm:
+                cells[1] = f"{arm['peak_mib'] / arms[against]['peak_mib']:.3f}x"
+            rows[size, name] = [size, name, against, *cells]
+    return table(["network", "arm", "against", "time", "memory"], rows.values())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from binarize import environment
@@ -158,6 +159,7 @@ def convert_to_run(
     target: str | Path,
     options: Options,
     *,
+    seed: int = 0,
     out: Path | None = None,
     dry_run: bool = False,
     step: Callable[[str], None] = lambda _: None,
@@ -165,10 +167,15 @@ def convert_to_run(
     calib_images: int | None = None,
     **source: Any,
 ) -> Saved:
-    """Convert and write a run; with `dry_run`, on shapes alone and without writing."""
+    """Convert and write a run; with `dry_run`, on shapes alone and without writing.
+
+    `seed` is that of weights that are random; the caller's generator stays as it was.
+    """
     images = calibration_images(options, calib_data, calib_images)
     wanted = None if dry_run else images
-    converted = make(target, options, values=not dry_run, step=step, images=wanted, **source)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        converted = make(target, options, values=not dry_run, step=step, images=wanted, **source)
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.recording),

@@ -94,6 +94,9 @@ def command(
     stem: Annotated[
         str, typer.Option(help="auto, keep, or cifar: a 3x3 stem without pooling.")
     ] = "auto",
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Of the weights, where they are random.")
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="The run to make. [default: under runs/]"),
@@ -125,6 +128,7 @@ def command(
         saved = api.convert_to_run(
             model,
             options,
+            seed=seed,
             out=out,
             dry_run=dry_run,
             step=bar.restart,

@@ -1,6 +1,6 @@
 // How long do the instructions take that products with ±1 can be made of, on this CPU?
 //
-//     mkdir -p build && g++ -O2 -std=c++17 -mavx512f -mavx512vnni -mavx512vpopcntdq \
+//     mkdir -p build && g++ -O2 -std=c++17 -mavx512f -mavx512vnni -mavx512vbmi -mavx512vpopcntdq \
 //       -o build/instructions benchmarks/kernel_instructions.cc && build/instructions
 //
 // Each line: nanoseconds of one (or of one group), in a loop of 24 on registers of their own, the best of five.
@@ -37,6 +37,11 @@ void measure(const char* name, const Body& body) {
 #define TABLE_16(k) asm volatile("vpermps %%zmm31, %%zmm30, %%zmm29\n" ADD(k)::: "xmm0");
 #define TABLE_32(k) \
   asm volatile("vmovdqa64 %%zmm28, %%zmm29\n vpermi2ps %%zmm31, %%zmm30, %%zmm29\n" ADD(k)::: "xmm0");
+#define BYTES_128(k) \
+  asm volatile("vmovdqa64 %%zmm28, %%zmm29\n vpermi2b %%zmm31, %%zmm30, %%zmm29\n vpdpbusd %%zmm27, %%zmm29, %%zmm" #k \
+               "\n" ::: "xmm0");
+#define BYTES_64(k) \
+  asm volatile("vpermb %%zmm31, %%zmm30, %%zmm29\n vpdpbusd %%zmm27, %%zmm29, %%zmm" #k "\n" ::: "xmm0");
 #define POPCOUNT(k) \
   asm volatile("vpandd %%zmm31, %%zmm30, %%zmm29\n vpopcntd %%zmm29, %%zmm29\n vpaddd %%zmm29, %%zmm" #k ", %%zmm" #k \
                "\n" ::: "xmm0");
@@ -46,5 +51,7 @@ int main() {
   measure("vpdpbusd", [] { TIMES_24(VNNI) });
   measure("vpermps + vaddps", [] { TIMES_24(TABLE_16) });
   measure("vpermi2ps + vaddps", [] { TIMES_24(TABLE_32) });
+  measure("vpermb + vpdpbusd", [] { TIMES_24(BYTES_64) });
+  measure("vpermi2b + vpdpbusd", [] { TIMES_24(BYTES_128) });
   measure("vpandd + vpopcntd + vpaddd", [] { TIMES_24(POPCOUNT) });
 }

@@ -13,18 +13,16 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
 import torch
+from result_lines import append
 
 import binarize
-from binarize import environment
 from binarize.export.classifier import CLASSIFIERS
 
 MODELS = ("resnet18",)
 KEYS = ("bytes", "bytes_predicted", "parity", "max_abs_logit", "classifier_diff")
-RESULTS = Path(__file__).parent / "results" / "classifiers.jsonl"
 
 
 def measure(name: str) -> dict[str, dict[str, object]]:
@@ -44,13 +42,9 @@ def main(names: list[str]) -> None:
             "question": "bytes of a packed file by the type of its classifier",
             "model": name,
             "classifiers": measure(name),
-            "date": date.today().isoformat(),
-            "cpu": environment.machine()["cpu"],
-            "versions": environment.versions(),
         }
         print(json.dumps(line["classifiers"], indent=1))
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append("classifiers", line)
 
 
 if __name__ == "__main__":

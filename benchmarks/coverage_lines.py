@@ -8,34 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from binarize import environment
+from result_lines import RESULTS, append
 
-RESULTS = Path(__file__).parent / "results"
+__all__ = ["MODELS", "TIER1", "TIER2", "Line", "append", "entries"]
+
 MODELS = RESULTS / "coverage-models.jsonl"
 TIER1 = RESULTS / "coverage-tier1.jsonl"
 TIER2 = RESULTS / "coverage-tier2.jsonl"
 
 Line = dict[str, Any]
-
-
-def append(path: Path, line: Line) -> None:
-    """Write one line, whole, with when and by what it was measured."""
-    line = {**line, **measured_by()}
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def measured_by() -> Line:
-    return {
-        "date": date.today().isoformat(),
-        "cpu": environment.machine()["cpu"],
-        "versions": environment.versions(),
-    }
 
 
 def entries(path: Path) -> dict[str, Line]:

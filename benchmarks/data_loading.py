@@ -12,17 +12,14 @@ benchmarks/results/data_loading.jsonl.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import torch
+from result_lines import append
 from torch.utils.data import DataLoader
 
-from binarize import environment
 from binarize.data import CachedImages, ResidentLoader
 from binarize.data.changes import BatchChanges
 from binarize.data.images import WholeBatches
@@ -35,7 +32,6 @@ BATCH, BATCHES = 128, 40
 ROUNDS = 5
 AUGMENT = Augment(hflip=0.5, crop_padding=4)
 PREPROCESS = default_preprocess("cifar_resnet20")
-RESULTS = Path(__file__).parent / "results" / "data_loading.jsonl"
 
 
 def noise() -> CachedImages:
@@ -108,19 +104,12 @@ def main() -> None:
         measured[str(threads)] = measure(device, threads)
         for name, value in measured[str(threads)].items():
             print(f"{value:>10,} images/s  {threads} threads  data.cache: {name}")
-    machine = environment.machine()
     result = {
         "question": "augmented 32x32 images per second by number of threads and data.cache, best round",
-        "date": datetime.now(timezone.utc).date().isoformat(),
         "device": str(device),
         "images_per_s": measured,
-        "cpu": machine["cpu"],
-        "cores": machine["cores"],
-        "versions": environment.versions(),
     }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    append("data_loading", result)
 
 
 if __name__ == "__main__":

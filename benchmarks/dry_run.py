@@ -10,15 +10,12 @@ is added to benchmarks/results/dry_run.jsonl. Exits with 1 where a dry run takes
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from datetime import datetime, timezone
-from pathlib import Path
 
 import torch
+from result_lines import append
 
-from binarize import environment
 from binarize.export.size import packed_size
 from binarize.rewrite import Options, convert_source, open_source
 
@@ -30,7 +27,6 @@ MODES = {
     "W1A1 step": Options(activations="step"),
     "W1A1 sign bireal": Options(activations="sign", structure="bireal"),
 }
-RESULTS = Path(__file__).parent / "results" / "dry_run.jsonl"
 
 
 def clocks() -> tuple[float, float]:
@@ -75,19 +71,13 @@ def main() -> int:
     slowest = max(
         figures["dry_run_wall"] for modes in measured.values() for figures in modes.values()
     )
-    machine = environment.machine()
     result = {
         "question": "seconds of a dry run beyond creating the model, median in one process",
-        "date": datetime.now(timezone.utc).date().isoformat(),
         "limit": LIMIT,
         "repeats": REPEATS,
         "seconds": measured,
-        "cpu": machine["cpu"],
-        "cores": machine["cores"],
-        "versions": environment.versions(),
     }
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    append("dry_run", result)
     return int(slowest > LIMIT)
 
 

@@ -14,17 +14,17 @@ import json
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from result_lines import RESULTS, append
 
 from binarize import environment
 from binarize.export import export
 from binarize.rewrite import Options, convert_source, open_source
 
-RESULTS = Path(__file__).parent / "results" / "export_models.jsonl"
+LINES = RESULTS / "export_models.jsonl"
 MODELS = (
     "resnet18",
     "resnet50",
@@ -62,15 +62,12 @@ def measure(name: str) -> dict[str, Any]:
         **{key: value for key, value in result.as_json().items() if key != "onnx"},
         "convert_seconds": round(convert_seconds, 1),
         "seconds": round(time.monotonic() - began, 1),
-        "date": date.today().isoformat(),
-        "cpu": environment.machine()["cpu"],
-        "versions": environment.versions(),
     }
 
 
 def done() -> dict[str, dict[str, Any]]:
     """Model -> its line, for the versions that are installed."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
+    lines = LINES.read_text(encoding="utf-8").splitlines() if LINES.is_file() else []
     found = (json.loads(line) for line in lines)
     return {line["model"]: line for line in found if line["versions"] == environment.versions()}
 
@@ -89,9 +86,7 @@ def main(names: list[str]) -> None:
     for name in names:
         if name not in done():
             line = measure(name)
-            RESULTS.parent.mkdir(exist_ok=True)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append("export_models", line)
             print(row(line), file=sys.stderr, flush=True)
     print(
         "| model | binarized / kept | float bytes | file bytes | smaller | predicted | max diff / max logit |"

@@ -8,20 +8,17 @@ benchmarks/results/help_time.jsonl. Exits with 1 where a help takes longer than 
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
-from pathlib import Path
 
-from binarize import environment
+from result_lines import append
+
 from binarize.cli import app
 
 LIMIT = 0.5  # seconds
 REPEATS = 5
-RESULTS = Path(__file__).parent / "results" / "help_time.jsonl"
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -46,21 +43,14 @@ def main() -> int:
     for name, time_taken in measured.items():
         print(f"{time_taken:.3f} s  {name} --help")
     slowest = max(measured, key=measured.__getitem__)
-    machine = environment.machine()
     result = {
         "question": "seconds until --help is shown, median of fresh processes",
-        "date": datetime.now(timezone.utc).date().isoformat(),
         "limit": LIMIT,
         "repeats": REPEATS,
         "slowest": {"command": slowest, "seconds": round(measured[slowest], 3)},
         "seconds": {name: round(value, 3) for name, value in measured.items()},
-        "cpu": machine["cpu"],
-        "cores": machine["cores"],
-        "versions": environment.versions(),
     }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    append("help_time", result)
     print(f"slowest: {slowest}, {measured[slowest]:.3f} s of {LIMIT} s")
     return int(measured[slowest] > LIMIT)
 

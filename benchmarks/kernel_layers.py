@@ -14,24 +14,21 @@ benchmarks/results/kernel_layers.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
-from datetime import datetime, timezone
-from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+from result_lines import append
 
-from binarize import environment, kernels
+from binarize import kernels
 from binarize.export.functions import DOMAIN, VERSION, function
 from binarize.packing import pack_bits
 
-RESULTS = Path(__file__).parent / "results" / "kernel_layers.jsonl"
 LAYERS = {
     # name: weight, input, stride, padding
     "3x3 64x56x56": ((64, 64, 3, 3), (1, 64, 56, 56), 1, 1),
@@ -69,16 +66,12 @@ def main() -> int:
     if not given.dry:
         line = {
             "question": "microseconds of one layer, and its ratio to onnxruntime's float32",
-            "date": datetime.now(timezone.utc).date().isoformat(),
             "tier": kernels.tier(),
             "threads": given.threads,
             "rounds": given.rounds,
             "layers": found,
-            "cpu": environment.machine()["cpu"],
-            "versions": environment.versions(),
         }
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append("kernel_layers", line)
     return 0
 
 

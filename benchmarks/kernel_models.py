@@ -14,7 +14,6 @@ benchmarks/results/kernel_models.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -22,15 +21,15 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from result_lines import append
 
 import binarize
-from binarize import environment, kernels
+from binarize import kernels
 from binarize.export.rounding import exact_copy, in_float64
 from binarize.runtime import quiet_session
 
@@ -40,7 +39,6 @@ MODES = {
     "w1a1-step": {"activations": "step"},
     "w1a1-sign-bireal": {"activations": "sign", "structure": "bireal"},
 }
-RESULTS = Path(__file__).parent / "results" / "kernel_models.jsonl"
 TURNS = 3
 WARM_UP, SECONDS = 1.0, 1.5  # a new thread takes half a second to find a core of its own
 
@@ -66,16 +64,12 @@ def main() -> int:
         line = {
             "question": "whole networks with kernels, beside onnxruntime's float32 and int8",
             "model": name,
-            "date": date.today().isoformat(),
             "tier": kernels.tier(),
             "rounds": given.rounds,
             **measure(name, given.rounds),
-            "cpu": environment.machine()["cpu"],
-            "versions": environment.versions(),
         }
         if not given.dry:
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            append("kernel_models", line)
     return 0
 
 

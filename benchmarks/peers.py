@@ -39,10 +39,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from result_lines import append
 
 import binarize
 from binarize import environment
@@ -53,7 +53,6 @@ from binarize.runtime import metadata
 
 MODEL = "resnet18"
 WORKER = Path(__file__).with_name("peers_worker.py")
-RESULTS = Path(__file__).parent / "results" / "peers.jsonl"
 ARMS = {
     "onnxruntime float32": ("onnxruntime", "float"),
     "onnxruntime int8": ("onnxruntime", "int8"),
@@ -198,23 +197,17 @@ def print_table(figures: dict[str, dict[str, float]], options: argparse.Namespac
 def write(
     figures: dict[str, dict[str, float]], versions: dict[str, str], options: argparse.Namespace
 ) -> None:
-    machine = environment.machine()
     result = {
         "question": "milliseconds of a run of ResNet-18, beside other runtimes",
-        "date": datetime.now(timezone.utc).date().isoformat(),
         "model": MODEL,
         "batch": options.batch,
         "threads": options.threads,
         "rounds": options.rounds,
         "arms": figures,
-        "cpu": machine["cpu"],
-        "cpu_features": machine["cpu_features"],
-        "cores": machine["cores"],
-        "versions": {**environment.versions(), **versions},
+        "cpu_features": environment.machine()["cpu_features"],
+        "versions": versions,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    append("peers", result)
 
 
 if __name__ == "__main__":

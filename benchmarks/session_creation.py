@@ -14,18 +14,17 @@ session of the packed file costs more than `LIMIT` times that of the float one.
 from __future__ import annotations
 
 import copy
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from result_lines import append
 
-from binarize import environment, layers
+from binarize import layers
 from binarize.export import forms
 from binarize.export.exporting import describe
 from binarize.export.functions import DOMAIN, function
@@ -38,7 +37,6 @@ LIMIT = 1.25
 REPEATS = 9
 OPSET = 20
 MODELS = ("resnet18", "vit_base_patch16_224")
-RESULTS = Path(__file__).parent / "results" / "session_creation.jsonl"
 CHILD = """
 import sys, time
 import onnxruntime as ort
@@ -104,7 +102,7 @@ def measure(name: str) -> dict[str, dict[str, float]]:
 
 
 def main(names: list[str]) -> int:
-    machine, worst = environment.machine(), 0.0
+    worst = 0.0
     for name in names:
         measured = measure(name)
         for setting, of in measured.items():
@@ -115,16 +113,11 @@ def main(names: list[str]) -> int:
         line = {
             "question": "CPU seconds to create a session in stock onnxruntime, one thread, median",
             "model": name,
-            "date": date.today().isoformat(),
             "limit": LIMIT,
             "repeats": REPEATS,
             "seconds": measured,
-            "cpu": machine["cpu"],
-            "cores": machine["cores"],
-            "versions": environment.versions(),
         }
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append("session_creation", line)
     return int(worst > LIMIT)
 
 

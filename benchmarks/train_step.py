@@ -32,16 +32,14 @@ import os
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
+from result_lines import append
 from torch import Tensor
 from train_step_arms import RECIPES, Arm, available, binary_layers
-
-from binarize import environment
 
 MODELS = {"resnet18": 224, "cifar_resnet18": 32}
 """Model -> pixels of its images along a side."""
@@ -49,7 +47,6 @@ CLASSES = 10  # fewer than either network has
 THREADS = 2
 WARM_UP = 4  # a compiled step is compiled twice: for the first progress, then for any
 MEMORY_STEPS = 2
-RESULTS = Path(__file__).parent / "results" / "train_step.jsonl"
 
 
 def main() -> int:
@@ -221,23 +218,18 @@ def print_table(
 def write(
     model: str, device: str, figures: dict[str, dict[str, float]], options: argparse.Namespace
 ) -> None:
-    machine = environment.machine()
     result = {
         "question": "seconds and peak memory of a training step, against the float model's",
-        "date": datetime.now(timezone.utc).date().isoformat(),
         "model": model,
         "image": MODELS[model],
         "batch": options.batch,
         "rounds": options.rounds,
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "arms": figures,
-        "cpu": machine["cpu"],
-        "cores": machine["cores"],
         "threads": options.threads,
-        "versions": {**environment.versions(), **_brevitas()},
+        "versions": _brevitas(),
     }
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    append("train_step", result)
 
 
 def _brevitas() -> dict[str, str]:

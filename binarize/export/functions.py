@@ -76,8 +76,9 @@ _CLIPPED = {
 }
 _SPLIT = {"Sign": "shift", "Step": "threshold"}
 
-_CONVOLVE = """Conv <strides: ints = @strides, pads: ints = @pads,
-            dilations: ints = @dilations, group: int = @group>"""
+_AROUND = """strides: ints = @strides, pads: ints = @pads,
+            dilations: ints = @dilations, group: int = @group"""
+_CONVOLVE = f"Conv <{_AROUND}>"
 
 # Scales of one value per output, in the weight: x is used as it is.
 _FLOAT = {
@@ -135,35 +136,68 @@ _INTEGER = {
 _MOVED = {"Conv": "  moved = Unsqueeze (shift, places)\n", "Linear": "  moved = Identity (shift)\n"}
 _ATTRIBUTES = {"Conv": "shape, strides, pads, dilations, group", "Linear": "shape"}
 
+# What follows y, in the order of an op's name. The body of such an op calls the op without it, whose function
+# the file then has too: the unpacking is there once, and whoever knows only that op can still compute it.
+_PASSED_ON = {"Conv": f"shape: ints = @shape, {_AROUND}", "Linear": "shape: ints = @shape"}
+_ADD = "  y{after} = Add (y{before}, residual)\n"
+_RELU = "  y{after} = Relu (y{before})\n"
+_GELU = "  y{after} = Gelu (y{before})\n"
+GELU_OPSET = 20
+"""The first with Gelu; before, it is written as torch writes it."""
+ROOT = 1.4142135381698608
+"""√2 in float32."""
+_GELU_BY_ERF = f"""
+  root = Constant <value = float {{{{{ROOT}}}}}> ()
+  ratio = Div (y{{before}}, root)
+  erf = Erf (ratio)
+  unit = Constant <value = float {{{{1.0}}}}> ()
+  moved = Add (erf, unit)
+  half = Constant <value = float {{{{0.5}}}}> ()
+  share = Mul (moved, half)
+  y{{after}} = Mul (y{{before}}, share)
+"""
+ENDINGS = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu")]
+"""Every one that a name may have."""
+
 
 @dataclass(frozen=True)
 class Op:
-    """One op of the family `[Sign|Step]Binary{Conv|Linear}`.
+    """One op of the family `[Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu]`.
 
     Attributes:
         binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
         product: "Conv" or "Linear".
+        ending: what follows, in order: some of "Add", then "Relu" or "Gelu".
     """
 
     binary: str
     product: str
+    ending: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
+        return self.base + "".join(self.ending)
+
+    @property
+    def base(self) -> str:
+        """The op without its ending."""
         return f"{self.binary}Binary{self.product}"
 
     @property
     def inputs(self) -> list[str]:
         split = [_SPLIT[self.binary]] if self.binary else []
-        return ["x", "bits", "scale", "bias", *split]
+        residual = ["residual"] if "Add" in self.ending else []
+        return ["x", "bits", "scale", "bias", *split, *residual]
 
     @property
     def attributes(self) -> str:
         return _ATTRIBUTES[self.product]
 
-    def body(self, clipped: bool, whole: bool) -> str:
-        """The op in standard ops; `clipped`: that of its clip twin; `whole`: for weights that fill their
-        last byte."""
+    def body(self, opset: int, clipped: bool, whole: bool) -> str:
+        """The op in standard ops, or in those behind the op without an ending; `clipped`: that of its clip
+        twin; `whole`: for weights that fill their last byte."""
+        if self.ending:
+            return self._ended(opset)
         unpack = _OCTETS + (_WHOLE if whole else _CUT)
         if not self.binary:
             return unpack + _FLOAT[self.product]
@@ -172,8 +206,22 @@ class Op:
         binary = (_CLIPPED if clipped else _BINARY)[self.binary]
         return unpack + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
 
+    def _ended(self, opset: int) -> str:
+        steps = {"Add": _ADD, "Relu": _RELU, "Gelu": _GELU if opset >= GELU_OPSET else _GELU_BY_ERF}
+        values = [*map(str, range(len(self.ending))), ""]  # y0, y1, y
+        inputs = ", ".join(OPS[self.base].inputs)
+        body = f"  y0 = {DOMAIN}.{self.base} <{_PASSED_ON[self.product]}> ({inputs})\n"
+        for step, before, after in zip(self.ending, values[:-1], values[1:], strict=True):
+            body += steps[step].format(before=before, after=after)
+        return body
 
-_FAMILY = [Op(binary, product) for binary in ("", *_BINARY) for product in _FLOAT]
+
+_FAMILY = [
+    Op(binary, product, ending)
+    for ending in ENDINGS
+    for binary in ("", *_BINARY)
+    for product in _FLOAT
+]
 OPS: dict[str, Op] = {op.name: op for op in _FAMILY}
 """Every op by its name."""
 
@@ -186,9 +234,10 @@ def function(name: str, opset: int, clipped: bool = False, whole: bool = False) 
     unpacks in less time.
     """
     op = OPS[name]
+    ours = f', "{DOMAIN}" : {VERSION}' if op.ending else ""
     text = f"""
-<domain: "{DOMAIN}", opset_import: ["" : {opset}]>
-{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(clipped, whole)}}}
+<domain: "{DOMAIN}", opset_import: ["" : {opset}{ours}]>
+{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(opset, clipped, whole)}}}
 """
     return ir.from_proto(onnx.parser.parse_function(text))
 
@@ -212,27 +261,29 @@ def stem_function(opset: int) -> ir.Function:
 
 
 def append_functions(model: ir.Model) -> None:
-    """Give `model` the function of every op of ours that it uses, at its own opset, and the import."""
+    """Give `model` the functions that its ops of ours need, at its own opset, and the import."""
     opset = model.opset_imports[""]
-    for op in sorted(used_ops(model.graph)):
-        if op == STEM:
-            body = stem_function(opset)
-        else:
-            shapes = [node.attributes.get_ints("shape") for node in model.graph if _is(node, op)]
-            body = function(op, opset, whole=fill_bytes(shapes))
+    ours = [node for node in model.graph if node.domain == DOMAIN]
+    family = [node for node in ours if node.op_type in OPS]
+    weights = [(node.op_type, node.attributes.get_ints("shape")) for node in family]
+    bodies = [function(name, opset, whole=whole) for name, whole in needed(weights).items()]
+    if len(family) < len(ours):
+        bodies.append(stem_function(opset))
+    for body in bodies:
         model.functions[body.identifier()] = body
         model.opset_imports[DOMAIN] = VERSION
+
+
+def needed(weights: Iterable[tuple[str, Sequence[int]]]) -> dict[str, bool]:
+    """The functions that a file with those (op, shape of its weight) needs: name -> whether all weights that
+    it unpacks fill their last byte. One that is called by another stands before it."""
+    shapes: dict[str, list[Sequence[int]]] = {}
+    for op, shape in weights:
+        for name in {op, OPS[op].base}:
+            shapes.setdefault(name, []).append(shape)
+    return {name: fill_bytes(shapes[name]) for name in sorted(shapes)}
 
 
 def fill_bytes(shapes: Iterable[Sequence[int]]) -> bool:
     """Whether no weight of those shapes leaves bits of its last byte over."""
     return all(math.prod(shape) % 8 == 0 for shape in shapes)
-
-
-def used_ops(nodes: Iterable[ir.Node]) -> set[str]:
-    """The names of the ops of our domain among `nodes`."""
-    return {node.op_type for node in nodes if node.domain == DOMAIN}
-
-
-def _is(node: ir.Node, op: str) -> bool:
-    return node.domain == DOMAIN and node.op_type == op

@@ -14,6 +14,7 @@ from binarize.export.optimise import optimise
 from binarize.export.passes import (
     FoldNorm,
     FuseInputs,
+    FuseOutputs,
     PackWeights,
     PartPools,
     SealWeights,
@@ -51,6 +52,7 @@ def to_graph(
     StoreSmall(stored)(graph)
     ir.passes.Sequential(
         FoldNorm(),
+        FuseOutputs(),
         PartPools(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),

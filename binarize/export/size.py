@@ -2,7 +2,7 @@
 
     binary layers   ceil(weights / 8) bytes of bits, 4·O of scales, 4·O of a bias that is always there,
                     the shift or threshold of a binary input, and one node; a batch norm behind it costs
-                    nothing
+                    nothing, nor does what is fused to its end (`endings`)
     surgery         what is in the converted model and not in the recording of its float form
     the rest        the parameters and buffers that the graph reads, in their own types, and the nodes
                     that each recorded function becomes
@@ -23,13 +23,14 @@ from onnx import helper
 from torch import fx, nn
 
 from binarize.export.classifier import Classifier
+from binarize.export.endings import Ending, endings
 from binarize.export.forms import DEFAULT_FORM
 from binarize.export.forms.size import LayerStored, stored_bytes
-from binarize.export.functions import DOMAIN, OPS, fill_bytes, function
+from binarize.export.functions import DOMAIN, OPS, function, needed
 from binarize.layers import InputBinarizer, adapters, binary_weights, block
 from binarize.packing import packed_bytes
 from binarize.rewrite import Layer, Recording, census
-from binarize.rewrite.census import CONVOLUTIONS, argument, function_name
+from binarize.rewrite.census import CONVOLUTIONS, KINDS, argument, function_name
 from binarize.runtime import FileInfo
 
 HEADER = 200
@@ -127,7 +128,23 @@ class _Estimate:
             module = self.model.get_submodule(self.last.key.rpartition(".")[0])
             self.binary[self.last.key] = _Owner(module, None)
         self.ours: list[LayerStored] = []
+        executed = {node: layer for layer in self.layers for node in layer.nodes}
+        self.endings = endings(
+            [
+                (node, self.binary[executed[node].parameter].module)
+                for node in self.recording.graph.nodes
+                if self._may_end(executed.get(node), node)
+            ],
+            self.model,
+            _norm_behind,
+        )
         self.tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+
+    def _may_end(self, layer: Layer | None, node: fx.Node) -> bool:
+        """Whether the execution is one node of ours in the file."""
+        if layer is None or layer.parameter not in self.binary or function_name(node) not in KINDS:
+            return False
+        return len(self.binary[layer.parameter].stored(layer)[0]) == 1
 
     def bytes(self, info: FileInfo | None) -> int:
         binary = [one for one in self.layers if one.parameter in self.binary]
@@ -138,6 +155,7 @@ class _Estimate:
         biases = sum(self._float_bias(layer) for layer in floats)
         nodes = sum(self._node(node) for node in self.recording.graph.nodes)
         surgery = sum(_added(module) for module in self.model.modules())
+        surgery -= COST["add"] * sum(ending.shortcuts for ending in self.endings.values())
         return layers + biases + nodes + surgery + self._constants() + self._frame(info)
 
     def _packed(self, layer: Layer, owner: _Owner) -> int:
@@ -151,10 +169,13 @@ class _Estimate:
             self.absorbed.update(_norm_behind(node))
             self.absorbed.update(_parameters_of(node))
             self.absorbed.update(_behind_weight(node))
+            ending = self.endings.get(node, Ending())
+            self.absorbed.update(ending.nodes)
+            op = owner.op(layer, ending)
             for name in names:
-                self.ours.append(LayerStored(name, owner.op(layer), shape, owner.split))
+                self.ours.append(LayerStored(name, op, shape, owner.split))
                 total += _tensor(f"{name}.bias", shape[:1], 4)
-                total += _binary_node(name, shape, owner.op(layer))
+                total += _binary_node(name, shape, op)
             if len(names) > 1:
                 total += len(names) * MIXED
                 self.mixed += len(names) * MIXED
@@ -224,13 +245,10 @@ class _Estimate:
         return extra - saved
 
     def _frame(self, info: FileInfo | None) -> int:
-        shapes: dict[str, list[list[int]]] = {}
-        for layer in self.layers:
-            if layer.parameter in self.binary:
-                owner = self.binary[layer.parameter]
-                shapes.setdefault(owner.op(layer), []).append(owner.stored(layer)[1])
-        with_functions = shapes if self.form == DEFAULT_FORM else {}
-        functions = sum(function_bytes(op, fill_bytes(of)) for op, of in with_functions.items())
+        functions = 0
+        if self.form == DEFAULT_FORM:
+            bodies = needed((layer.op, layer.shape) for layer in self.ours)
+            functions = sum(function_bytes(op, whole) for op, whole in bodies.items())
         entries = info.to_properties().items() if info else ()
         metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
         return HEADER + functions + (metadata or PROPERTIES)
@@ -255,9 +273,9 @@ class _Owner:
         """Shape of the shift or threshold of a binary input."""
         return list(self.inputs.split.shape) if self.inputs is not None else []
 
-    def op(self, layer: Layer) -> str:
+    def op(self, layer: Layer, ending: Ending) -> str:
         product = "Conv" if layer.kind in CONVOLUTIONS else "Linear"
-        return f"{self.inputs.op if self.inputs else ''}Binary{product}"
+        return f"{self.inputs.op if self.inputs else ''}Binary{product}{''.join(ending.names)}"
 
     def stored(self, layer: Layer) -> tuple[list[str], list[int]]:
         """(names, shape of each) of the weights that it becomes: one, or one an expert."""
@@ -305,7 +323,8 @@ def _binary_node(name: str, shape: list[int], op: str) -> int:
         axes = len(shape) - 2
         ones, pads = [1] * axes, [1] * 2 * axes
         attributes |= {"strides": ones, "pads": pads, "dilations": ones, "group": 1}
-    inputs = ["x" * VALUE, *(f"{name}.{part}" for part in OPS[op].inputs[1:])]
+    computed = ("x", "residual")
+    inputs = ["x" * VALUE if part in computed else f"{name}.{part}" for part in OPS[op].inputs]
     proto = helper.make_node(op, inputs, ["y" * VALUE], name=name, domain=DOMAIN, **attributes)
     return proto.ByteSize() + FIELD
 

@@ -91,7 +91,7 @@ def product(b: torch.Tensor, weight: np.ndarray, attributes: dict) -> torch.Tens
     )
 
 
-BINARY = [name for name, op in OPS.items() if op.binary]
+BINARY = [name for name, op in OPS.items() if op.binary and not op.ending]
 CONVOLUTIONS = [name for name in BINARY if OPS[name].product == "Conv"]
 
 

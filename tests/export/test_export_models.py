@@ -74,7 +74,9 @@ def test_every_binary_weight_takes_one_bit(small: nn.Module, exported) -> None:
         positive = unpack_bits(stored[f"{name}.bits"], tuple(latent.shape))
         assert np.array_equal(positive, binarizer.frozen(latent).positive.numpy()), name
         assert f"{name}.weight" not in stored
-    assert {function.name for function in model.functions} == {"BinaryConv", "BinaryLinear"}
+    used = {"BinaryConvRelu", "BinaryLinear", "BinaryLinearAdd"}
+    assert {node.op_type for node in ours} == used
+    assert {function.name for function in model.functions} == {"BinaryConv", *used}
 
 
 def test_the_batch_norm_is_folded_and_the_file_is_clean(exported) -> None:

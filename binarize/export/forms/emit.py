@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from binarize.export.functions import DOMAIN, OPS, Op
+from binarize.export.functions import DOMAIN, GELU_OPSET, OPS, ROOT, Op
 from binarize.export.passes.graph import add_constant, constant, replace
 
 MASKS = 2 ** np.arange(8, dtype=np.uint8)
@@ -41,10 +41,23 @@ class Emitter:
         return node.outputs[0]
 
     def finish(self, op: str, *inputs: ir.Value, **attributes: Any) -> None:
-        """The node that gives what ours gave."""
+        """What gives what ours gave: this node, and behind it those that our op's name ends with."""
+        residual = self.before.inputs[-1]
+        for step in OPS[self.before.op_type].ending:
+            value = self(op, *inputs, **attributes)
+            op, inputs, attributes = step, (value,), {}
+            if step == "Add":
+                inputs = (value, residual)
+            elif step == "Gelu" and self.graph.opset_imports[""] < GELU_OPSET:
+                op, inputs = "Mul", (value, self._share(value))
         node = ir.node(op, inputs, attributes, num_outputs=1)
         replace(self.before, node)
         node.name = None
+
+    def _share(self, value: ir.Value) -> ir.Value:
+        """(erf(y/√2) + 1)/2, by which Gelu multiplies y."""
+        erf = self("Erf", self("Div", value, self.scalar(ROOT)))
+        return self("Mul", self("Add", erf, self.scalar(1.0)), self.scalar(0.5))
 
     def constant(self, name: str, elements: Any, dtype: Any = np.float32) -> ir.Value:
         """A constant that layers share, by name."""

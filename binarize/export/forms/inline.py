@@ -31,13 +31,13 @@ def write_op(emit: Emitter, node: ir.Node, op: Op, clipped: bool = False) -> Non
     if op.binary:
         _integer(emit, node, op, clipped)
     elif op.product == "Conv":
-        x, _, scale, bias = node.inputs
+        x, _, scale, bias = node.inputs[:4]
         shape = node.attributes.get_ints("shape")
         scale = emit.shaped(scale, [shape[0], *[1] * (len(shape) - 1)])
         weight = emit("Where", emit.signs(), scale, emit("Neg", scale))
         emit.finish("Conv", x, weight, bias, **attributes(node))
     else:
-        x, _, scale, bias = node.inputs
+        x, _, scale, bias = node.inputs[:4]
         weight = emit("Where", emit.signs(columns=True), scale, emit("Neg", scale))
         emit.finish("Add", emit("MatMul", x, weight), bias)
 

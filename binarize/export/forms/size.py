@@ -14,6 +14,7 @@ from binarize.export.passes.graph import add_constant
 from binarize.packing import packed_bytes
 
 NAME = "value{:06d}"
+RESIDUAL = "residual{:03d}"
 """As long as the names of values between nodes usually are."""
 
 
@@ -48,7 +49,8 @@ def stored_bytes(form: str, layers: list[LayerStored]) -> int:
 
 def _add(graph: ir.Graph, layer: LayerStored, number: int) -> None:
     x = ir.val(NAME.format(2 * number))
-    graph.inputs.append(x)
+    residual = [ir.val(RESIDUAL.format(number))] if "Add" in OPS[layer.op].ending else []
+    graph.inputs.extend([x, *residual])
     outputs = layer.shape[0]
     constants = {
         "bits": np.zeros(packed_bytes(math.prod(layer.shape)), np.uint8),
@@ -64,7 +66,7 @@ def _add(graph: ir.Graph, layer: LayerStored, number: int) -> None:
     if op.product == "Conv":
         ones = [1] * axes
         attributes |= {"strides": ones, "pads": ones * 2, "dilations": ones, "group": 1}
-    node = ir.node(layer.op, [x, *values], attributes, domain=DOMAIN, name=layer.name)
+    node = ir.node(layer.op, [x, *values, *residual], attributes, domain=DOMAIN, name=layer.name)
     node.outputs[0].name = NAME.format(2 * number + 1)
     graph.append(node)
     graph.outputs.append(node.outputs[0])

@@ -5,6 +5,7 @@ pack         nodes that multiply by a sealed weight become ops of domain `binari
 fuse_inputs  such a node, the binary input before it and the scale behind it become one node
 fuse_stem    a float convolution, ReLU and pooling at the beginning become one op (the packed form)
 fold_norm    a batch normalisation behind such a node goes into its scale and bias
+fuse_outputs an addition and an activation behind such a node become part of it
 part_pools   padding with zeros stays apart from the max pooling behind it
 store_small  a classifier weight becomes one of fewer bits, and what makes a float of it
 share        equal integer constants are stored once
@@ -13,6 +14,7 @@ tidy         nothing is left in the file that a reader of it does not need
 
 from binarize.export.passes.fold_norm import FoldNorm
 from binarize.export.passes.fuse_inputs import FuseInputs
+from binarize.export.passes.fuse_outputs import FuseOutputs
 from binarize.export.passes.fuse_stem import FuseStem
 from binarize.export.passes.pack import PackWeights
 from binarize.export.passes.part_pools import PartPools
@@ -24,6 +26,7 @@ from binarize.export.passes.tidy import Tidy
 __all__ = [
     "FoldNorm",
     "FuseInputs",
+    "FuseOutputs",
     "FuseStem",
     "PackWeights",
     "PartPools",

@@ -13,7 +13,7 @@ class FoldNorm(ir.passes.InPlacePass):
     """y = (op(x, bits, s, b) - mean)·g/sqrt(var + eps) + shift  ->  y = op(x, bits, s', b')
 
     1. The normalisation is the only reader of the op's output, is not in training mode, and its four
-       parameters and the op's scale and bias are constants.
+       parameters and the op's scale and bias are constants. Nothing was fused to the op's end.
     2. The channels that it normalises are the op's outputs: always for a convolution, and for a linear
        op where its result has two dimensions.
     3. r = g/sqrt(var + eps); s' = s·r; b' = (b - mean)·r + shift, computed in float64. s' may be
@@ -48,7 +48,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _is_ours(node: ir.Node) -> bool:
-    return node.domain == DOMAIN and node.op_type in OPS
+    return node.domain == DOMAIN and node.op_type in OPS and not OPS[node.op_type].ending
 
 
 def _same_channels(node: ir.Node) -> bool:

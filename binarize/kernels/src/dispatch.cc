@@ -1,8 +1,10 @@
-// Which tier runs: the best one of this CPU and operating system, or the one that BINARIZE_TIER names.
+// Which tier runs: the best one of this CPU and operating system, or the one that BINARIZE_TIER names; and which of
+// its products a layer takes.
 #include <cstdlib>
 #include <string>
 
 #include "error.h"
+#include "product.h"
 #include "tier.h"
 
 namespace binarize {
@@ -11,6 +13,9 @@ namespace {
 
 // Best first.
 const Tier* const TIERS[] = {
+#if defined(BINARIZE_AMX)
+    &AMX,
+#endif
 #if defined(BINARIZE_X86)
     &AVX512, &AVX2,
 #endif
@@ -34,6 +39,11 @@ const Tier& tier() {
     names += (names.empty() ? "" : ", ") + std::string(one->name);
   }
   throw Error(std::string("BINARIZE_TIER is \"") + wanted + "\", and the tiers are " + names);
+}
+
+std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier) {
+  if (tier.int8 != nullptr && suits_int8(layer)) return int8_product(layer, tier);
+  return layer.input == Input::FLOAT ? lookup_product(layer, tier) : popcount_product(layer, tier);
 }
 
 }  // namespace binarize

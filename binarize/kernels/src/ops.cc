@@ -97,7 +97,7 @@ OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelIn
   const Op& op = op_of(table);
   return guarded(ort, op.name, [&] {
     auto made = std::make_unique<Kernel>(Kernel{ort, layer_of(op, ort, info), nullptr});
-    made->product = op.input == Input::FLOAT ? lookup_product(made->layer, tier()) : popcount_product(made->layer, tier());
+    made->product = product_of(made->layer, tier());
     made->layer.bits = {};  // packed in the product's own way now
     *kernel = made.release();
   });

@@ -9,17 +9,14 @@
 //
 // so a padded position contributes 0, and one loop over A serves both.
 //
-// A convolution's inputs become planes of words, one per 32 channels, with the padding around them. Read as one flat
-// row, a tap is the same row a constant further on, whatever the kernel; a stride cuts the plane into
-// phases, within which that is true again. Sixteen neighbouring positions are a vector, and outputs come
-// out as ONNX lays them, channel by channel. Positions at the end of each row that are no outputs are computed
-// and thrown away.
+// A convolution's inputs become planes of words, one per 32 channels, that are read as one flat row (flat.h). Outputs
+// come out as ONNX lays them, channel by channel.
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <mutex>
 
 #include "error.h"
+#include "flat.h"
 #include "product.h"
 #include "scratch.h"
 
@@ -27,14 +24,10 @@ namespace binarize {
 
 namespace {
 
-// What depends on the size of the images, made once for each size that comes.
-struct Plan {
-  int64_t in[2], out[2], pitch[2];         // pitch: rows and columns of a plane of one phase
-  size_t plane = 0, words = 0, image = 0;  // sizes in words: a phase; a word's phases; all of a group
-  size_t vectors = 0;                      // of flat positions
-  std::vector<ptrdiff_t> offsets;          // [word][tap]
-  std::vector<uint16_t> valid, kind;
-  std::vector<int32_t> first;
+struct Plan : FlatImage {
+  size_t words = 0, image = 0;     // sizes in words: a word's phases; all of a group
+  std::vector<ptrdiff_t> offsets;  // [word][tap]
+  std::vector<uint16_t> kind;
   std::vector<int32_t> correction;  // [O][kinds]
   int kinds = 1;
 
@@ -64,7 +57,7 @@ class Popcount : public Product {
 
   void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
                 const Parallel& parallel) const override {
-    const std::shared_ptr<const Plan> plan = plan_for(height, width);
+    const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
     const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count) * groups;
     Scratch packed((images * plan->image + SLACK) * sizeof(uint32_t));
@@ -172,80 +165,38 @@ class Popcount : public Product {
     ones_.assign(steps_, ~0u);
   }
 
-  std::shared_ptr<const Plan> plan_for(int64_t height, int64_t width) const {
-    std::lock_guard<std::mutex> guard(lock_);
-    std::shared_ptr<const Plan>& known = plans_[{height, width}];
-    if (known == nullptr) {
-      if (plans_.size() > MAX_PLANS) {
-        plans_.clear();
-        return plans_[{height, width}] = make_plan(height, width);
-      }
-      known = make_plan(height, width);
-    }
-    return known;
-  }
-
-  std::shared_ptr<const Plan> make_plan(int64_t height, int64_t width) const {
-    const Geometry& g = geometry_;
-    auto made = std::make_shared<Plan>();
-    Plan& plan = *made;
-    const int64_t in[2] = {height, width};
-    for (int axis = 0; axis < 2; ++axis) {
-      plan.in[axis] = in[axis];
-      plan.out[axis] = g.extent(axis, in[axis]);
-      plan.pitch[axis] = plan.out[axis] + g.dilation[axis] * (g.kernel[axis] - 1) / g.stride[axis];
-    }
-    const double size = 1.0 * plan.pitch[0] * plan.pitch[1] * g.stride[0] * g.stride[1] * words_;
-    require(size < LARGEST, "the image with its padding is too large");
-    plan.plane = static_cast<size_t>(plan.pitch[0] * plan.pitch[1]);
-    plan.words = plan.plane * static_cast<size_t>(g.stride[0] * g.stride[1]);
+  Plan make_plan(int64_t height, int64_t width) const {
+    Plan plan;
+    static_cast<FlatImage&>(plan) = flat_image(geometry_, height, width);
+    plan.words = plan.plane * plan.phases;
+    require(1.0 * static_cast<double>(plan.words) * static_cast<double>(words_) < LARGEST, "the image with its padding is too large");
     plan.image = plan.words * static_cast<size_t>(words_);
     for (int64_t w = 0; w < words_; ++w) {
-      for (int64_t t = 0; t < g.taps(); ++t) {
-        const int64_t dy = t / g.kernel[1] * g.dilation[0], dx = t % g.kernel[1] * g.dilation[1];
-        const int64_t phase = dy % g.stride[0] * g.stride[1] + dx % g.stride[1];
-        plan.offsets.push_back(static_cast<ptrdiff_t>(w * static_cast<int64_t>(plan.words) +
-                                                      phase * static_cast<int64_t>(plan.plane) +
-                                                      dy / g.stride[0] * plan.pitch[1] + dx / g.stride[1]));
-      }
+      for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(w) * static_cast<ptrdiff_t>(plan.words) + tap);
     }
-    positions(plan);
-    return made;
+    kinds(plan);
+    return plan;
   }
 
-  // Which flat positions are outputs, and which of their taps are inside the image.
-  void positions(Plan& plan) const {
+  // Which taps of each flat position are inside the image, and what that adds to its sums.
+  void kinds(Plan& plan) const {
     const Geometry& g = geometry_;
-    const int64_t length = (plan.out[0] - 1) * plan.pitch[1] + plan.out[1];
-    plan.vectors = static_cast<size_t>(up(length, LANES));
-    plan.valid.assign(plan.vectors, 0);
-    plan.first.assign(plan.vectors, 0);
     plan.kind.assign(plan.vectors * LANES, 0);
-    std::map<std::vector<bool>, uint16_t> kinds;
     std::vector<uint16_t> of_rows, of_columns;
     std::vector<std::vector<bool>> rows, columns;
     inside(plan, 0, of_rows, rows);
     inside(plan, 1, of_columns, columns);
     plan.kinds = sign_ ? static_cast<int>(rows.size() * columns.size()) : 1;
     require(plan.kinds < 1 << 16, "padding cuts the kernel in too many ways");
-    for (size_t v = 0; v < plan.vectors; ++v) {
-      bool any = false;
-      for (int l = 0; l < LANES; ++l) {
-        const int64_t j = static_cast<int64_t>(v) * LANES + l, row = j / plan.pitch[1], column = j % plan.pitch[1];
-        if (row >= plan.out[0] || column >= plan.out[1]) continue;
-        const size_t at = v * LANES + static_cast<size_t>(l);
-        if (sign_) {
-          plan.kind[at] = static_cast<uint16_t>(of_rows[static_cast<size_t>(row)] * columns.size() +
-                                                of_columns[static_cast<size_t>(column)]);
-        }
-        if (!any) plan.first[v] = static_cast<int32_t>(row * plan.out[1] + column);
-        any = true;
-        plan.valid[v] = static_cast<uint16_t>(plan.valid[v] | 1u << l);
-      }
-    }
     const size_t taps = static_cast<size_t>(g.taps());
     plan.correction.assign(static_cast<size_t>(g.outputs) * static_cast<size_t>(plan.kinds), 0);
     if (!sign_) return;
+    for (int64_t row = 0; row < plan.out[0]; ++row) {
+      for (int64_t column = 0; column < plan.out[1]; ++column) {
+        plan.kind[static_cast<size_t>(row * plan.pitch[1] + column)] = static_cast<uint16_t>(
+            of_rows[static_cast<size_t>(row)] * columns.size() + of_columns[static_cast<size_t>(column)]);
+      }
+    }
     for (int64_t o = 0; o < g.outputs; ++o) {
       int32_t* correction = plan.correction.data() + static_cast<size_t>(o) * static_cast<size_t>(plan.kinds);
       for (size_t r = 0; r < rows.size(); ++r) {
@@ -341,7 +292,6 @@ class Popcount : public Product {
 
   static constexpr int64_t EXACT = int64_t{1} << 24;
   static constexpr double LARGEST = 1u << 31;  // words of one image
-  static constexpr size_t MAX_PLANS = 16;  // sizes of images that are remembered
 
   const Tier& tier_;
   const Geometry geometry_;
@@ -353,8 +303,7 @@ class Popcount : public Product {
   std::vector<uint32_t> weight_, ones_;
   std::vector<ptrdiff_t> offsets_;
   std::vector<int32_t> correction_, plus_;
-  mutable std::mutex lock_;
-  mutable std::map<std::pair<int64_t, int64_t>, std::shared_ptr<const Plan>> plans_;
+  Plans<Plan> plans_;
 };
 
 }  // namespace

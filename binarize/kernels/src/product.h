@@ -25,6 +25,13 @@ class Product {
 
 std::unique_ptr<Product> popcount_product(const Layer& layer, const Tier& tier);  // binary inputs
 std::unique_ptr<Product> lookup_product(const Layer& layer, const Tier& tier);    // float inputs
+std::unique_ptr<Product> int8_product(const Layer& layer, const Tier& tier);      // both, where the tier has int8
+
+// Whether a layer's sums are exact in int8 digits, and its sizes fill their tiles well enough to be worth it.
+bool suits_int8(const Layer& layer);
+
+// The fastest of them.
+std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier);
 
 inline int64_t up(int64_t value, int64_t step) { return (value + step - 1) / step; }
 

@@ -1,7 +1,7 @@
 // What an instruction set has to offer: the inner loops of all ops, each with one meaning on every tier.
 //
-// Everything around them (padding, strides, groups, threads, the order of loops) is in popcount.cc and lookup.cc
-// and the same everywhere.
+// Everything around them (padding, strides, groups, threads, the order of loops) is in popcount.cc, lookup.cc and
+// int8.cc and the same everywhere.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,8 @@ constexpr int MAX_VECTORS = 6;   // of a tile of sums
 constexpr int WORD = 32;         // binary values in a word
 constexpr int MAX_PIXELS = 6;    // of a tile of lookups
 constexpr int MAX_OUTPUTS = 64;  // of a tile of lookups
+constexpr int LINE = 64;         // channels in a line of int8
+constexpr int MAX_TILES = 6;     // of sums of int8 products
 
 // How flat positions, 16 a vector, become outputs: rows of outputs lie in wider rows of inputs.
 struct Flat {
@@ -48,6 +50,42 @@ struct Loops {
 };
 
 }  // namespace stem
+
+// Products of int8 by ±1, for CPUs with matrix tiles. The inputs of a pixel are a line of 64 channels; sums come in
+// tiles of 16 pixels by 16 outputs.
+struct Int8 {
+  // Before and after a thread's calls of `multiply`.
+  void (*begin)();
+  void (*end)();
+
+  // lines[place[i]·64 + c] = (bit c of high[i·step]:low[i·step] ? 1 : smaller), or 0 from c = channels on;
+  // i < count, but not where place[i] < 0; c < 64
+  void (*spread)(const uint32_t* low, const uint32_t* high, size_t step, int channels, int smaller, const int32_t* place,
+                 size_t count, int8_t* lines);
+  // The largest |x|; NaN where there is one.
+  float (*largest)(const float* x, size_t count);
+  // x·inverse, rounded once to an integer of at most 4161000 in size, in three digits of -128 to 127, d = 0 the
+  // lowest: lines[d·digit + place[i]·64 + c] = digit d of x[c·stride + i], or 0 from c = channels on; i and c as above
+  void (*split_planes)(const float* x, size_t stride, int channels, size_t count, float inverse, const int32_t* place,
+                       size_t digit, int8_t* lines);
+  // lines[d·digit + (c / 64)·block + c % 64] = digit d of x[c], or 0 from c = channels on, to the end of the block
+  void (*split_row)(const float* x, size_t channels, float inverse, size_t digit, size_t block, int8_t* lines);
+
+  // sums[((p·digits + d)·16 + i)·16 + o] = sum over s < steps and c < 64 of
+  //     lines[d·digit + offsets[s] + (16·p + i)·64 + c] · (bit 4·o + c % 4 of signs[16·s + c / 4] ? 1 : -1)
+  // p < tiles, d < digits, tiles·digits <= MAX_TILES; lines and offsets are multiples of 64
+  void (*multiply)(const int8_t* lines, int tiles, int digits, size_t digit, const ptrdiff_t* offsets, size_t steps,
+                   const uint64_t* signs, int32_t* sums);
+
+  // Outputs from the sums: v·scale[o] + bias[o], each rounded once, where v = float(sum) of one digit, or
+  // (65536·sum2 + float(256·sum1 + sum0))·unit of three; o < outputs <= 16.
+  // To y[o·plane + n], n counting the lanes that are valid, over all tiles.
+  void (*finish_planes)(const int32_t* sums, int tiles, int digits, float unit, const uint16_t* valid, int outputs,
+                        const float* scale, const float* bias, float* y, size_t plane);
+  // To y[i·row + o] with unit[i], i < count <= 16·tiles.
+  void (*finish_rows)(const int32_t* sums, size_t count, int digits, const float* unit, int outputs, const float* scale,
+                      const float* bias, float* y, size_t row);
+};
 
 struct Tier {
   const char* name;
@@ -96,12 +134,20 @@ struct Tier {
                float* y, size_t plane);
 
   stem::Loops stem;
+
+  // --- products of int8, where they are faster than both ------------------------------------------------
+
+  const Int8* int8 = nullptr;
 };
 
 extern const Tier SCALAR;
 #if defined(BINARIZE_X86)
 extern const Tier AVX2;
 extern const Tier AVX512;
+#endif
+#if defined(BINARIZE_AMX)
+extern const Int8 AMX_LOOPS;
+extern const Tier AMX;
 #endif
 #if defined(BINARIZE_ARM64)
 extern const Tier NEON;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../src/portable.h"
+#include "../src/portable_int8.h"
 
 using namespace binarize;
 
@@ -198,6 +199,72 @@ void stems(const Tier& tier) {
   same(tier.name, "stem.pool", most, highest, 0);
 }
 
+// Lines and their products, where a tier has tiles for them. Lines lie at places of their own, not one after the other.
+void int8(const Tier& tier) {
+  const Int8 &loops = *tier.int8, &plain = portable::INT8;
+  constexpr size_t PLACES = 80, DIGIT = PLACES * LINE;
+  struct alignas(64) Lines {
+    int8_t values[3 * DIGIT];
+  } given{}, expected{};
+  const auto same_lines = [&](const char* loop) {
+    same(tier.name, loop, std::vector<int8_t>(given.values, given.values + 3 * DIGIT),
+         std::vector<int8_t>(expected.values, expected.values + 3 * DIGIT), 0);
+  };
+  const size_t count = odd(PLACES), stride = count + up_to(9), step = 1 + up_to(2);
+  const int channels = static_cast<int>(odd(LINE)), smaller = -static_cast<int>(up_to(1));
+  std::vector<int32_t> place(count, -1);
+  for (size_t i = 0; i < count; ++i) {
+    if (generator() % 8) place[i] = static_cast<int32_t>(PLACES - 1 - i);
+  }
+  const auto low = words(count * step), high = words(count * step);
+  loops.spread(low.data(), high.data(), step, channels, smaller, place.data(), count, given.values);
+  plain.spread(low.data(), high.data(), step, channels, smaller, place.data(), count, expected.values);
+  same_lines("spread");
+
+  auto x = floats(stride * LINE);
+  const float inverse = 4161000.0f / plain.largest(x.data(), x.size());
+  same<float>(tier.name, "largest", {loops.largest(x.data(), count)}, {plain.largest(x.data(), count)}, 0);
+  loops.split_planes(x.data(), stride, channels, count, inverse, place.data(), DIGIT, given.values);
+  plain.split_planes(x.data(), stride, channels, count, inverse, place.data(), DIGIT, expected.values);
+  same_lines("split_planes");
+  const size_t wide = odd(4 * LINE < x.size() ? 4 * LINE : x.size());
+  loops.split_row(x.data(), wide, inverse, DIGIT, 5 * LINE, given.values);
+  plain.split_row(x.data(), wide, inverse, DIGIT, 5 * LINE, expected.values);
+  same_lines("split_row");
+  x[generator() % count] = generator() % 2 ? NAN : INFINITY;
+  if (std::isfinite(loops.largest(x.data(), count))) same<float>(tier.name, "largest", {0}, {1}, 0);
+
+  for (size_t i = 0; i < 3 * DIGIT; ++i) expected.values[i] = static_cast<int8_t>(generator());
+  const int digits = generator() % 2 ? 1 : 3, tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / digits - 1)));
+  const size_t steps = odd(40);
+  std::vector<ptrdiff_t> offsets(steps);
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(PLACES - static_cast<size_t>(tiles) * LANES)) * LINE;
+  std::vector<uint64_t> signs(steps * LANES);
+  for (auto& sign : signs) sign = static_cast<uint64_t>(generator()) << 32 | generator();
+  alignas(64) int32_t sums[MAX_TILES * LANES * LANES] = {}, others[MAX_TILES * LANES * LANES] = {};
+  const size_t size = static_cast<size_t>(tiles * digits * LANES * LANES);
+  // tiles read past the last place of the last digit: up to six of them fit one digit
+  loops.begin();
+  loops.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), sums);
+  loops.end();
+  plain.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), others);
+  same(tier.name, "multiply", std::vector<int32_t>(sums, sums + size), std::vector<int32_t>(others, others + size), 0);
+
+  const auto scale = floats(LANES), bias = floats(LANES), units = floats(MAX_TILES * LANES);
+  const int outputs = 1 + static_cast<int>(up_to(LANES - 1));
+  std::vector<uint16_t> valid(static_cast<size_t>(tiles));
+  for (auto& lanes : valid) lanes = generator() % 3 ? static_cast<uint16_t>(generator()) : 0xffff;
+  std::vector<float> y(LANES * 100, 7.0f), other(y);
+  loops.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, scale.data(), bias.data(), y.data(), 100);
+  plain.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, scale.data(), bias.data(), other.data(), 100);
+  same(tier.name, "finish_planes", y, other, 0);
+  std::vector<float> rows(MAX_TILES * LANES * 20, 7.0f), lines(rows);
+  const size_t high_rows = 1 + up_to(static_cast<size_t>(tiles * LANES) - 1);
+  loops.finish_rows(others, high_rows, digits, units.data(), outputs, scale.data(), bias.data(), rows.data(), 20);
+  plain.finish_rows(others, high_rows, digits, units.data(), outputs, scale.data(), bias.data(), lines.data(), 20);
+  same(tier.name, "finish_rows", rows, lines, 0);
+}
+
 }  // namespace
 
 int main() {
@@ -205,6 +272,9 @@ int main() {
       &SCALAR,
 #if defined(BINARIZE_X86)
       &AVX2,   &AVX512,
+#endif
+#if defined(BINARIZE_AMX)
+      &AMX,
 #endif
 #if defined(BINARIZE_ARM64)
       &NEON,
@@ -223,6 +293,7 @@ int main() {
       finishing(*tier);
       lookups(*tier);
       stems(*tier);
+      if (tier->int8 != nullptr) int8(*tier);
     }
     std::printf("%s: done\n", tier->name);
   }

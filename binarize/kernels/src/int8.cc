@@ -1,0 +1,358 @@
+// Both kinds of input as int8 times ±1, summed in matrix tiles: AMX.
+//
+// Binary inputs are ±1 or {0, 1}, and 0 where there is no channel or no pixel. Float inputs (W1A32) become three digits:
+// with the largest value of an image at 4161000, each is an integer of 23 bits,
+//
+//     x = unit·(65536·d2 + 256·d1 + d0)    to half a unit, 1.2e-7 of the largest value: float32's own rounding
+//
+// and the sums of each digit's products with ±1 are exact. The unit is one of an image (of one of its groups), or of a
+// row of a linear layer, so nothing depends on the other images of a batch. An image that has no such unit (with NaN or
+// infinity in it, or values of less than 1e-30 alone) is looked up instead.
+//
+// Inputs lie as lines of 64 channels, one after the other at the flat positions of flat.h: sixteen lines are a tile,
+// whatever the tap, and every tile begins at a line.
+#include <algorithm>
+#include <cfloat>
+#include <cstring>
+#include <numeric>
+
+#include "error.h"
+#include "flat.h"
+#include "product.h"
+#include "scratch.h"
+
+namespace binarize {
+
+namespace {
+
+constexpr float LARGEST_DIGITS = 4161000.0f;   // and 408 more, for rounding, fit
+constexpr float SMALLEST_LARGEST = 1e-30f;     // 1 / unit is finite
+constexpr int64_t DIGITS_EXACT = INT32_MAX / (257 * 128);  // products whose sum of two digits fits 32 bits
+constexpr int64_t BINARY_EXACT = int64_t{1} << 24;         // products whose sum is exact in float32
+
+constexpr size_t TILE = LANES * LANES;
+constexpr size_t FEW_ROWS = 8;           // fewer leave more than half of a tile empty
+constexpr size_t AT_ONCE = 16 << 20;     // bytes of lines that are made before they are multiplied
+constexpr size_t SHARE = 1 << 20;        // bytes of lines of a task: beside the signs, in a second-level cache of 2 MB
+constexpr size_t PIXELS_A_TASK = 1024;   // to make lines of
+constexpr size_t TASKS = 16;             // enough to keep some threads busy to the end
+constexpr double LARGEST_IMAGE = 8e9;    // bytes of lines
+
+struct Plan : FlatImage {
+  std::vector<int32_t> place;                   // [pixel] its position, -1 where no tap sees it
+  std::vector<std::pair<size_t, size_t>> gaps;  // positions that no pixel has, first and count
+  std::vector<ptrdiff_t> offsets;               // [block][tap], bytes
+  size_t digit = 0, block = 0, image = 0;       // sizes in bytes
+};
+
+// How floats become integers.
+struct Unit {
+  explicit Unit(float largest) {
+    if (largest == 0.0f) {
+      usual = true;
+    } else if (largest >= SMALLEST_LARGEST && largest <= FLT_MAX) {
+      usual = true;
+      inverse = LARGEST_DIGITS / largest;
+      value = static_cast<float>(1.0 / static_cast<double>(inverse));
+    }
+  }
+  bool usual = false;
+  float inverse = 0.0f, value = 0.0f;
+};
+
+// Tiles are a thread's own, and other libraries use them in the same threads.
+class Tiles {
+ public:
+  explicit Tiles(const Int8& loops) : loops_(loops) { loops_.begin(); }
+  ~Tiles() { loops_.end(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+
+ private:
+  const Int8& loops_;
+};
+
+class Int8Product : public Product {
+ public:
+  Int8Product(const Layer& layer, const Tier& tier)
+      : tier_(tier),
+        loops_(*tier.int8),
+        geometry_(layer.geometry),
+        input_(layer.input),
+        digits_(layer.input == Input::FLOAT ? 3 : 1),
+        split_step_(layer.split_per_channel ? 1 : 0),
+        split_(layer.split),
+        scale_(layer.scale),
+        bias_(layer.bias) {
+    const Geometry& g = geometry_;
+    blocks_ = static_cast<size_t>(up(g.channels_per_group(), LINE));
+    tiles_ = static_cast<size_t>(up(g.outputs_per_group(), LANES));
+    steps_ = blocks_ * static_cast<size_t>(g.taps());
+    fill(layer);
+    if (input_ == Input::FLOAT) {
+      otherwise_ = lookup_product(layer, tier);
+    } else if (layer.linear) {
+      otherwise_ = popcount_product(layer, tier);
+    }
+  }
+
+  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+                const Parallel& parallel) const override {
+    const auto plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
+    const Geometry& g = geometry_;
+    const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count);
+    const size_t some = std::clamp<size_t>(AT_ONCE / (groups * plan->image), 1, images);
+    const size_t in = static_cast<size_t>(g.channels * height * width);
+    const size_t out = static_cast<size_t>(g.outputs * plan->out[0] * plan->out[1]);
+    Scratch memory(some * groups * plan->image + SLACK);
+    for (size_t first = 0; first < images; first += some) {
+      convolve_some(*plan, x + first * in, std::min(some, images - first), memory.as<int8_t>(), y + first * out, parallel);
+    }
+  }
+
+  void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
+    const size_t rows = static_cast<size_t>(count);
+    if (rows < FEW_ROWS) return otherwise_->multiply(x, count, y, parallel);
+    const size_t line = blocks_ * static_cast<size_t>(digits_) * LINE;
+    const size_t some = std::min(up_to(rows), up_to(std::max<size_t>(1, AT_ONCE / line)));
+    Scratch memory(some * line + SLACK);
+    for (size_t first = 0; first < rows; first += some) {
+      multiply_some(x + first * static_cast<size_t>(geometry_.channels), std::min(some, rows - first), memory.as<int8_t>(),
+                    y + first * static_cast<size_t>(geometry_.outputs), parallel);
+    }
+  }
+
+ private:
+  static constexpr size_t SLACK = LANES * LINE;  // the last tile reads past the last line
+
+  // That many lines, in tiles that are summed together.
+  size_t up_to(size_t lines) const {
+    const size_t run = together() * LANES;
+    return (lines + run - 1) / run * run;
+  }
+  size_t together() const { return static_cast<size_t>(MAX_TILES / digits_); }
+
+  // Signs as `multiply` takes them: [group][tile of outputs][block][tap][four channels], bit 4·output + channel.
+  void fill(const Layer& layer) {
+    const Geometry& g = geometry_;
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), taps = static_cast<size_t>(g.taps());
+    const size_t channels = static_cast<size_t>(g.channels_per_group());
+    signs_.assign(static_cast<size_t>(g.group) * tiles_ * steps_ * LANES, 0);
+    std::vector<uint8_t> signs(channels * taps);
+    for (size_t number = 0; number < static_cast<size_t>(g.outputs); ++number) {
+      layer.signs(static_cast<int64_t>(number), signs.data());
+      const size_t o = number % outputs;
+      uint64_t* tile = signs_.data() + (number / outputs * tiles_ + o / LANES) * steps_ * LANES;
+      for (size_t c = 0; c < channels; ++c) {
+        for (size_t t = 0; t < taps; ++t) {
+          const uint64_t plus = signs[c * taps + t];
+          tile[(c / LINE * taps + t) * LANES + c % LINE / 4] |= plus << (o % LANES * 4 + c % 4);
+        }
+      }
+    }
+  }
+
+  const uint64_t* signs(size_t group, size_t tile) const { return signs_.data() + (group * tiles_ + tile) * steps_ * LANES; }
+
+  Plan make_plan(int64_t height, int64_t width) const {
+    const Geometry& g = geometry_;
+    Plan plan;
+    static_cast<FlatImage&>(plan) = flat_image(g, height, width);
+    const size_t positions = plan.plane * plan.phases;
+    const double bytes = static_cast<double>(positions) * LINE * digits_ * static_cast<double>(blocks_);
+    require(bytes < LARGEST_IMAGE, "the image with its padding is too large");
+    plan.digit = positions * LINE;
+    plan.block = plan.digit * static_cast<size_t>(digits_);
+    plan.image = plan.block * blocks_;
+    for (size_t b = 0; b < blocks_; ++b) {
+      for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(b * plan.block) + tap * LINE);
+    }
+    std::vector<bool> seen(plan.phases, false), filled(positions, false);
+    for (ptrdiff_t tap : plan.taps) seen[static_cast<size_t>(tap) / plan.plane] = true;
+    for (int64_t row = g.begin[0]; row < height + g.begin[0]; ++row) {
+      for (int64_t column = g.begin[1]; column < width + g.begin[1]; ++column) {
+        const size_t phase = static_cast<size_t>(row % g.stride[0] * g.stride[1] + column % g.stride[1]);
+        const int64_t down = row / g.stride[0], right = column / g.stride[1];
+        const bool used = down < plan.pitch[0] && right < plan.pitch[1] && seen[phase];
+        const size_t at = phase * plan.plane + static_cast<size_t>(down * plan.pitch[1] + right);
+        plan.place.push_back(used ? static_cast<int32_t>(at) : -1);
+        if (used) filled[at] = true;
+      }
+    }
+    for (size_t i = 0; i < positions; ++i) {
+      if (filled[i] || !seen[i / plan.plane]) continue;
+      if (plan.gaps.empty() || plan.gaps.back().first + plan.gaps.back().second != i) plan.gaps.push_back({i, 0});
+      ++plan.gaps.back().second;
+    }
+    return plan;
+  }
+
+  void convolve_some(const Plan& plan, const float* x, size_t images, int8_t* lines, float* y,
+                     const Parallel& parallel) const {
+    const Geometry& g = geometry_;
+    const size_t groups = static_cast<size_t>(g.group), pixels = plan.place.size(), all = images * groups;
+    const size_t channels = static_cast<size_t>(g.channels_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
+    const std::vector<Unit> units = input_ == Input::FLOAT ? units_of(x, all, channels * pixels, parallel)
+                                                           : std::vector<Unit>(all, Unit(0.0f));
+    const size_t parts = pixels / PIXELS_A_TASK + 1;  // one at least: an image without pixels has padding
+    parallel(all * blocks_ * parts, [&](size_t task) {
+      const size_t image = task / parts / blocks_, block = task / parts % blocks_, from = task % parts * PIXELS_A_TASK;
+      make_lines(plan, x + image * channels * pixels, image % groups, block, from, units[image].inverse,
+                 lines + image * plan.image + block * plan.block);
+    });
+    const size_t runs = (plan.vectors + together() - 1) / together();
+    const size_t bytes = together() * LANES * LINE * blocks_ * static_cast<size_t>(digits_);
+    const size_t pieces = (runs + std::max<size_t>(1, SHARE / bytes) - 1) / std::max<size_t>(1, SHARE / bytes);
+    const size_t shares = std::clamp<size_t>(TASKS / (all * pieces), 1, tiles_);
+    parallel(all * pieces * shares, [&](size_t task) {
+      const size_t image = task / shares / pieces, piece = task / shares % pieces, share = task % shares;
+      const Tiles configured(loops_);
+      for (size_t tile = tiles_ * share / shares; tile < tiles_ * (share + 1) / shares; ++tile) {
+        sum_planes(plan, lines + image * plan.image, image % groups, tile, runs * piece / pieces, runs * (piece + 1) / pieces,
+                   units[image].value, y + image * static_cast<size_t>(g.outputs_per_group()) * plane);
+      }
+    });
+    for (size_t image = 0; image < images; ++image) {
+      const auto first = units.begin() + static_cast<ptrdiff_t>(image * groups);
+      if (std::all_of(first, first + static_cast<ptrdiff_t>(groups), [](const Unit& unit) { return unit.usual; })) continue;
+      otherwise_->convolve(x + image * groups * channels * pixels, 1, plan.in[0], plan.in[1],
+                           y + image * static_cast<size_t>(g.outputs) * plane, parallel);
+    }
+  }
+
+  // The unit of each of `count` stretches of values.
+  std::vector<Unit> units_of(const float* x, size_t count, size_t size, const Parallel& parallel) const {
+    std::vector<float> largest(count * blocks_);
+    parallel(count * blocks_, [&](size_t task) {
+      const size_t part = task % blocks_, from = size * part / blocks_, to = size * (part + 1) / blocks_;
+      largest[task] = loops_.largest(x + task / blocks_ * size + from, to - from);
+    });
+    std::vector<Unit> units;
+    for (size_t i = 0; i < count; ++i) units.emplace_back(loops_.largest(largest.data() + i * blocks_, blocks_));
+    return units;
+  }
+
+  // Lines of some pixels of an image, those of a block of channels, and before the first ones its padding.
+  void make_lines(const Plan& plan, const float* x, size_t group, size_t block, size_t from, float inverse,
+                  int8_t* lines) const {
+    const size_t pixels = plan.place.size(), count = std::min(PIXELS_A_TASK, pixels - from), first = block * LINE;
+    const size_t per_group = static_cast<size_t>(geometry_.channels_per_group());
+    const int channels = static_cast<int>(std::min<size_t>(LINE, per_group - first));
+    for (size_t d = 0; d < static_cast<size_t>(digits_) && from == 0; ++d) {
+      for (const auto& gap : plan.gaps) std::memset(lines + d * plan.digit + gap.first * LINE, 0, gap.second * LINE);
+    }
+    const float* values = x + first * pixels + from;
+    const int32_t* place = plan.place.data() + from;
+    if (input_ == Input::FLOAT) return loops_.split_planes(values, pixels, channels, count, inverse, place, plan.digit, lines);
+    alignas(64) uint32_t words[2][PIXELS_A_TASK];
+    const float* split = split_.data() + (group * per_group + first) * static_cast<size_t>(split_step_);
+    const int low = std::min(channels, WORD);
+    tier_.pack_planes(values, pixels, low, split, split_step_, count, words[0]);
+    if (channels > WORD) {
+      tier_.pack_planes(values + WORD * pixels, pixels, channels - WORD, split + WORD * split_step_, split_step_, count, words[1]);
+    }
+    loops_.spread(words[0], words[channels > WORD ? 1 : 0], 1, channels, smaller(), place, count, lines);
+  }
+
+  // What the smaller value of a binary input is.
+  int smaller() const { return input_ == Input::SIGN ? -1 : 0; }
+
+  // A tile of outputs of an image, for some runs of neighbouring positions.
+  void sum_planes(const Plan& plan, const int8_t* lines, size_t group, size_t tile, size_t from, size_t to, float unit,
+                  float* y) const {
+    alignas(64) int32_t sums[MAX_TILES * TILE];
+    const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
+    const size_t o = tile * LANES, channel = group * outputs + o;
+    const int here = static_cast<int>(std::min<size_t>(LANES, outputs - o));
+    for (size_t run = from; run < to; ++run) {
+      const size_t vector = run * together();
+      const int tiles = static_cast<int>(std::min(together(), plan.vectors - vector));
+      loops_.multiply(lines + vector * LANES * LINE, tiles, digits_, plan.digit, plan.offsets.data(), steps_,
+                      signs(group, tile), sums);
+      loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, here, scale_.data() + channel,
+                           bias_.data() + channel, y + o * plane + plan.first[vector], plane);
+    }
+  }
+
+  void multiply_some(const float* x, size_t rows, int8_t* lines, float* y, const Parallel& parallel) const {
+    const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
+    const size_t digit = up_to(rows) * LINE, block = digit * static_cast<size_t>(digits_);
+    std::vector<Unit> units(rows, Unit(0.0f));
+    std::vector<float> values(rows, 0.0f);
+    parallel((rows + LANES - 1) / LANES, [&](size_t task) {
+      const size_t from = task * LANES, count = std::min<size_t>(LANES, rows - from);
+      if (input_ != Input::FLOAT) return make_rows(x + from * in, count, block, lines + from * LINE);
+      for (size_t m = from; m < from + count; ++m) {
+        units[m] = Unit(loops_.largest(x + m * in, in));
+        values[m] = units[m].value;
+        loops_.split_row(x + m * in, in, units[m].inverse, digit, block, lines + m * LINE);
+      }
+    });
+    std::vector<ptrdiff_t> offsets;
+    for (size_t b = 0; b < blocks_; ++b) offsets.push_back(static_cast<ptrdiff_t>(b * block));
+    const size_t run = together() * LANES, runs = (rows + run - 1) / run;
+    const size_t fit = std::max<size_t>(1, SHARE / (run * LINE * blocks_ * static_cast<size_t>(digits_)));
+    const size_t pieces = (runs + fit - 1) / fit, shares = std::clamp<size_t>(TASKS / pieces, 1, tiles_);
+    parallel(pieces * shares, [&](size_t task) {
+      const size_t piece = task / shares, share = task % shares;
+      const Tiles configured(loops_);
+      alignas(64) int32_t sums[MAX_TILES * TILE];
+      for (size_t tile = tiles_ * share / shares; tile < tiles_ * (share + 1) / shares; ++tile) {
+        const size_t o = tile * LANES;
+        for (size_t m = runs * piece / pieces * run; m < std::min(rows, runs * (piece + 1) / pieces * run); m += run) {
+          const size_t count = std::min(run, rows - m);
+          loops_.multiply(lines + m * LINE, static_cast<int>((count + LANES - 1) / LANES), digits_, digit, offsets.data(),
+                          steps_, signs(0, tile), sums);
+          loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(std::min<size_t>(LANES, out - o)),
+                             scale_.data() + o, bias_.data() + o, y + m * out + o, out);
+        }
+      }
+    });
+    for (size_t m = 0; m < rows; ++m) {
+      if (!units[m].usual) otherwise_->multiply(x + m * in, 1, y + m * out, parallel);
+    }
+  }
+
+  // Lines of at most 16 rows of binary inputs.
+  void make_rows(const float* x, size_t count, size_t block, int8_t* lines) const {
+    const size_t in = static_cast<size_t>(geometry_.channels), words = static_cast<size_t>(up(geometry_.channels, WORD));
+    Scratch memory(LANES * words * sizeof(uint32_t));
+    uint32_t* bits = memory.as<uint32_t>();
+    for (size_t m = 0; m < count; ++m) tier_.pack_row(x + m * in, in, split_.data(), split_step_, bits + m * words);
+    int32_t place[LANES];
+    std::iota(place, place + LANES, 0);
+    for (size_t b = 0; b < blocks_; ++b) {
+      const int channels = static_cast<int>(std::min<size_t>(LINE, in - b * LINE));
+      const uint32_t* low = bits + b * LINE / WORD;
+      loops_.spread(low, channels > WORD ? low + 1 : low, words, channels, smaller(), place, count, lines + b * block);
+    }
+  }
+
+  const Tier& tier_;
+  const Int8& loops_;
+  const Geometry geometry_;
+  const Input input_;
+  const int digits_, split_step_;
+  const std::vector<float> split_, scale_, bias_;
+  size_t blocks_ = 0, tiles_ = 0, steps_ = 0;
+  std::vector<uint64_t> signs_;
+  std::unique_ptr<Product> otherwise_;
+  Plans<Plan> plans_;
+};
+
+}  // namespace
+
+// A tile of which half is empty is about as fast as popcounts, and one of which three quarters are as look-ups.
+bool suits_int8(const Layer& layer) {
+  const Geometry& g = layer.geometry;
+  const bool floats = layer.input == Input::FLOAT;
+  if (g.channels_per_group() * g.taps() > (floats ? DIGITS_EXACT : BINARY_EXACT)) return false;
+  const auto full = [](int64_t used, int64_t step) { return static_cast<double>(used) / static_cast<double>(up(used, step) * step); };
+  return full(g.channels_per_group(), LINE) * full(g.outputs_per_group(), LANES) >= (floats ? 0.25 : 0.5);
+}
+
+std::unique_ptr<Product> int8_product(const Layer& layer, const Tier& tier) {
+  return std::make_unique<Int8Product>(layer, tier);
+}
+
+}  // namespace binarize

@@ -16,7 +16,7 @@ from binarize.export.functions import DOMAIN, VERSION, function
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 
-TIERS = ("scalar", "avx2", "avx512", "neon")
+TIERS = ("scalar", "avx2", "avx512", "amx", "neon")
 # Another library than the installed one: one built with the sanitizers (see benchmarks/fuzz_kernels.py).
 LIBRARY = os.environ.get("BINARIZE_TEST_LIBRARY") or installed()
 ABSENT = "this installation has no kernels: no compiler was at hand when it was made"

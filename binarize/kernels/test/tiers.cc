@@ -238,12 +238,12 @@ void int8(const Tier& tier) {
   const int digits = generator() % 2 ? 1 : 3, tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / digits - 1)));
   const size_t steps = odd(40);
   std::vector<ptrdiff_t> offsets(steps);
-  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(PLACES - static_cast<size_t>(tiles) * LANES)) * LINE;
+  const size_t places = digits == 1 ? 3 * PLACES : PLACES, last = places - static_cast<size_t>(tiles) * LANES;
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(last)) * LINE;
   std::vector<uint64_t> signs(steps * LANES);
   for (auto& sign : signs) sign = static_cast<uint64_t>(generator()) << 32 | generator();
   alignas(64) int32_t sums[MAX_TILES * LANES * LANES] = {}, others[MAX_TILES * LANES * LANES] = {};
   const size_t size = static_cast<size_t>(tiles * digits * LANES * LANES);
-  // tiles read past the last place of the last digit: up to six of them fit one digit
   loops.begin();
   loops.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), sums);
   loops.end();

@@ -1,0 +1,67 @@
+#!/bin/sh
+# The tests of the tiers and products on a CPU that Bochs plays: a Sapphire Rapids, with AMX, whose Linux runs them and
+# nothing else.
+#
+#     sh binarize/kernels/test/bochs.sh SOURCE KERNEL FOLDER [ROUNDS]
+#
+# SOURCE   the folder `bochs` of a checkout of bochs-emu/Bochs (783b58fd6; bochs_fixes.py writes into a copy)
+# KERNEL   a vmlinuz, 5.16 or later (Debian's 6.1: apt-get download linux-image-amd64's package, dpkg-deb -x)
+# FOLDER   where all of this is built, and what the tests say: FOLDER/serial.txt
+#
+# Needs: apt-get install cmake g++ make python3 busybox-static cpio grub-common grub-pc-bin mtools xorriso
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$3"
+source=$(cd "$1" && pwd) kernel=$(realpath "$2") folder=$(cd "$3" && pwd) rounds=${4:-40}
+
+if [ ! -x "$folder/bochs/bochs" ]; then
+  cp -r "$source" "$folder/bochs"
+  python3 "$here/bochs_fixes.py" "$folder/bochs"
+  (cd "$folder/bochs" && ./configure --enable-cpu-level=6 --enable-x86-64 --enable-avx --enable-evex --enable-amx \
+    --enable-all-optimizations --enable-protection-keys --enable-cet --enable-uintr --enable-vmx=2 --disable-docbook \
+    --with-nogui --without-x11 --without-x && make -j"$(nproc)")
+fi
+
+cmake -S "$here/.." -B "$folder/build" -DBINARIZE_TESTS=ON -DCMAKE_EXE_LINKER_FLAGS=-static
+cmake --build "$folder/build" --target binarize_tiers binarize_products
+
+rm -rf "$folder/root" "$folder/iso" "$folder/serial.txt"
+mkdir -p "$folder/root/bin" "$folder/iso/boot/grub"
+cp "$folder/build/binarize_tiers" "$folder/build/binarize_products" "$folder/root"
+cp "$(command -v busybox)" "$folder/root/bin/busybox"
+cat >"$folder/root/init" <<END
+#!/bin/busybox sh
+/binarize_tiers
+/binarize_products $rounds
+/bin/busybox poweroff -f
+END
+chmod +x "$folder/root/init"
+(cd "$folder/root" && find . | cpio --quiet -o -H newc) | gzip >"$folder/iso/boot/initrd"
+cp "$kernel" "$folder/iso/boot/vmlinuz"
+# the kernel's string functions by `rep movs`, and its security modules, end in endless faults
+cat >"$folder/iso/boot/grub/grub.cfg" <<END
+set timeout=0
+menuentry "tests" {
+  linux /boot/vmlinuz console=ttyS0 quiet panic=-1 mitigations=off nosmp tsc=reliable lpj=1000000 lsm=capability clearcpuid=fsrm,erms,rep_good
+  initrd /boot/initrd
+}
+END
+grub-mkrescue -o "$folder/boot.iso" "$folder/iso"
+
+# compacted XSAVE has another size than Linux thinks where `pku` is, and Linux does not use the others
+cat >"$folder/bochsrc" <<END
+cpu: model=sapphire_rapids, ips=10000000, ignore_bad_msrs=1, exclude_features="pku pks cet uintr la57 1g_pages pcid"
+memory: guest=512, host=512
+romimage: file=$folder/bochs/bios/BIOS-bochs-latest, options=fastboot
+vgaromimage: file=$folder/bochs/bios/VGABIOS-lgpl/VGABIOS-lgpl-latest.bin
+display_library: nogui
+ata0-master: type=cdrom, path="$folder/boot.iso", status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev=$folder/serial.txt
+log: $folder/bochs.log
+panic: action=fatal
+END
+"$folder/bochs/bochs" -q -f "$folder/bochsrc" >"$folder/bochs.out" || true # also where the power goes off as it should
+cat "$folder/serial.txt"
+test "$(grep -c ' passed, 0 failed' "$folder/serial.txt")" = 2
+grep -c 'amx: done' "$folder/serial.txt" | grep -qx 2

@@ -70,7 +70,7 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
 
 - The CPU of these figures has no AMX. Its float32 multiply-adds run at the speed of its look-ups'
   additions, so W1A32 cannot be more than 3.9 times as fast as a perfect float32 layer (decision 13); the
-  figures of the design, 4.5 to 7 times, are of AMX, whose tier is not measured (decision 14).
+  figures of the design, 4.5 to 7 times, are of AMX, whose tier is not measured (decision 16).
 - A ResNet's first convolution is float, and takes 2.1 of the 5 ms of a W1A1 ResNet-18: nothing binary can
   be faster than that.
 - 1x1 convolutions with few outputs make tables that few outputs use.

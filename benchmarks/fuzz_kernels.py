@@ -4,9 +4,9 @@
 
 Each case is a good node with up to two things wrong or odd in it, and an input that may be too: an attribute
 that is negative, huge or of another length; constants that are too short, too long, empty, or of another
-rank; an input of another rank or size, of size zero, with NaN, infinities and denormals. Every case has to
-end in an onnxruntime error or in the result of stock onnxruntime. A crash stops the run, and so does a read
-out of bounds with a library built with the sanitizers. CHUNK cases run in each process.
+rank; an input or a residual of another rank or size, of size zero, with NaN, infinities and denormals. Every
+case has to end in an onnxruntime error or in the result of stock onnxruntime. A crash stops the run, and so
+does a read out of bounds with a library built with the sanitizers. CHUNK cases run in each process.
 
 With the sanitizers:
 
@@ -31,14 +31,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from binarize import environment, kernels
+from binarize.export.functions import DOMAIN, OPS, VERSION, function, needed
 
 CHUNK = 500
 LARGE = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63)]
-OPS = [f"{b}Binary{p}" for b in ("", "Sign", "Step") for p in ("Conv", "Linear")]
 RESULTS = Path(__file__).parent / "results" / "fuzz_kernels.jsonl"
 
 
@@ -104,17 +105,21 @@ def case(number: int, library: Path) -> str:
     random = np.random.default_rng(number)
     node = good(random)
     x = input_of(node, random)
+    residual = residual_of(node, x, random)
     for _ in range(random.integers(0, 3)):
         spoil(node, random)
     x = spoiled(x, random)
+    feed = {"x": x}
+    if residual is not None:
+        feed["residual"] = spoiled(residual, random)
     try:
-        model = file_of(node, x)
+        model = file_of(node, feed)
     except (ValueError, TypeError, OverflowError):  # what onnx itself cannot write down
         return "error"
-    given = answer(model, x, library)
+    given = answer(model, feed, library)
     if given is None:
         return "error"
-    stock = answer(model, x, None)
+    stock = answer(model, feed, None)
     # more than stock onnxruntime computes (an empty batch), or a scale that the op does not have
     if stock is None or not np.all(np.abs(node["constants"]["scale"]) < 1e30):
         return "result"
@@ -126,11 +131,11 @@ def case(number: int, library: Path) -> str:
 
 def good(random: np.random.Generator) -> dict[str, Any]:
     """A node that is right in every respect."""
-    op = OPS[random.integers(len(OPS))]
+    op = str(random.choice(list(OPS)))
     group = int(random.choice([1, 1, 2]))
     outputs, channels = int(random.integers(1, 70)) * group, int(random.integers(1, 70))
     node: dict[str, Any] = {"op": op, "channels": channels * group}
-    if op.endswith("Conv"):
+    if OPS[op].product == "Conv":
         kernel = random.integers(1, 4, 2).tolist()
         node["attributes"] = {
             "shape": [outputs, channels, *kernel],
@@ -156,10 +161,28 @@ def good(random: np.random.Generator) -> dict[str, Any]:
 
 
 def input_of(node: dict[str, Any], random: np.random.Generator) -> np.ndarray:
-    if node["op"].endswith("Conv"):
+    if OPS[node["op"]].product == "Conv":
         size = (random.integers(1, 3), node["channels"], *random.integers(5, 20, 2))
     else:
         size = (*random.integers(1, 9, random.integers(1, 3)), node["channels"])
+    return random.standard_normal(size).astype(np.float32)
+
+
+def residual_of(
+    node: dict[str, Any], x: np.ndarray, random: np.random.Generator
+) -> np.ndarray | None:
+    """Of y's shape, where the op takes one."""
+    if "Add" not in OPS[node["op"]].ending:
+        return None
+    about = node["attributes"]
+    size = (*x.shape[:-1], about["shape"][0])
+    if OPS[node["op"]].product == "Conv":
+        extents = []
+        for i, n in enumerate(x.shape[2:]):
+            span = about["dilations"][i] * (about["shape"][2 + i] - 1) + 1
+            room = n + about["pads"][i] + about["pads"][2 + i] - span
+            extents.append(max(0, room // about["strides"][i] + 1))
+        size = (len(x), about["shape"][0], *extents)
     return random.standard_normal(size).astype(np.float32)
 
 
@@ -203,33 +226,33 @@ def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
     elif kind == 2:
         x = x[:0]
     elif kind == 3:
-        x.reshape(-1)[random.integers(x.size)] = random.choice(
-            [np.nan, np.inf, -np.inf, 3e38, 1e-45]
-        )
+        if x.size:
+            odd = [np.nan, np.inf, -np.inf, 3e38, 1e-45]
+            x.reshape(-1)[random.integers(x.size)] = random.choice(odd)
     elif kind == 4:
         x = np.concatenate([x, x[:, :1]], axis=1)
     return np.ascontiguousarray(x)
 
 
-def file_of(node: dict[str, Any], x: np.ndarray) -> bytes:
-    import onnx_ir as ir
-
-    from binarize.export.functions import DOMAIN, VERSION, function
-
-    made = helper.make_node(
-        node["op"], ["x", *node["constants"]], ["y"], domain=DOMAIN, **node["attributes"]
-    )
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * x.ndim) for n in "xy"]
+def file_of(node: dict[str, Any], feed: dict[str, np.ndarray]) -> bytes:
+    x, *computed = feed
+    inputs = [x, *node["constants"], *computed]
+    made = helper.make_node(node["op"], inputs, ["y"], domain=DOMAIN, **node["attributes"])
+    ranks = {**{name: value.ndim for name, value in feed.items()}, "y": feed[x].ndim}
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)
+        for name, rank in ranks.items()
+    ]
     tensors = [numpy_helper.from_array(value, name) for name, value in node["constants"].items()]
     return helper.make_model(
-        helper.make_graph([made], "one", ends[:1], ends[1:], tensors),
+        helper.make_graph([made], "one", ends[:-1], ends[-1:], tensors),
         opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],
-        functions=[ir.to_proto(function(node["op"], 20))],
+        functions=[ir.to_proto(function(name, 20)) for name in needed([(node["op"], [1])])],
         ir_version=10,
     ).SerializeToString()
 
 
-def answer(model: bytes, x: np.ndarray, library: Path | None) -> np.ndarray | None:
+def answer(model: bytes, feed: dict[str, np.ndarray], library: Path | None) -> np.ndarray | None:
     """y; None where onnxruntime refuses."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -238,7 +261,7 @@ def answer(model: bytes, x: np.ndarray, library: Path | None) -> np.ndarray | No
         options.register_custom_ops_library(str(library))
     try:
         runner = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return runner.run(None, {"x": x})[0]
+        return runner.run(None, feed)[0]
     except Exception:  # onnxruntime's errors have no common base
         return None
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+import torch
+from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
 
-from binarize.export.functions import DOMAIN, VERSION, function
+from binarize.export.functions import DOMAIN, OPS, VERSION, function, needed
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 
@@ -61,31 +62,61 @@ class Node:
 
     @property
     def convolves(self) -> bool:
-        return self.op.endswith("Conv")
+        return OPS[self.op].product == "Conv"
+
+    @property
+    def ending(self) -> tuple[str, ...]:
+        return OPS[self.op].ending
 
     def file(self, with_function: bool = True, rank: int | None = None) -> bytes:
-        """The model of this node alone: x -> y; a linear layer's x has `rank` dimensions, 2 if not said."""
+        """The model of this node alone: x, and a residual where it takes one, -> y; a linear layer's x has
+        `rank` dimensions, 2 if not said."""
         free = [None] * (len(self.shape) if self.convolves else rank or 2)
+        computed = ["residual"] if "Add" in self.ending else []
+        inputs = ["x", *self.constants, *computed]
         node = helper.make_node(
-            self.op, ["x", *self.constants], ["y"], name="node", domain=DOMAIN, **self.attributes
+            self.op, inputs, ["y"], name="node", domain=DOMAIN, **self.attributes
         )
         graph = helper.make_graph(
             [node],
             "one",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, free) for n in ("x", *computed)],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, free)],
             [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
         )
         model: ModelProto = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],
-            functions=[ir.to_proto(function(self.op, 20))] if with_function else [],
+            functions=functions_of(self.op) if with_function else [],
             ir_version=10,
         )
         return model.SerializeToString()
 
+    def feed(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """What a session of the file takes: x, and a residual of y's shape, always the same."""
+        if "Add" not in self.ending:
+            return {"x": x}
+        size = (*x.shape[:-1], self.shape[0])
+        if self.convolves:
+            size = (len(x), self.shape[0], *self._extents(x.shape[2:]))
+        residual = np.random.default_rng(7).standard_normal(size).astype(np.float32)
+        return {"x": x, "residual": residual}
+
     def expected(self, x: np.ndarray) -> np.ndarray:
-        """y: sums in float64 (exact for binary inputs), then scale and bias, each rounded to float32."""
+        """y: sums in float64 (exact for binary inputs), then scale, bias and residual, each rounded to
+        float32, then the activation."""
+        y = self._product(x)
+        for step in self.ending:
+            if step == "Add":
+                y = y + self.feed(x)["residual"]
+            elif step == "Relu":
+                y = np.where(y < 0, 0, y)
+            else:
+                wide = torch.from_numpy(y.astype(np.float64))
+                y = (wide * torch.special.erfc(-wide / 2**0.5) / 2).numpy()
+        return y if OPS[self.op].binary == "" else y.astype(np.float32)
+
+    def _product(self, x: np.ndarray) -> np.ndarray:
         signs = np.where(self.signs, 1.0, -1.0)
         b = x.astype(np.float64)
         if self.op.startswith("Sign"):
@@ -96,19 +127,15 @@ class Node:
         sums = self._convolution(b, signs) if self.convolves else b @ signs.T
         last = (-1, *[1] * (sums.ndim - 2)) if self.convolves else (-1,)
         scale, bias = self.constants["scale"].reshape(last), self.constants["bias"].reshape(last)
-        if self.op.startswith("Binary"):
+        if not OPS[self.op].binary:
             return sums * scale.astype(np.float64) + bias
         return sums.astype(np.float32) * scale + bias
 
     def _convolution(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         rank = x.ndim - 2
         before, after = self.pads[:rank], self.pads[rank : 2 * rank]
+        extents = self._extents(x.shape[2:])
         x = np.pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)])
-        spans = [d * (k - 1) + 1 for d, k in zip(self.dilations, weight.shape[2:], strict=False)]
-        extents = [
-            (n - span) // s + 1
-            for n, span, s in zip(x.shape[2:], spans, self.strides, strict=False)
-        ]
         shares = np.split(x, self.group, axis=1), np.split(weight, self.group, axis=0)
         parts = []
         for images, kernels in zip(*shares, strict=True):
@@ -124,6 +151,18 @@ class Node:
                 )
             parts.append(total)
         return np.concatenate(parts, axis=1)
+
+    def _extents(self, size: Sequence[int]) -> list[int]:
+        """How many outputs along each axis for inputs of that size."""
+        rank = len(size)
+        wide = [n + self.pads[i] + self.pads[i + rank] for i, n in enumerate(size)]
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilations, self.shape[2:], strict=False)]
+        return [(n - s) // t + 1 for n, s, t in zip(wide, spans, self.strides, strict=False)]
+
+
+def functions_of(op: str) -> list[FunctionProto]:
+    """What a file with that op has."""
+    return [ir.to_proto(function(name, 20)) for name in needed([(op, [1])])]
 
 
 @contextlib.contextmanager
@@ -149,9 +188,12 @@ def session(model: bytes, kernels: bool = True, threads: int = 1) -> ort.Inferen
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def run(model: bytes, x: np.ndarray, threads: int = 1) -> np.ndarray:
-    """y, computed by the kernels."""
-    return session(model, threads=threads).run(None, {"x": x})[0]
+def run(
+    node: Node, x: np.ndarray, threads: int = 1, kernels: bool = True, with_function: bool = True
+) -> np.ndarray:
+    """y of a file of that node, computed by the kernels or by the functions in the file."""
+    runner = session(node.file(with_function, x.ndim), kernels, threads)
+    return runner.run(None, node.feed(x))[0]
 
 
 def available() -> list[str]:

@@ -96,7 +96,7 @@ class Int8Product : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
                 const Parallel& parallel) const override {
     const auto plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
@@ -106,19 +106,20 @@ class Int8Product : public Product {
     const size_t out = static_cast<size_t>(g.outputs * plan->out[0] * plan->out[1]);
     Scratch memory(some * groups * plan->image + SLACK);
     for (size_t first = 0; first < images; first += some) {
-      convolve_some(*plan, x + first * in, std::min(some, images - first), memory.as<int8_t>(), y + first * out, parallel);
+      convolve_some(*plan, x + first * in, std::min(some, images - first), memory.as<int8_t>(), y + first * out, after,
+                    parallel);
     }
   }
 
-  void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
+  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
     const size_t rows = static_cast<size_t>(count);
-    if (rows < FEW_ROWS) return otherwise_->multiply(x, count, y, parallel);
+    if (rows < FEW_ROWS) return otherwise_->multiply(x, count, y, after, parallel);
     const size_t line = blocks_ * static_cast<size_t>(digits_) * LINE;
     const size_t some = std::min(up_to(rows), up_to(std::max<size_t>(1, AT_ONCE / line)));
     Scratch memory(some * line + SLACK);
     for (size_t first = 0; first < rows; first += some) {
       multiply_some(x + first * static_cast<size_t>(geometry_.channels), std::min(some, rows - first), memory.as<int8_t>(),
-                    y + first * static_cast<size_t>(geometry_.outputs), parallel);
+                    y + first * static_cast<size_t>(geometry_.outputs), after, parallel);
     }
   }
 
@@ -187,7 +188,7 @@ class Int8Product : public Product {
     return plan;
   }
 
-  void convolve_some(const Plan& plan, const float* x, size_t images, int8_t* lines, float* y,
+  void convolve_some(const Plan& plan, const float* x, size_t images, int8_t* lines, float* y, const After& after,
                      const Parallel& parallel) const {
     const Geometry& g = geometry_;
     const size_t groups = static_cast<size_t>(g.group), pixels = plan.place.size(), all = images * groups;
@@ -209,14 +210,14 @@ class Int8Product : public Product {
       const Tiles configured(loops_);
       for (size_t tile = tiles_ * share / shares; tile < tiles_ * (share + 1) / shares; ++tile) {
         sum_planes(plan, lines + image * plan.image, image % groups, tile, runs * piece / pieces, runs * (piece + 1) / pieces,
-                   units[image].value, y + image * static_cast<size_t>(g.outputs_per_group()) * plane);
+                   units[image].value, y + image * static_cast<size_t>(g.outputs_per_group()) * plane, after);
       }
     });
     for (size_t image = 0; image < images; ++image) {
       const auto first = units.begin() + static_cast<ptrdiff_t>(image * groups);
       if (std::all_of(first, first + static_cast<ptrdiff_t>(groups), [](const Unit& unit) { return unit.usual; })) continue;
       otherwise_->convolve(x + image * groups * channels * pixels, 1, plan.in[0], plan.in[1],
-                           y + image * static_cast<size_t>(g.outputs) * plane, parallel);
+                           y + image * static_cast<size_t>(g.outputs) * plane, after, parallel);
     }
   }
 
@@ -259,7 +260,7 @@ class Int8Product : public Product {
 
   // A tile of outputs of an image, for some runs of neighbouring positions.
   void sum_planes(const Plan& plan, const int8_t* lines, size_t group, size_t tile, size_t from, size_t to, float unit,
-                  float* y) const {
+                  float* y, const After& after) const {
     alignas(64) int32_t sums[MAX_TILES * TILE];
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
     const size_t o = tile * LANES, channel = group * outputs + o;
@@ -269,12 +270,16 @@ class Int8Product : public Product {
       const int tiles = static_cast<int>(std::min(together(), plan.vectors - vector));
       loops_.multiply(lines + vector * LANES * LINE, tiles, digits_, plan.digit, plan.offsets.data(), steps_,
                       signs(group, tile), sums);
+      float* piece = y + o * plane + plan.first[vector];
       loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, here, scale_.data() + channel,
-                           bias_.data() + channel, y + o * plane + plan.first[vector], plane);
+                           bias_.data() + channel, piece, plane);
+      const size_t count = static_cast<size_t>(plan.first[vector + static_cast<size_t>(tiles)] - plan.first[vector]);
+      for (size_t i = 0; i < static_cast<size_t>(here); ++i) after(tier_, piece + i * plane, count);
     }
   }
 
-  void multiply_some(const float* x, size_t rows, int8_t* lines, float* y, const Parallel& parallel) const {
+  void multiply_some(const float* x, size_t rows, int8_t* lines, float* y, const After& after,
+                     const Parallel& parallel) const {
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
     const size_t digit = up_to(rows) * LINE, block = digit * static_cast<size_t>(digits_);
     std::vector<Unit> units(rows, Unit(0.0f));
@@ -303,13 +308,15 @@ class Int8Product : public Product {
           const size_t count = std::min(run, rows - m);
           loops_.multiply(lines + m * LINE, static_cast<int>((count + LANES - 1) / LANES), digits_, digit, offsets.data(),
                           steps_, signs(0, tile), sums);
-          loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(std::min<size_t>(LANES, out - o)),
-                             scale_.data() + o, bias_.data() + o, y + m * out + o, out);
+          const size_t wide = std::min<size_t>(LANES, out - o);
+          loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(wide), scale_.data() + o,
+                             bias_.data() + o, y + m * out + o, out);
+          for (size_t i = 0; i < count; ++i) after(tier_, y + (m + i) * out + o, wide);
         }
       }
     });
     for (size_t m = 0; m < rows; ++m) {
-      if (!units[m].usual) otherwise_->multiply(x + m * in, 1, y + m * out, parallel);
+      if (!units[m].usual) otherwise_->multiply(x + m * in, 1, y + m * out, after, parallel);
     }
   }
 

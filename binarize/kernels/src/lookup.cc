@@ -50,12 +50,12 @@ class Lookup : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
                 const Parallel& parallel) const override {
     const Geometry& g = geometry_;
     const int64_t in[2] = {height, width}, out[2] = {g.extent(0, height), g.extent(1, width)};
     if (one_tap()) {
-      return convolve_one_tap(x, count, in, out, y, parallel);
+      return convolve_one_tap(x, count, in, out, y, after, parallel);
     }
     Frame frame;
     frame.in[0] = height;
@@ -75,7 +75,7 @@ class Lookup : public Product {
     frame.strip = std::clamp<int64_t>((fits - rows_of(0)) / g.stride[0] + 1, 1, out[0]);
     const size_t strips = static_cast<size_t>(up(out[0], frame.strip));
     const size_t images = static_cast<size_t>(count * g.group);
-    if (strips * images == 1) return one_strip(frame, x, y, parallel);
+    if (strips * images == 1) return one_strip(frame, x, y, after, parallel);
     parallel(images * strips, [&](size_t task) {
       Frame own = frame;
       own.image(g, task / strips, x, y);
@@ -84,11 +84,11 @@ class Lookup : public Product {
       Scratch memory(static_cast<size_t>(rows_of(own.last - own.first)) * row);
       own.tables = memory.as<float>();
       for (int64_t r = 0; r < rows_of(own.last - own.first); ++r) build_row(own, r);
-      for (size_t block = 0; block < blocks_; ++block) outputs(own, block, 0, own.pixels());
+      for (size_t block = 0; block < blocks_; ++block) outputs(own, block, 0, own.pixels(), after);
     });
   }
 
-  void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
+  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
     const size_t rows = static_cast<size_t>(count), wide = wide_, piece = piece_size();
     const size_t pieces = (rows + piece - 1) / piece;
@@ -107,6 +107,7 @@ class Lookup : public Product {
           const float* sum = sums + ((block - from) * high + m) * wide;
           float* row = y + (first + m) * out + o;
           tier_.finish_sums(sum, scale_.data() + o, bias_.data() + o, here, row);
+          after(tier_, row, here);
         }
       }
     });
@@ -192,7 +193,7 @@ class Lookup : public Product {
 
   // Outputs of a convolution by 1 x 1 without padding, a run of neighbouring outputs at a time.
   void convolve_one_tap(const float* x, int64_t count, const int64_t* in, const int64_t* out, float* y,
-                        const Parallel& parallel) const {
+                        const After& after, const Parallel& parallel) const {
     const Geometry& g = geometry_;
     const bool whole = g.stride[0] == 1 && g.stride[1] == 1;  // rows follow each other without a gap
     const size_t run = static_cast<size_t>(whole ? out[0] * out[1] : out[1]), runs = whole ? 1 : static_cast<size_t>(out[0]);
@@ -209,9 +210,11 @@ class Lookup : public Product {
       sum_one_tap({from, static_cast<ptrdiff_t>(g.stride[1]), static_cast<ptrdiff_t>(in[0] * in[1])}, high, group, 0, blocks_,
               sums);
       for (size_t block = 0; block < blocks_; ++block) {
-        const size_t o = block * wide, channel = group * outputs + o;
-        tier_.turn(sums + block * high * wide, wide, high, std::min(wide, outputs - o), scale_.data() + channel,
-                   bias_.data() + channel, y + (image * outputs + o) * plane + row * run + first, plane);
+        const size_t o = block * wide, channel = group * outputs + o, here = std::min(wide, outputs - o);
+        float* piece = y + (image * outputs + o) * plane + row * run + first;
+        tier_.turn(sums + block * high * wide, wide, high, here, scale_.data() + channel, bias_.data() + channel, piece,
+                   plane);
+        for (size_t i = 0; i < here; ++i) after(tier_, piece + i * plane, high);
       }
     });
   }
@@ -243,7 +246,7 @@ class Lookup : public Product {
     return (outputs - 1) * g.stride[0] + (g.kernel[0] - 1) * g.dilation[0] + 1;
   }
 
-  void one_strip(Frame& frame, const float* x, float* y, const Parallel& parallel) const {
+  void one_strip(Frame& frame, const float* x, float* y, const After& after, const Parallel& parallel) const {
     frame.image(geometry_, 0, x, y);
     frame.last = frame.out[0];
     const size_t rows = static_cast<size_t>(rows_of(frame.last));
@@ -253,7 +256,7 @@ class Lookup : public Product {
     const size_t pixels = frame.pixels(), chunks = (pixels + CHUNK - 1) / CHUNK;
     parallel(blocks_ * chunks, [&](size_t task) {
       const size_t chunk = task % chunks;
-      outputs(frame, task / chunks, pixels * chunk / chunks, pixels * (chunk + 1) / chunks);
+      outputs(frame, task / chunks, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, after);
     });
   }
 
@@ -284,7 +287,7 @@ class Lookup : public Product {
   }
 
   // The outputs of a block at the strip's pixels `from` to `to`.
-  void outputs(const Frame& frame, size_t block, size_t from, size_t to) const {
+  void outputs(const Frame& frame, size_t block, size_t from, size_t to, const After& after) const {
     const Geometry& g = geometry_;
     const size_t wide = wide_, tile = static_cast<size_t>(tier_.pixels);
     const size_t plane = static_cast<size_t>(frame.out[0] * frame.out[1]);
@@ -311,6 +314,7 @@ class Lookup : public Product {
       }
       float* y = frame.y + o * plane + static_cast<size_t>(frame.first) * columns + chunk;
       tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, y, plane);
+      for (size_t i = 0; i < here; ++i) after(tier_, y + i * plane, count);
     }
   }
 

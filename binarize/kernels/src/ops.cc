@@ -1,4 +1,5 @@
 // The ops of domain `binarize`, version 1, as onnxruntime's custom ops. Their meaning: docs/op-spec.md.
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,14 +14,19 @@ namespace {
 // An op is onnxruntime's table of functions, and behind it what these need to know.
 struct Op {
   OrtCustomOp table;
-  const char* name;
+  char name[24];
   Input input;
-  bool linear;
+  bool linear, add;
+  Act act;
+
+  // x, bits, scale, bias, the shift or threshold, the residual
+  size_t inputs() const { return size_t{4} + (input == Input::FLOAT ? 0 : 1) + (add ? 1 : 0); }
 };
 
 const Op& op_of(const OrtCustomOp* table) { return *reinterpret_cast<const Op*>(table); }
 
 struct Kernel {
+  const Op& op;
   Ort ort;
   Layer layer;
   std::unique_ptr<Product> product;
@@ -56,6 +62,21 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   return layer;
 }
 
+// Output number 0, of those sizes, and what follows the product in it. Nothing may have been computed yet.
+After output_of(const Kernel& kernel, OrtKernelContext* context, const std::vector<int64_t>& dims, float*& y) {
+  After after;
+  after.act = kernel.op.act;
+  if (kernel.op.add) {
+    const Tensor residual = kernel.ort.input(context, kernel.op.inputs() - 1);
+    require(residual.type == ORT_FLOAT, "residual has to be float32");
+    require(residual.dims == dims, "residual has to have the shape of the output");
+    after.residual = residual.as<float>();
+  }
+  y = kernel.ort.output(context, 0, dims);
+  after.y = y;
+  return after;
+}
+
 void compute(const Kernel& kernel, OrtKernelContext* context) {
   const Layer& layer = kernel.layer;
   const Geometry& g = layer.geometry;
@@ -67,9 +88,10 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     require(!dims.empty() && dims.back() == g.channels,
             "the last dimension of x has to be " + std::to_string(g.channels));
     dims.back() = g.outputs;
-    float* y = kernel.ort.output(context, 0, dims);
+    float* y = nullptr;
+    const After after = output_of(kernel, context, dims, y);
     const int64_t rows = static_cast<int64_t>(x.count()) / g.channels;
-    if (rows > 0) kernel.product->multiply(x.as<float>(), rows, y, parallel);
+    if (rows > 0) kernel.product->multiply(x.as<float>(), rows, y, after, parallel);
     return;
   }
   const size_t rank = static_cast<size_t>(layer.rank);
@@ -88,15 +110,16 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
                   static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
   dims[1] = g.outputs;
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
-  float* y = kernel.ort.output(context, 0, dims);
-  if (dims[0] > 0) kernel.product->convolve(x.as<float>(), dims[0], in[0], in[1], y, parallel);
+  float* y = nullptr;
+  const After after = output_of(kernel, context, dims, y);
+  if (dims[0] > 0) kernel.product->convolve(x.as<float>(), dims[0], in[0], in[1], y, after, parallel);
 }
 
 OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
   const Ort ort(api);
   const Op& op = op_of(table);
   return guarded(ort, op.name, [&] {
-    auto made = std::make_unique<Kernel>(Kernel{ort, layer_of(op, ort, info), nullptr});
+    auto made = std::make_unique<Kernel>(Kernel{op, ort, layer_of(op, ort, info), nullptr});
     made->product = product_of(made->layer, tier());
     made->layer.bits = {};  // packed in the product's own way now
     *kernel = made.release();
@@ -105,27 +128,40 @@ OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelIn
 
 OrtStatus* run(void* kernel, OrtKernelContext* context) {
   const Kernel& one = *static_cast<const Kernel*>(kernel);
-  return guarded(one.ort, "node", [&] { compute(one, context); });
+  return guarded(one.ort, one.op.name, [&] { compute(one, context); });
 }
 
-Op make_op(const char* name, Input input, bool linear) {
-  Op op{op_table(), name, input, linear};
+Op make_op(Input input, bool linear, bool add, Act act) {
+  static constexpr const char* INPUTS[] = {"", "Sign", "Step"};
+  static constexpr const char* ACTS[] = {"", "Relu", "Gelu"};
+  Op op{op_table(), {}, input, linear, add, act};
+  std::snprintf(op.name, sizeof op.name, "%sBinary%s%s%s", INPUTS[static_cast<int>(input)], linear ? "Linear" : "Conv",
+                add ? "Add" : "", ACTS[static_cast<int>(act)]);
   OrtCustomOp& t = op.table;
-  t.GetName = [](const OrtCustomOp* self) { return op_of(self).name; };
+  t.GetName = [](const OrtCustomOp* self) { return static_cast<const char*>(op_of(self).name); };
   t.GetInputType = [](const OrtCustomOp*, size_t i) { return i == 1 ? ORT_UINT8 : ORT_FLOAT; };
-  t.GetInputTypeCount = [](const OrtCustomOp* self) { return size_t{op_of(self).input == Input::FLOAT ? 4u : 5u}; };
+  t.GetInputTypeCount = [](const OrtCustomOp* self) { return op_of(self).inputs(); };
   t.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   t.CreateKernelV2 = create;
   t.KernelComputeV2 = run;
   return op;
 }
 
-// One place to add an op of this family.
-const Op OPS[] = {
-    make_op("BinaryConv", Input::FLOAT, false),    make_op("BinaryLinear", Input::FLOAT, true),
-    make_op("SignBinaryConv", Input::SIGN, false), make_op("SignBinaryLinear", Input::SIGN, true),
-    make_op("StepBinaryConv", Input::STEP, false), make_op("StepBinaryLinear", Input::STEP, true),
-};
+// [Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu]
+const std::vector<Op>& family() {
+  static const std::vector<Op> ops = [] {
+    std::vector<Op> all;
+    for (Input input : {Input::FLOAT, Input::SIGN, Input::STEP}) {
+      for (bool linear : {false, true}) {
+        for (bool add : {false, true}) {
+          for (Act act : {Act::NONE, Act::RELU, Act::GELU}) all.push_back(make_op(input, linear, add, act));
+        }
+      }
+    }
+    return all;
+  }();
+  return ops;
+}
 
 }  // namespace
 
@@ -152,7 +188,7 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
     std::lock_guard<std::mutex> guard(lock);
     if (domain == nullptr) {
       OrtCustomOpDomain* made = ort.domain("binarize");
-      for (const Op& op : OPS) ort.add(made, &op.table);
+      for (const Op& op : family()) ort.add(made, &op.table);
       ort.add(made, stem_op());
       domain = made;
     }

@@ -55,7 +55,7 @@ class Popcount : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
                 const Parallel& parallel) const override {
     const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
@@ -76,11 +76,12 @@ class Popcount : public Product {
       const size_t image = task / shares / tiles, share = task % shares;
       const size_t from = outputs * share / shares / MAX_ROWS * MAX_ROWS;
       const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / MAX_ROWS * MAX_ROWS;
-      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to, y);
+      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to, y,
+           after);
     });
   }
 
-  void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const override {
+  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
     const Geometry& g = geometry_;
     const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs);
     const size_t words = static_cast<size_t>(words_), blocks = static_cast<size_t>(up(count, ROWS_A_TASK));
@@ -112,8 +113,10 @@ class Popcount : public Product {
           tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + o, offsets_.data(),
                              words, static_cast<int>(width), sums);
           for (size_t i = 0; i < high; ++i) {
+            float* row = y + (m + i) * out + o;
             tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + o, scale_.data() + o,
-                             bias_.data() + o, wide, y + (m + i) * out + o);
+                             bias_.data() + o, wide, row);
+            after(tier_, row, wide);
           }
         }
       }
@@ -268,7 +271,7 @@ class Popcount : public Product {
 
   // Some outputs of a group, `from` to `to`, at a tile of flat positions.
   void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
-            float* y) const {
+            float* y, const After& after) const {
     const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
     const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
@@ -276,6 +279,8 @@ class Popcount : public Product {
     alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
     const uint32_t* columns = bits + first * LANES;
     const Flat flat = plan.flat();
+    const size_t begin = static_cast<size_t>(plan.first[first]);
+    const size_t count = static_cast<size_t>(plan.first[first + static_cast<size_t>(vectors)]) - begin;
     tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
     for (size_t i = 0; i < width; ++i) ones[i] <<= shift() - 1;
     for (size_t i = from; i < to; i += MAX_ROWS) {
@@ -284,8 +289,9 @@ class Popcount : public Product {
                          steps_, vectors, sums);
       for (size_t r = 0; r < high; ++r) {
         const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
-        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine,
-                          y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels);
+        float* channel = y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels;
+        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, channel);
+        after(tier_, channel + begin, count);
       }
     }
   }

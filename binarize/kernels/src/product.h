@@ -13,14 +13,26 @@ namespace binarize {
 // task(i) for each i < total, in any order, perhaps at the same time.
 using Parallel = std::function<void(size_t total, const std::function<void(size_t)>& task)>;
 
+// What follows the product, for each piece of y as soon as it is written and still in the cache.
+struct After {
+  const float* y = nullptr;         // all of it
+  const float* residual = nullptr;  // laid out like y; null: none
+  Act act = Act::NONE;
+
+  void operator()(const Tier& tier, float* piece, size_t n) const {
+    if (residual == nullptr && act == Act::NONE) return;
+    tier.after(piece, residual == nullptr ? nullptr : residual + (piece - y), n, act);
+  }
+};
+
 class Product {
  public:
   virtual ~Product() = default;
   // x [count, C, height, width] -> y [count, O, out height, out width], both row-major.
-  virtual void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y,
+  virtual void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
                         const Parallel& parallel) const = 0;
   // x [count, C] -> y [count, O]
-  virtual void multiply(const float* x, int64_t count, float* y, const Parallel& parallel) const = 0;
+  virtual void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const = 0;
 };
 
 std::unique_ptr<Product> popcount_product(const Layer& layer, const Tier& tier);  // binary inputs

@@ -87,6 +87,9 @@ struct Int8 {
                       const float* bias, float* y, size_t row);
 };
 
+// What is applied to outputs last; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
+enum class Act { NONE, RELU, GELU };
+
 struct Tier {
   const char* name;
   bool (*supported)();
@@ -132,6 +135,11 @@ struct Tier {
   // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
   void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
                float* y, size_t plane);
+
+  // --- both: what follows the product ---------------------------------------------------------------------
+
+  // y[i] = act(y[i] + residual[i]), i < n; residual may be null, which adds nothing
+  void (*after)(float* y, const float* residual, size_t n, Act act);
 
   stem::Loops stem;
 

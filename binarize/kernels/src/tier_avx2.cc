@@ -4,6 +4,7 @@
 // Lookups: vpermps is a table of 8 floats; it finds the signed sum of three activations for 8 outputs at once.
 #include <immintrin.h>
 
+#include "after_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 
@@ -230,6 +231,9 @@ struct Vector {
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V sub(V a, V b) { return _mm256_sub_ps(a, b); }
   static V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static V min(V a, V b) { return _mm256_min_ps(a, b); }
+  static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static V div(V a, V b) { return _mm256_div_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 };
 
@@ -252,6 +256,7 @@ const Tier AVX2 = {
     lookup,
     portable::finish_sums,
     turn,
+    after<Vector>,
     stem::loops<Vector, 2>(),
 };
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "after_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 #include "transpose.h"
@@ -324,6 +325,9 @@ struct Vector {
   static V add(V a, V b) { return _mm512_add_ps(a, b); }
   static V sub(V a, V b) { return _mm512_sub_ps(a, b); }
   static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  static V min(V a, V b) { return _mm512_min_ps(a, b); }
+  static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  static V div(V a, V b) { return _mm512_div_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 };
 
@@ -346,6 +350,7 @@ const Tier AVX512 = {
     lookup,
     portable::finish_sums,
     turn,
+    after<Vector>,
     stem::loops<Vector, 4>(),
 };
 

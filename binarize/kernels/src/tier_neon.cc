@@ -4,6 +4,7 @@
 // Lookups: four channels a table, whose sixteen sums are made and found one output at a time by the compiler's means.
 #include <arm_neon.h>
 
+#include "after_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 
@@ -91,6 +92,9 @@ struct Vector {
   static V add(V a, V b) { return vaddq_f32(a, b); }
   static V sub(V a, V b) { return vsubq_f32(a, b); }
   static V max(V a, V b) { return vmaxq_f32(a, b); }
+  static V min(V a, V b) { return vminq_f32(a, b); }
+  static V mul(V a, V b) { return vmulq_f32(a, b); }
+  static V div(V a, V b) { return vdivq_f32(a, b); }
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
 };
 
@@ -113,6 +117,7 @@ const Tier NEON = {
     portable::lookup<4, 8>,
     portable::finish_sums,
     portable::turn,
+    after<Vector>,
     stem::loops<Vector, 4>(),
 };
 

@@ -37,6 +37,7 @@ const Tier SCALAR = {
     portable::lookup<4, 8>,
     portable::finish_sums,
     portable::turn,
+    portable::after,
     stem::loops<Vector, 1>(),
 };
 

@@ -265,6 +265,34 @@ void int8(const Tier& tier) {
   same(tier.name, "finish_rows", rows, lines, 0);
 }
 
+// Additions and activations against their definitions in double precision, special values among them; nothing past the
+// end changes.
+void afters(const Tier& tier) {
+  static constexpr float SPECIAL[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 1e-30f, -9.5f, 20.0f};
+  const size_t count = odd(200);
+  const bool add = generator() % 2;
+  const Act act = static_cast<Act>(generator() % 3);
+  auto y = floats(count + 1);
+  const auto residual = floats(count);
+  for (float& value : y) value = generator() % 4 ? 3 * value : SPECIAL[generator() % 10];
+  const std::vector<float> before = y;
+  tier.after(y.data(), add ? residual.data() : nullptr, count, act);
+  const bool kept = std::memcmp(&y[count], &before[count], sizeof(float)) == 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float sum = add ? before[i] + residual[i] : before[i];
+    double expected = sum;
+    if (act == Act::RELU && sum < 0) expected = 0;
+    if (act == Act::GELU) expected = sum == -INFINITY ? 0 : sum * std::erfc(-sum / std::sqrt(2.0)) / 2;
+    const double off = act == Act::GELU ? 2e-7 * std::fmax(1, std::fabs(sum)) : 0;
+    const bool right = std::isnan(sum) ? std::isnan(y[i]) : y[i] == expected || std::fabs(y[i] - expected) <= off;
+    if (kept && right) continue;
+    std::printf("%s after: %.9g of %.9g at %zu of %zu, not %.9g\n", tier.name, static_cast<double>(y[i]),
+                static_cast<double>(sum), i, count, expected);
+    ++failures;
+    return;
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -293,10 +321,11 @@ int main() {
       finishing(*tier);
       lookups(*tier);
       stems(*tier);
+      afters(*tier);
       if (tier->int8 != nullptr) int8(*tier);
     }
     std::printf("%s: done\n", tier->name);
   }
-  std::printf("%d passed, %d failed\n", tried * 300 * 5 - failures, failures);
+  std::printf("%d passed, %d failed\n", tried * 300 * 6 - failures, failures);
   return failures == 0 ? 0 : 1;
 }

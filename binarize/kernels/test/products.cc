@@ -274,7 +274,7 @@ int main(int count, char** arguments) {
   Tier plain = SCALAR;
   plain.name = "portable";
   plain.int8 = &portable::INT8;
-  std::vector<const Tier*> tiers{&plain};
+  std::vector<const Tier*> tiers;
 #if defined(BINARIZE_AMX)
   if (AMX.supported()) {
     tiers.push_back(&AMX);
@@ -282,6 +282,7 @@ int main(int count, char** arguments) {
     std::printf("amx: not on this CPU\n");
   }
 #endif
+  tiers.push_back(&plain);
   choice();
   for (const Tier* tier : tiers) {
     int8_error = scalar_error = 0;

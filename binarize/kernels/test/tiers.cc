@@ -325,6 +325,7 @@ int main() {
       if (tier->int8 != nullptr) int8(*tier);
     }
     std::printf("%s: done\n", tier->name);
+    std::fflush(stdout);
   }
   std::printf("%d passed, %d failed\n", tried * 300 * 6 - failures, failures);
   return failures == 0 ? 0 : 1;

@@ -11,7 +11,8 @@ does a read out of bounds with a library built with the sanitizers. CHUNK cases 
 With the sanitizers:
 
     cmake -S binarize/kernels -B build/sanitized -DBINARIZE_SANITIZE=ON && cmake --build build/sanitized
-    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \\
+    export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
+    ASAN_OPTIONS=detect_leaks=0 \\
       python benchmarks/fuzz_kernels.py --library build/sanitized/libbinarize_ort.so
 
 Prints how many cases were errors and how many were results; adds a JSON line to
@@ -123,7 +124,10 @@ def case(number: int, library: Path) -> str:
     # more than stock onnxruntime computes (an empty batch), or a scale that the op does not have
     if stock is None or not np.all(np.abs(node["constants"]["scale"]) < 1e30):
         return "result"
-    same = given.shape == stock.shape and np.allclose(given, stock, 1e-4, 1e-4, equal_nan=True)
+    same = given.shape == stock.shape
+    if same and node["op"].endswith("Gelu"):  # of minus infinity: 0 here, NaN there
+        stock = np.where((given == 0) & np.isnan(stock), 0, stock)
+    same = same and np.allclose(given, stock, 1e-4, 1e-4, equal_nan=True)
     if not same:
         print(number, node["op"], node["attributes"], x.shape, file=sys.stderr)
     return "result" if same else "wrong"

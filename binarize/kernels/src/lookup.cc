@@ -212,9 +212,9 @@ class Lookup : public Product {
       for (size_t block = 0; block < blocks_; ++block) {
         const size_t o = block * wide, channel = group * outputs + o, here = std::min(wide, outputs - o);
         float* piece = y + (image * outputs + o) * plane + row * run + first;
-        tier_.turn(sums + block * high * wide, wide, high, here, scale_.data() + channel, bias_.data() + channel, piece,
-                   plane);
-        for (size_t i = 0; i < here; ++i) after(tier_, piece + i * plane, high);
+        tier_.turn(sums + block * high * wide, wide, high, here, scale_.data() + channel, bias_.data() + channel,
+                   after.then(piece), piece, plane);
+        for (size_t i = 0; i < here; ++i) after.rest(tier_, piece + i * plane, high);
       }
     });
   }
@@ -313,8 +313,8 @@ class Lookup : public Product {
         tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, signs, static_cast<int>(wide_), false, sums + i * wide);
       }
       float* y = frame.y + o * plane + static_cast<size_t>(frame.first) * columns + chunk;
-      tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, y, plane);
-      for (size_t i = 0; i < here; ++i) after(tier_, y + i * plane, count);
+      tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, after.then(y), y, plane);
+      for (size_t i = 0; i < here; ++i) after.rest(tier_, y + i * plane, count);
     }
   }
 

@@ -290,8 +290,8 @@ class Popcount : public Product {
       for (size_t r = 0; r < high; ++r) {
         const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
         float* channel = y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels;
-        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, channel);
-        after(tier_, channel + begin, count);
+        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, after.then(channel), channel);
+        after.rest(tier_, channel + begin, count);
       }
     }
   }

@@ -55,15 +55,22 @@ inline float affine(int32_t sum, float scale, float bias) {
   return product + bias;
 }
 
+// An output with what follows it; `place` is where it is in y.
+inline float finished(float value, const Then& then, size_t place) {
+  if (then.residual != nullptr) value += then.residual[place];
+  return then.relu && value < 0.0f ? 0.0f : value;
+}
+
 inline void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                        const Affine& to, float* y) {
+                        const Affine& to, const Then& then, float* y) {
   for (int v = 0; v < vectors; ++v) {
     const uint16_t* kind = flat.kind + (from + v) * LANES;
-    float* out = y + flat.first[from + v];
+    size_t out = static_cast<size_t>(flat.first[from + v]);
     for (int l = 0; l < LANES; ++l) {
       if (!(flat.valid[from + v] >> l & 1)) continue;
       const int at = v * LANES + l;
-      *out++ = affine((sums[at] << to.shift) - ones[at] + to.correction[kind[l]], to.scale, to.bias);
+      y[out] = finished(affine((sums[at] << to.shift) - ones[at] + to.correction[kind[l]], to.scale, to.bias), then, out);
+      ++out;
     }
   }
 }
@@ -112,9 +119,11 @@ inline void finish_sums(const float* sums, const float* scale, const float* bias
 }
 
 inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale,
-                 const float* bias, float* y, size_t plane) {
+                 const float* bias, const Then& then, float* y, size_t plane) {
   for (size_t o = 0; o < outputs; ++o) {
-    for (size_t p = 0; p < pixels; ++p) y[o * plane + p] = sums[p * step + o] * scale[o] + bias[o];
+    for (size_t p = 0; p < pixels; ++p) {
+      y[o * plane + p] = finished(sums[p * step + o] * scale[o] + bias[o], then, o * plane + p);
+    }
   }
 }
 

@@ -21,8 +21,16 @@ struct After {
 
   void operator()(const Tier& tier, float* piece, size_t n) const {
     if (residual == nullptr && act == Act::NONE) return;
-    tier.after(piece, residual == nullptr ? nullptr : residual + (piece - y), n, act);
+    tier.after(piece, at(piece), n, act);
   }
+
+  // The same in two steps, for outputs that pass through registers: `then` there, and `rest` when they are stored.
+  Then then(const float* piece) const { return {at(piece), act == Act::RELU}; }
+  void rest(const Tier& tier, float* piece, size_t n) const {
+    if (act == Act::GELU) tier.after(piece, nullptr, n, act);
+  }
+
+  const float* at(const float* piece) const { return residual == nullptr ? nullptr : residual + (piece - y); }
 };
 
 class Product {

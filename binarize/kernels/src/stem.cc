@@ -118,7 +118,7 @@ void Stem::some_rows(const Image& image, int64_t first, int64_t last) const {
       for (int i = 0; i < TILE; ++i) three[i] = output_of(std::clamp<int64_t>(2 * next - 1 + i, 0, image.convolved[0] - 1));
       tier_.stem.pool(three, static_cast<size_t>(image.convolved[1]), wide_, pooled);
       tier_.turn(pooled, wide_, static_cast<size_t>(image.pooled[1]), static_cast<size_t>(outputs_), ones_.data(), zeros_.data(),
-                 image.y + next * image.pooled[1], static_cast<size_t>(image.pooled[0] * image.pooled[1]));
+                 {}, image.y + next * image.pooled[1], static_cast<size_t>(image.pooled[0] * image.pooled[1]));
     }
   }
 }

@@ -33,6 +33,13 @@ struct Affine {
   float scale, bias;
 };
 
+// What is done to outputs while they are still in registers: a residual, laid out like them (null: none), then ReLU, by
+// which NaN stays NaN.
+struct Then {
+  const float* residual = nullptr;
+  bool relu = false;
+};
+
 // A float stem, see stem.h: tiles of TILE x TILE outputs by their values at POINTS x POINTS points.
 namespace stem {
 
@@ -104,9 +111,9 @@ struct Tier {
   // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] & columns[offsets[s] + 16·v + l])
   void (*and_popcount)(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
                        const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums);
-  // Outputs of one channel from the sums of flat positions 16·from and on; ones like sums.
+  // Outputs of one channel from the sums of flat positions 16·from and on; ones like sums, then.residual like y.
   void (*finish_flat)(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                      const Affine& affine, float* y);
+                      const Affine& affine, const Then& then, float* y);
   // Outputs of one row: y[o] = float(sums[o]·2^shift - ones + correction[o])·scale[o] + bias[o], o < count.
   void (*finish_row)(const int32_t* sums, int32_t ones, int shift, const int32_t* correction,
                      const float* scale, const float* bias, size_t count, float* y);
@@ -132,9 +139,10 @@ struct Tier {
                  size_t tables, const uint32_t* index, int outputs, bool add, float* y);
   // y[o] = sums[o]·scale[o] + bias[o], o < count
   void (*finish_sums)(const float* sums, const float* scale, const float* bias, size_t count, float* y);
-  // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first.
+  // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first; then.residual
+  // like y.
   void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-               float* y, size_t plane);
+               const Then& then, float* y, size_t plane);
 
   // --- both: what follows the product ---------------------------------------------------------------------
 

@@ -207,7 +207,8 @@ inline void transpose(__m256 row[HALF]) {
 }
 
 void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-          float* y, size_t plane) {
+          const Then& then, float* y, size_t plane) {
+  const auto residual = [&](size_t place) { return then.residual == nullptr ? nullptr : then.residual + place; };
   const size_t whole = outputs / HALF * HALF, wide = pixels / HALF * HALF;
   for (size_t o = 0; o < whole; o += HALF) {
     const __m256 factor = _mm256_loadu_ps(scale + o), term = _mm256_loadu_ps(bias + o);
@@ -215,11 +216,18 @@ void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const f
       __m256 row[HALF];
       for (size_t i = 0; i < HALF; ++i) row[i] = _mm256_fmadd_ps(_mm256_loadu_ps(sums + (p + i) * step + o), factor, term);
       transpose(row);
-      for (size_t i = 0; i < HALF; ++i) _mm256_storeu_ps(y + (o + i) * plane + p, row[i]);
+      for (size_t i = 0; i < HALF; ++i) {
+        const size_t place = (o + i) * plane + p;
+        if (then.residual != nullptr) row[i] = _mm256_add_ps(row[i], _mm256_loadu_ps(then.residual + place));
+        if (then.relu) row[i] = _mm256_max_ps(_mm256_setzero_ps(), row[i]);
+        _mm256_storeu_ps(y + place, row[i]);
+      }
     }
   }
-  portable::turn(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole, y + whole * plane, plane);
-  portable::turn(sums + wide * step, step, pixels - wide, whole, scale, bias, y + wide, plane);
+  portable::turn(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole,
+                 {residual(whole * plane), then.relu}, y + whole * plane, plane);
+  portable::turn(sums + wide * step, step, pixels - wide, whole, scale, bias, {residual(wide), then.relu}, y + wide,
+                 plane);
 }
 
 struct Vector {

@@ -122,9 +122,12 @@ inline __m512 scaled(__m512i sum, __m512 scale, __m512 bias) {
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
 }
 
+// NaN stays NaN: of the two it is the second.
+inline __m512 not_below_zero(__m512 value) { return _mm512_max_ps(_mm512_setzero_ps(), value); }
+
 void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                 const Affine& to, float* y) {
-  if (flat.kinds > LANES) return portable::finish_flat(sums, ones, flat, from, vectors, to, y);
+                 const Affine& to, const Then& then, float* y) {
+  if (flat.kinds > LANES) return portable::finish_flat(sums, ones, flat, from, vectors, to, then, y);
   const __m512 scale = _mm512_set1_ps(to.scale), bias = _mm512_set1_ps(to.bias);
   const __m128i shift = _mm_cvtsi32_si128(to.shift);
   const __mmask16 known = static_cast<__mmask16>((1u << flat.kinds) - 1);
@@ -139,13 +142,17 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
     } else {
       sum = _mm512_add_epi32(sum, _mm512_set1_epi32(to.correction[0]));
     }
-    const __m512 values = scaled(sum, scale, bias);
-    float* out = y + flat.first[from + v];
+    // gathered in a register: stores through a mask of scattered lanes take many times longer
+    const __m512 all = scaled(sum, scale, bias);
+    __m512 values = valid == 0xffff ? all : _mm512_maskz_compress_ps(valid, all);
+    const __mmask16 lanes = static_cast<__mmask16>((1u << __builtin_popcount(valid)) - 1);
+    const ptrdiff_t place = flat.first[from + v];
+    if (then.residual != nullptr) values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(lanes, then.residual + place));
+    if (then.relu) values = not_below_zero(values);
     if (valid == 0xffff) {
-      _mm512_storeu_ps(out, values);
-    } else {  // gathered in a register: stores through a mask of scattered lanes take many times longer
-      const unsigned count = static_cast<unsigned>(__builtin_popcount(valid));
-      _mm512_mask_storeu_ps(out, static_cast<__mmask16>((1u << count) - 1), _mm512_maskz_compress_ps(valid, values));
+      _mm512_storeu_ps(y + place, values);
+    } else {
+      _mm512_mask_storeu_ps(y + place, lanes, values);
     }
   }
 }
@@ -293,7 +300,7 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
 }
 
 void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-          float* y, size_t plane) {
+          const Then& then, float* y, size_t plane) {
   for (size_t o = 0; o < outputs; o += LANES) {
     const size_t high = outputs - o < LANES ? outputs - o : LANES;
     const __mmask16 known = static_cast<__mmask16>((1u << high) - 1);
@@ -310,7 +317,11 @@ void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const f
       transpose(row);
 #pragma GCC unroll 16
       for (size_t i = 0; i < LANES; ++i) {
-        if (i < high) _mm512_mask_storeu_ps(y + (o + i) * plane + p, lanes, row[i]);
+        if (i >= high) break;
+        const size_t place = (o + i) * plane + p;
+        if (then.residual != nullptr) row[i] = _mm512_add_ps(row[i], _mm512_maskz_loadu_ps(lanes, then.residual + place));
+        if (then.relu) row[i] = not_below_zero(row[i]);
+        _mm512_mask_storeu_ps(y + place, lanes, row[i]);
       }
     }
   }

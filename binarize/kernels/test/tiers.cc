@@ -103,8 +103,10 @@ void finishing(const Tier& tier) {
   const Flat flat{valid.data(), first.data(), kind.data(), kinds};
   const Affine affine{generator() % 2 ? 2 : 1, correction.data(), 0.3f, -0.7f};
   std::vector<float> given(static_cast<size_t>(outputs) + LANES), expected(given.size());
-  tier.finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, given.data());
-  portable::finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, expected.data());
+  const auto residual = floats(given.size());
+  const Then then{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
+  tier.finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, then, given.data());
+  portable::finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, then, expected.data());
   given.resize(static_cast<size_t>(outputs));
   expected.resize(static_cast<size_t>(outputs));
   same(tier.name, "finish_flat", given, expected, 0);
@@ -152,8 +154,10 @@ void lookups(const Tier& tier) {
   const size_t some = 1 + up_to(47), outputs = 1 + up_to(wide - 1);
   const auto sums = floats(some * wide);
   std::vector<float> y(outputs * 60, 7.0f), other(y);
-  tier.turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), y.data(), 60);
-  portable::turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), other.data(), 60);
+  const auto residual = floats(y.size());
+  const Then then{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
+  tier.turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), then, y.data(), 60);
+  portable::turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), then, other.data(), 60);
   same(tier.name, "turn", y, other, 1e-6);
   std::vector<float> row(outputs), line(outputs);
   tier.finish_sums(sums.data(), scale.data(), bias.data(), outputs, row.data());

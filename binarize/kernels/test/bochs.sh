@@ -47,7 +47,7 @@ int main() {
 END
 (cd "$folder/root" && find . | cpio --quiet -o -H newc) | gzip >"$folder/iso/boot/initrd"
 cp "$kernel" "$folder/iso/boot/vmlinuz"
-# the kernel's string functions by `rep movs`, and its security modules, end in endless faults
+# whatever the kernel does beyond starting the tests is one more thing that Bochs has to play right
 cat >"$folder/iso/boot/grub/grub.cfg" <<END
 set timeout=0
 menuentry "tests" {

@@ -47,7 +47,7 @@ int main() {
 END
 (cd "$folder/root" && find . | cpio --quiet -o -H newc) | gzip >"$folder/iso/boot/initrd"
 cp "$kernel" "$folder/iso/boot/vmlinuz"
-# whatever the kernel does beyond starting the tests is one more thing that Bochs has to play right
+# the kernel, and glibc above, use little of the CPU: what Bochs plays for them is not what is tested
 cat >"$folder/iso/boot/grub/grub.cfg" <<END
 set timeout=0
 menuentry "tests" {

@@ -207,6 +207,7 @@ class Lookup : public Product {
       float* sums = memory.as<float>();
       const float* from = x + static_cast<int64_t>(image) * g.channels_per_group() * in[0] * in[1] +
                           static_cast<int64_t>(row) * g.stride[0] * in[1] + static_cast<int64_t>(first) * g.stride[1];
+      after.expect(y + image * outputs * plane + row * run + first, outputs, plane, high);
       sum_one_tap({from, static_cast<ptrdiff_t>(g.stride[1]), static_cast<ptrdiff_t>(in[0] * in[1])}, high, group, 0, blocks_,
               sums);
       for (size_t block = 0; block < blocks_; ++block) {

@@ -1,6 +1,7 @@
 // The product of an input with a binary weight, prepared when the session is made.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,6 +29,18 @@ struct After {
   Then then(const float* piece) const { return {at(piece), act == Act::RELU}; }
   void rest(const Tier& tier, float* piece, size_t n) const {
     if (act == Act::GELU) tier.after(piece, nullptr, n, act);
+  }
+
+  // Asks for the residual of a piece of `n` outputs in each of some channels before it is needed: channel by channel, a
+  // CPU does not see by itself what comes next.
+  void expect(const float* piece, size_t channels, size_t plane, size_t n) const {
+    constexpr size_t LINE_OF_CACHE = 64 / sizeof(float);
+    if (residual == nullptr) return;
+    for (size_t o = 0; o < channels; ++o) {
+      for (size_t i = 0; i < n + LINE_OF_CACHE - 1; i += LINE_OF_CACHE) {
+        __builtin_prefetch(at(piece) + o * plane + std::min(i, n - 1));
+      }
+    }
   }
 
   const float* at(const float* piece) const { return residual == nullptr ? nullptr : residual + (piece - y); }

@@ -74,8 +74,8 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
 - A ResNet's first convolution is float: with a third of the products (decision 14) it still takes 1.1 of the
   4 ms of a W1A1 ResNet-18. With `--structure bireal` it has no ReLU and stays Conv, which takes 2.1.
 - 1x1 convolutions with few outputs make tables that few outputs use.
-- Linear layers of one row, W1A32: 20 of the 34 µs of 768 to 3072 are look-ups, 5 are onnxruntime's own, the
-  rest is memory; four bytes are read for 20 weights, half again as many as the file has.
+- Linear layers of one row, W1A32: look-ups alone, in warm caches, take 20 of the 34 µs of 768 to 3072, and
+  onnxruntime's own share of a run is 5 (timed by hand, 2026-11-21, the same machine).
 - `python benchmarks/session_creation.py`: in a process that has made sessions before, stock onnxruntime
   takes more than twice as long for a packed file as for the float model; in a fresh one it does not.
 """

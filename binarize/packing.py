@@ -3,11 +3,18 @@
 Bit 1 is +1 and bit 0 is -1. Signs are taken flat in row-major order (OIHW for a convolution, OI for a
 linear layer); sign number `i` is bit `i % 8` of byte `i // 8`, least significant bit first. The last
 byte is filled up with zeros. `docs/op-spec.md` repeats this for other readers of our files.
+
+Between layers of the native form (`export.forms.native`), 32 channels of a pixel or row are a word: bit
+`c % 32` of word `c // 32` is that of channel `c`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+
+WORD = 32
+"""Channels in a word between layers."""
 
 
 def packed_bytes(count: int) -> int:
@@ -30,3 +37,10 @@ def unpack_bits(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             f"shape {shape} needs uint8[{packed_bytes(count)}], not {bits.dtype}{list(bits.shape)}"
         )
     return np.unpackbits(bits, count=count, bitorder="little").astype(np.bool_).reshape(shape)
+
+
+def unpack_words(words: np.ndarray, channels: int, axis: int) -> np.ndarray:
+    """Booleans with `channels` along `axis` from uint32 with ceil(channels / 32) words there."""
+    last = np.ascontiguousarray(np.moveaxis(words, axis, -1), dtype="<u4")
+    bits = np.unpackbits(last.view(np.uint8), axis=-1, count=channels, bitorder="little")
+    return np.moveaxis(bits, -1, axis).astype(np.bool_)

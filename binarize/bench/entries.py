@@ -10,11 +10,9 @@ from typing import Any
 
 from binarize.errors import ExportError
 from binarize.run import is_run, newest_run
-from binarize.runtime import FileInfo, metadata, uses_kernels
+from binarize.runtime import NATIVE, FileInfo, metadata, needs_kernels, uses_kernels
 
 ONNX_IN_RUN = "model.onnx"
-NATIVE = "native"
-"""The form that stock onnxruntime cannot run: nodes without the functions that say what they compute."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,5 @@ def entries_of(file: File, kernels: bool) -> list[Entry]:
     ways = [False] if file.info.form != NATIVE else []
     ways += [True] if kernels and uses_kernels(file.path) else []
     if not ways:
-        raise ExportError(
-            f'"{file.name}" is of the form {NATIVE}, which needs our kernels',
-            "leave --no-kernels away where they are installed, or export the packed form",
-        )
+        raise needs_kernels(file.name)
     return [Entry(file.name, file.path, file.info.form, way, file.architecture) for way in ways]

@@ -1,4 +1,4 @@
-"""`binarize export`: a run to an ONNX file, validated in stock onnxruntime."""
+"""`binarize export`: a run to an ONNX file, validated in onnxruntime."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def command(
         typer.Option(
             metavar="FORM",
             help="packed (functions beside the bits, for onnxruntime), inline (standard ops alone, for "
-            "OpenVINO and others) or int8 (sums of integers). [default: the recipe's, else packed]",
+            "OpenVINO and others), int8 (sums of integers) or native (for our kernels alone, which hand on "
+            "bits). [default: the recipe's, else packed]",
         ),
     ] = None,
     classifier: Annotated[
@@ -82,11 +83,12 @@ def command(
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Write RUN as ONNX with one bit per binary weight, then check it in stock onnxruntime.
+    """Write RUN as ONNX with one bit per binary weight, then check it in onnxruntime.
 
-    The file runs wherever onnxruntime does, at the speed of the float model. It is compared with the torch
-    model on test images where they are at hand, else on noise; a file that differs is not kept. With binary
-    inputs a sign may flip where rounding put its input on the other side of 0: then that is shown to be all.
+    The file runs wherever onnxruntime does, at the speed of the float model; a native one where our kernels
+    are. It is compared with the torch model on test images where they are at hand, else on noise; a file that
+    differs is not kept. With binary inputs a sign may flip where rounding put its input on the other side of
+    0: then that is shown to be all.
     """
     if onnx is None:
         raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")
@@ -122,9 +124,12 @@ def _next(run: str | None, onnx: str, file: str) -> str:
 
 def show(result: ExportResult) -> None:
     """The validation block: what the parity gate of the export looked at."""
+    from binarize.runtime import NATIVE
+
     predicted = result.bytes / result.bytes_predicted - 1
     render.say(f"{result.onnx}: {result.form} ONNX, opset {result.opset}")
-    _check(True, f"loads in stock onnxruntime; validated on {result.validated_on}")
+    where = "onnxruntime with our kernels" if result.form == NATIVE else "stock onnxruntime"
+    _check(True, f"loads in {where}; validated on {result.validated_on}")
     for good, sentence in (*_parity(result), *_choices(result)):
         _check(good, sentence)
     _check(

@@ -21,6 +21,7 @@ from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
 from binarize.export.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.export.write import write
+from binarize.kernels import ort_library
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
 
@@ -35,7 +36,7 @@ class ExportResult:
 
     Attributes:
         onnx: the file.
-        form: "packed", "inline" or "int8"; "float" for a model without binary layers.
+        form: "packed", "inline", "int8" or "native"; "float" for a model without binary layers.
         opset: of the ONNX standard ops in it.
         bytes, bytes_predicted: size of the file, and what was predicted from the layers.
         parity: "exact": the file computes what the torch model computes, up to 1e-4 of the largest logit;
@@ -122,6 +123,8 @@ def export(
             f"opset {opset} is not one that binarize writes",
             f"take one from {OPSETS[0]} to {OPSETS[-1]}; {DEFAULT_OPSET} is the default",
         )
+    if FORMS[form].kernels:
+        ort_library()  # says what to do where there is none
     step("exporting")
     model = copy.deepcopy(subject.model).cpu().float().eval()
     with layers.binarization_off(model):
@@ -203,6 +206,7 @@ def _validated(path: Path, model: nn.Module, subject: Subject, written: Formed) 
         images_for(subject),
         lambda: images_for(subject, MORE_IMAGES),
         twin=written.twin,
+        kernels=written.kernels,
         quantised=written.calibrated_on is not None,
     )
     if validation.quantised and not validation.passed:

@@ -28,11 +28,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from binarize.export.forms.emit import ABOVE
-from binarize.export.functions import DOMAIN, OPS, function
+from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, Op, function
 from binarize.export.images import Images
 from binarize.export.rounding import allowed, exact_copy, in_float64, logits_of, relative
 from binarize.layers import binary_weights, layer_name
 from binarize.layers.activation import InputBinarizer, Sign, clip_twin
+from binarize.packing import unpack_words
 from binarize.runtime import quiet_session
 
 TWIN_TOLERANCE = 1e-5
@@ -86,12 +87,16 @@ class Flips:
 
 @torch.no_grad()
 def trace_flips(
-    path: Path, model: nn.Module, images: Images, twin: Callable[[], bytes] | None = None
+    path: Path,
+    model: nn.Module,
+    images: Images,
+    twin: Callable[[], bytes] | None = None,
+    kernels: bool = False,
 ) -> Flips:
     """Compare the file with `model` in eval mode, sign by sign. `twin` makes the content of the clip twin
-    where the file has no functions of ours that could be exchanged."""
+    where the file has no functions of ours that could be exchanged; `kernels`: the file needs ours."""
     file = onnx.load(path)
-    probed = _Probed(file)
+    probed = _Probed(file, kernels)
     exact = _Exact(model)
     flips, distances, others, largest = 0, [0.0], [0.0], 0.0
     for image in images.pixels.split(1):
@@ -225,22 +230,19 @@ class _Probe:
     Attributes:
         name: of the tensor: the input of an op of ours, or what the comparison answers where the form has
             standard ops.
-        op, split: of ours, else None.
+        type: of its elements.
+        above: its elements -> bool.
     """
 
     name: str
-    op: str | None = None
-    split: np.ndarray | None = None
-
-    def above(self, value: np.ndarray) -> Tensor:
-        above = value if self.op is None else _above(self.op, value, self.split)
-        return torch.from_numpy(above)
+    type: int
+    above: Callable[[np.ndarray], np.ndarray]
 
 
 class _Probed:
     """A copy of a file, in memory, that answers with what its binary inputs are as well."""
 
-    def __init__(self, file: onnx.ModelProto) -> None:
+    def __init__(self, file: onnx.ModelProto, kernels: bool) -> None:
         copy = onnx.ModelProto()
         copy.CopyFrom(file)
         graph = copy.graph
@@ -254,43 +256,62 @@ class _Probed:
                 layer = node.name.removesuffix(ABOVE).partition("@")[0]
                 count[layer] += 1
                 self.nodes[layer, count[layer]] = probe
-        types = {probe.name: probe.op is None for probe in self.nodes.values()}
+        types = {probe.name: probe.type for probe in self.nodes.values()}
         self.probes = sorted(set(types) - {self.image})
         known = {one.name for one in graph.output}
         graph.output.extend(
-            helper.make_tensor_value_info(
-                name, TensorProto.BOOL if types[name] else TensorProto.FLOAT, None
-            )
+            helper.make_tensor_value_info(name, types[name], None)
             for name in self.probes
             if name not in known
         )
-        self.runner = quiet_session(copy.SerializeToString())
+        self.runner = quiet_session(copy.SerializeToString(), kernels=kernels)
 
     def run(self, image: Tensor) -> tuple[Tensor, dict[Call, Tensor]]:
         """(logits, where each binary input is the larger value)."""
         feed = {self.image: image.numpy()}
         logits, *values = self.runner.run([self.logits, *self.probes], feed)
         seen = {**feed, **dict(zip(self.probes, values, strict=True))}
-        above = {call: probe.above(seen[probe.name]) for call, probe in self.nodes.items()}
+        above = {
+            call: torch.from_numpy(probe.above(seen[probe.name]))
+            for call, probe in self.nodes.items()
+        }
         return torch.from_numpy(logits), above
 
 
 def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | None:
     """What tells the binary input of this node; None where it has none."""
     if node.domain == DOMAIN and _is_binary(node.op_type):
+        op = _KNOWN[node.op_type]
+        if op.packed:
+            channels = _channels(node)
+            axis = 1 if op.product == "Conv" else -1
+            return _Probe(
+                node.input[0], TensorProto.UINT32, lambda words: unpack_words(words, channels, axis)
+            )
         split = numpy_helper.to_array(constants[node.input[4]])
-        return _Probe(node.input[0], node.op_type, split)
-    return _Probe(node.output[0]) if node.name.endswith(ABOVE) else None
+        return _Probe(node.input[0], TensorProto.FLOAT, lambda x: _above(op, x, split))
+    if node.name.endswith(ABOVE):
+        return _Probe(node.output[0], TensorProto.BOOL, lambda above: above)
+    return None
+
+
+_KNOWN = OPS | NATIVE_OPS
 
 
 def _is_binary(op: str) -> bool:
-    return op in OPS and bool(OPS[op].binary)
+    return op in _KNOWN and bool(_KNOWN[op].binary)
 
 
-def _above(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
-    if OPS[op].binary == "Step":
+def _channels(node: onnx.NodeProto) -> int:
+    """Of what the node is given."""
+    attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    return attributes["shape"][1] * attributes.get("group", 1)
+
+
+def _above(op: Op, x: np.ndarray, split: np.ndarray) -> np.ndarray:
+    if op.binary == "Step":
         return x >= split
-    if OPS[op].product == "Conv":
+    if op.product == "Conv":
         split = split.reshape(-1, *[1] * (x.ndim - 2))
     return x + split >= 0
 

@@ -22,11 +22,13 @@ class Formed:
         graph: what is written.
         twin: makes the clip twin of it, as a file's content; None: the functions in the file say how.
         calibrated_on: the images that ranges of activations come from, in words; None where none do.
+        kernels: whether ours are needed to run it.
     """
 
     graph: ir.Model
     twin: Callable[[], bytes] | None = None
     calibrated_on: str | None = None
+    kernels: bool = False
 
 
 def put_into_form(
@@ -51,4 +53,4 @@ def put_into_form(
         write_inline(copied, clipped=True)
         return ir.to_proto(copied).SerializeToString()
 
-    return Formed(graph, twin, words)
+    return Formed(graph, twin, words, chosen.kernels)

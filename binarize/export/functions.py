@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx.parser
@@ -162,21 +162,26 @@ ENDINGS = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu")]
 
 @dataclass(frozen=True)
 class Op:
-    """One op of the family `[Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu]`.
+    """One op of the family `[Packed][Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu][Pack]`.
 
     Attributes:
         binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
         product: "Conv" or "Linear".
         ending: what follows, in order: some of "Add", then "Relu" or "Gelu".
+        packed: x comes as the words that the op before it wrote (the native form).
+        packs: what the next op makes of y comes first among the outputs, as words.
     """
 
     binary: str
     product: str
     ending: tuple[str, ...] = ()
+    packed: bool = False
+    packs: bool = False
 
     @property
     def name(self) -> str:
-        return self.base + "".join(self.ending)
+        ends = "".join(self.ending) + ("Pack" if self.packs else "")
+        return ("Packed" if self.packed else "") + self.base + ends
 
     @property
     def base(self) -> str:
@@ -185,9 +190,9 @@ class Op:
 
     @property
     def inputs(self) -> list[str]:
-        split = [_SPLIT[self.binary]] if self.binary else []
+        split = [_SPLIT[self.binary]] if self.binary and not self.packed else []
         residual = ["residual"] if "Add" in self.ending else []
-        return ["x", "bits", "scale", "bias", *split, *residual]
+        return ["x", "bits", "scale", "bias", *split, *residual, *["next"] * self.packs]
 
     @property
     def attributes(self) -> str:
@@ -223,7 +228,15 @@ _FAMILY = [
     for product in _FLOAT
 ]
 OPS: dict[str, Op] = {op.name: op for op in _FAMILY}
-"""Every op by its name."""
+"""Every op that has a function, by its name."""
+NATIVE_OPS: dict[str, Op] = {
+    op.name: op
+    for one in _FAMILY
+    for packed, packs in ((True, False), (False, True), (True, True))
+    if one.binary
+    for op in [replace(one, packed=packed, packs=packs)]
+}
+"""Those of the native form, which our kernels alone compute."""
 
 
 def function(name: str, opset: int, clipped: bool = False, whole: bool = False) -> ir.Function:

@@ -1,4 +1,4 @@
-"""The file that was written, loaded in stock onnxruntime and compared with the torch model.
+"""The file that was written, loaded in onnxruntime and compared with the torch model.
 
 (i)   max |diff| <= 1e-4 · max |logit|: "exact"
 (ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`flips`)
@@ -104,20 +104,22 @@ def validate(
     more: Callable[[], Images] | None = None,
     *,
     twin: Callable[[], bytes] | None = None,
+    kernels: bool = False,
     quantised: bool = False,
 ) -> Validation:
     """Compare the file with `model` in eval mode. Raises ExportError where onnxruntime refuses it.
 
     `more` gives more test images of the same set: they are asked where `images` are too few to tell
-    99.9 % from less. `twin` makes the clip twin of a file without functions, `quantised` files are rounded.
+    99.9 % from less. `twin` makes the clip twin of a file without functions, `quantised` files are rounded,
+    and ours are the `kernels` that compute what stock onnxruntime cannot.
     """
-    session = open_session(path)
+    session = open_session(path, kernels=kernels)
     expected, given = _answers(session, model, images)
     difference, largest = (given - expected).abs().max().item(), expected.abs().max().item()
     exact = quantised or difference <= TOLERANCE * largest
     why = own_rounding = None
     if not exact and any(True for _ in binary_inputs(model)):
-        why = trace_flips(path, model, images, twin)
+        why = trace_flips(path, model, images, twin, kernels)
     elif not exact:
         own_rounding = rounding(model, images.pixels)
     agreement = _agreement(expected, given)

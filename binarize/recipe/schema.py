@@ -76,7 +76,7 @@ class Export(Section):
     """What `binarize export` takes from the recipe of a run."""
 
     opset: int = key("version of the ONNX operator set", 20, ge=18)
-    form: Literal["packed", "inline", "int8"] = key(
+    form: Literal["packed", "inline", "int8", "native"] = key(
         "how the file holds binary weights; what each form is: docs/op-spec.md", "packed"
     )
     classifier: Literal["float", "fp16", "int8", "1bit"] = key(

@@ -18,6 +18,8 @@ from binarize.runtime.metadata import FileInfo
 ERRORS_ONLY = 3
 DOMAIN = "binarize"
 """Of the nodes that our kernels compute, and of the functions that say what they mean."""
+NATIVE = "native"
+"""The form of a file whose nodes only our kernels can compute."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,23 @@ def open_session(
 
     `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores.
     `settings` are further ones of `quiet_session`. The optimised graph is never saved: it holds the
-    binary weights as floats. Raises ExportError for a file that is missing, corrupt, truncated or not
-    ours.
+    binary weights as floats. Raises ExportError for a file that is missing, corrupt, truncated, not ours,
+    or native where there are no kernels to run it.
     """
     path = Path(path)
     info = metadata(path)
     kernels = kernels and uses_kernels(path)
+    if info.form == NATIVE and not kernels:
+        raise needs_kernels(path)
     return Session(path, info, load(path, threads, kernels, **settings), kernels)
+
+
+def needs_kernels(path: str | Path) -> ExportError:
+    """What is wrong with a native file in stock onnxruntime."""
+    return ExportError(
+        f'"{path}" is of the form {NATIVE}, which needs our kernels',
+        "leave --no-kernels away where they are installed, or export the packed form",
+    )
 
 
 def load(

@@ -10,9 +10,18 @@ import pytest
 from typed import run
 
 from binarize.export.forms import FORMS
+from binarize.kernels import installed
+
+needs_kernels = pytest.mark.skipif(installed() is None, reason="needs the native kernels")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(name, marks=[needs_kernels] if form.kernels else [])
+        for name, form in FORMS.items()
+    ],
+)
 def test_a_form_is_written_and_named(capsys, folder, trained, form: str) -> None:
     assert run("export", trained, "--onnx", "m.onnx", "--form", form, "--json") == 0
     out, err = capsys.readouterr()
@@ -44,7 +53,7 @@ def test_what_a_smaller_classifier_changes_is_said(capsys, folder, trained) -> N
 @pytest.mark.parametrize(
     ("option", "error", "hint"),
     [
-        ("--form", 'no form "x"', "take one of packed, inline, int8"),
+        ("--form", 'no form "x"', "take one of packed, inline, int8, native"),
         ("--classifier", 'no classifier "x"', "take one of float, fp16, int8, 1bit"),
     ],
 )
@@ -80,4 +89,26 @@ def test_a_trained_model_that_8_bits_change_is_refused(
     err = capsys.readouterr().err
     assert "error: with activations of 8 bits the file names another class on " in err
     assert "hint: nothing was written; --form packed" in err
+    assert not (folder / "m.onnx").exists()
+
+
+@needs_kernels
+def test_a_native_file_needs_the_kernels(capsys, folder, trained) -> None:
+    assert run("export", trained, "--onnx", "m.onnx", "--form", "native") == 0
+    assert "✓ loads in onnxruntime with our kernels" in capsys.readouterr().out
+    for command in ("eval", "bench"):
+        assert run(command, "m.onnx", "--no-kernels") == 1
+        assert capsys.readouterr().err.endswith(
+            'error: "m.onnx" is of the form native, which needs our kernels\n'
+            "hint: leave --no-kernels away where they are installed, or export the packed form\n"
+        )
+
+
+def test_without_kernels_no_native_file_is_written(capsys, folder, trained, monkeypatch) -> None:
+    monkeypatch.setattr("binarize.kernels.installed", lambda: None)
+    assert run("export", trained, "--onnx", "m.onnx", "--form", "native") == 1
+    assert (
+        "error: this installation of binarize has no native kernels\nhint: install a C++17 compiler"
+        in (capsys.readouterr().err)
+    )
     assert not (folder / "m.onnx").exists()

@@ -19,7 +19,7 @@ from binarize.export.passes.graph import add_constant
 from binarize.packing import pack_bits
 
 PLAIN = [name for name, op in OPS.items() if not op.ending]
-OTHERS = [name for name in FORMS if name != "packed"]
+OTHERS = ["inline", "int8"]
 SETTINGS = settings(max_examples=12, deadline=None)
 
 

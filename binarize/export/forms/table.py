@@ -3,6 +3,7 @@
 packed   nodes of domain `binarize`, with functions that say what they compute
 inline   the same in standard ops alone, bit by bit: for runtimes that refuse functions
 int8     products of integers, by standard ops: binary inputs exactly, float ones rounded to 8 bits
+native   what our kernels alone compute, with one bit a value between binary layers
 
 A form rewrites the ops of our domain, as the passes leave them, in place. To add one: a file here, a line in
 `FORMS` and the word in the recipe's schema, which a test holds together; the command, the prediction of
@@ -19,7 +20,9 @@ import onnx_ir as ir
 from binarize.export.forms.calibration import Ranges
 from binarize.export.forms.inline import write_inline
 from binarize.export.forms.int8 import quantises, write_int8
+from binarize.export.forms.native import write_native
 from binarize.export.forms.packed import write_packed
+from binarize.runtime import NATIVE
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,24 @@ class Form:
         words: what it is, for the help of the command.
         apply: rewrites a graph; ranges are needed where the form quantises it.
         quantises: whether activations of this graph are rounded, so that the file is not exact.
+        kernels: whether our kernels alone can run it.
     """
 
     words: str
     apply: Callable[[ir.Model, Ranges | None], None]
     quantises: Callable[[ir.Model], bool] = lambda _: False
+    kernels: bool = False
 
 
 FORMS: dict[str, Form] = {
     "packed": Form("1 bit a weight, functions for onnxruntime", write_packed),
     "inline": Form("1 bit a weight, standard ops alone, for OpenVINO and others", write_inline),
     "int8": Form("1 bit a weight, sums of integers in standard ops", write_int8, quantises),
+    NATIVE: Form(
+        "1 bit a weight, and between binary layers, for our kernels alone",
+        write_native,
+        kernels=True,
+    ),
 }
 DEFAULT_FORM = "packed"
 FLOAT = "float"

@@ -15,6 +15,7 @@
 #include <cfloat>
 #include <cstring>
 #include <numeric>
+#include <optional>
 
 #include "error.h"
 #include "flat.h"
@@ -81,7 +82,10 @@ class Int8Product : public Product {
         input_(layer.input),
         digits_(layer.input == Input::FLOAT ? 3 : 1),
         split_step_(layer.split_per_channel ? 1 : 0),
+        next_step_(layer.next.size() > 1 ? 1 : 0),
+        packed_(layer.packed),
         split_(layer.split),
+        next_(layer.next),
         scale_(layer.scale),
         bias_(layer.bias) {
     const Geometry& g = geometry_;
@@ -96,30 +100,25 @@ class Int8Product : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
+  void convolve(const Source& x, int64_t count, int64_t height, int64_t width, const After& after,
                 const Parallel& parallel) const override {
     const auto plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
-    const Geometry& g = geometry_;
-    const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count);
-    const size_t some = std::clamp<size_t>(AT_ONCE / (groups * plan->image), 1, images);
-    const size_t in = static_cast<size_t>(g.channels * height * width);
-    const size_t out = static_cast<size_t>(g.outputs * plan->out[0] * plan->out[1]);
-    Scratch memory(some * groups * plan->image + SLACK);
+    const size_t images = static_cast<size_t>(count);
+    const size_t some = std::clamp<size_t>(AT_ONCE / (static_cast<size_t>(geometry_.group) * plan->image), 1, images);
+    Scratch memory(some * static_cast<size_t>(geometry_.group) * plan->image + SLACK);
     for (size_t first = 0; first < images; first += some) {
-      convolve_some(*plan, x + first * in, std::min(some, images - first), memory.as<int8_t>(), y + first * out, after,
-                    parallel);
+      convolve_some(*plan, x, first, std::min(some, images - first), memory.as<int8_t>(), after, parallel);
     }
   }
 
-  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
+  void multiply(const Source& x, int64_t count, const After& after, const Parallel& parallel) const override {
     const size_t rows = static_cast<size_t>(count);
-    if (rows < FEW_ROWS) return otherwise_->multiply(x, count, y, after, parallel);
+    if (rows < FEW_ROWS) return otherwise_->multiply(x, count, after, parallel);
     const size_t line = blocks_ * static_cast<size_t>(digits_) * LINE;
     const size_t some = std::min(up_to(rows), up_to(std::max<size_t>(1, AT_ONCE / line)));
     Scratch memory(some * line + SLACK);
     for (size_t first = 0; first < rows; first += some) {
-      multiply_some(x + first * static_cast<size_t>(geometry_.channels), std::min(some, rows - first), memory.as<int8_t>(),
-                    y + first * static_cast<size_t>(geometry_.outputs), after, parallel);
+      multiply_some(x, first, std::min(some, rows - first), memory.as<int8_t>(), after, parallel);
     }
   }
 
@@ -188,38 +187,45 @@ class Int8Product : public Product {
     return plan;
   }
 
-  void convolve_some(const Plan& plan, const float* x, size_t images, int8_t* lines, float* y, const After& after,
+  // Some images, from `first` on.
+  void convolve_some(const Plan& plan, const Source& x, size_t first, size_t images, int8_t* lines, const After& after,
                      const Parallel& parallel) const {
     const Geometry& g = geometry_;
-    const size_t groups = static_cast<size_t>(g.group), pixels = plan.place.size(), all = images * groups;
+    const size_t groups = static_cast<size_t>(g.group), pixels = plan.place.size(), all = images * groups, begin = first * groups;
     const size_t channels = static_cast<size_t>(g.channels_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
-    const std::vector<Unit> units = input_ == Input::FLOAT ? units_of(x, all, channels * pixels, parallel)
+    const size_t words = static_cast<size_t>(up(g.channels_per_group(), WORD));
+    const auto source = [&](size_t image) { return x.from((begin + image) * channels * pixels, (begin + image) * words * pixels); };
+    const std::vector<Unit> units = input_ == Input::FLOAT ? units_of(source(0).values, all, channels * pixels, parallel)
                                                            : std::vector<Unit>(all, Unit(0.0f));
     const size_t parts = pixels / PIXELS_A_TASK + 1;  // one at least: an image without pixels has padding
     parallel(all * blocks_ * parts, [&](size_t task) {
       const size_t image = task / parts / blocks_, block = task / parts % blocks_, from = task % parts * PIXELS_A_TASK;
-      make_lines(plan, x + image * channels * pixels, image % groups, block, from, units[image].inverse,
+      make_lines(plan, source(image), image % groups, block, from, units[image].inverse,
                  lines + image * plan.image + block * plan.block);
     });
     const size_t runs = (plan.vectors + together() - 1) / together();
     const size_t bytes = together() * LANES * LINE * blocks_ * static_cast<size_t>(digits_);
     const size_t pieces = (runs + std::max<size_t>(1, SHARE / bytes) - 1) / std::max<size_t>(1, SHARE / bytes);
-    const size_t shares = std::clamp<size_t>(TASKS / (all * pieces), 1, tiles_);
+    const size_t unit = tiles_at_once(after), units_of_tiles = (tiles_ + unit - 1) / unit;
+    const size_t shares = std::clamp<size_t>(TASKS / (all * pieces), 1, units_of_tiles);
     parallel(all * pieces * shares, [&](size_t task) {
       const size_t image = task / shares / pieces, piece = task / shares % pieces, share = task % shares;
       const Tiles configured(loops_);
-      for (size_t tile = tiles_ * share / shares; tile < tiles_ * (share + 1) / shares; ++tile) {
-        sum_planes(plan, lines + image * plan.image, image % groups, tile, runs * piece / pieces, runs * (piece + 1) / pieces,
-                   units[image].value, y + image * static_cast<size_t>(g.outputs_per_group()) * plane, after);
+      for (size_t number = units_of_tiles * share / shares; number < units_of_tiles * (share + 1) / shares; ++number) {
+        const Part part{image % groups, number * unit, std::min(tiles_, (number + 1) * unit), runs * piece / pieces, runs * (piece + 1) / pieces};
+        sum_planes(plan, lines + image * plan.image, part, units[image].value, (begin + image) / groups, after);
       }
     });
     for (size_t image = 0; image < images; ++image) {
-      const auto first = units.begin() + static_cast<ptrdiff_t>(image * groups);
-      if (std::all_of(first, first + static_cast<ptrdiff_t>(groups), [](const Unit& unit) { return unit.usual; })) continue;
-      otherwise_->convolve(x + image * groups * channels * pixels, 1, plan.in[0], plan.in[1],
-                           y + image * static_cast<size_t>(g.outputs) * plane, after, parallel);
+      const auto one = units.begin() + static_cast<ptrdiff_t>(image * groups);
+      if (std::all_of(one, one + static_cast<ptrdiff_t>(groups), [](const Unit& of) { return of.usual; })) continue;
+      otherwise_->convolve(source(image * groups), 1, plan.in[0], plan.in[1],
+                           after.from((first + image) * static_cast<size_t>(g.outputs) * plane), parallel);
     }
   }
+
+  // Tiles of outputs that are made before the next: those of a word, where there are words.
+  static size_t tiles_at_once(const After& after) { return after.words == nullptr ? 1 : WORD / LANES; }
 
   // The unit of each of `count` stretches of values.
   std::vector<Unit> units_of(const float* x, size_t count, size_t size, const Parallel& parallel) const {
@@ -234,7 +240,7 @@ class Int8Product : public Product {
   }
 
   // Lines of some pixels of an image, those of a block of channels, and before the first ones its padding.
-  void make_lines(const Plan& plan, const float* x, size_t group, size_t block, size_t from, float inverse,
+  void make_lines(const Plan& plan, const Source& x, size_t group, size_t block, size_t from, float inverse,
                   int8_t* lines) const {
     const size_t pixels = plan.place.size(), count = std::min(PIXELS_A_TASK, pixels - from), first = block * LINE;
     const size_t per_group = static_cast<size_t>(geometry_.channels_per_group());
@@ -242,8 +248,12 @@ class Int8Product : public Product {
     for (size_t d = 0; d < static_cast<size_t>(digits_) && from == 0; ++d) {
       for (const auto& gap : plan.gaps) std::memset(lines + d * plan.digit + gap.first * LINE, 0, gap.second * LINE);
     }
-    const float* values = x + first * pixels + from;
     const int32_t* place = plan.place.data() + from;
+    if (packed_) {
+      const uint32_t* low = x.words + first / WORD * pixels + from;
+      return loops_.spread(low, channels > WORD ? low + pixels : low, 1, channels, smaller(), place, count, lines);
+    }
+    const float* values = x.values + first * pixels + from;
     if (input_ == Input::FLOAT) return loops_.split_planes(values, pixels, channels, count, inverse, place, plan.digit, lines);
     alignas(64) uint32_t words[2][PIXELS_A_TASK];
     const float* split = split_.data() + (group * per_group + first) * static_cast<size_t>(split_step_);
@@ -258,74 +268,116 @@ class Int8Product : public Product {
   // What the smaller value of a binary input is.
   int smaller() const { return input_ == Input::SIGN ? -1 : 0; }
 
-  // A tile of outputs of an image, for some runs of neighbouring positions.
-  void sum_planes(const Plan& plan, const int8_t* lines, size_t group, size_t tile, size_t from, size_t to, float unit,
-                  float* y, const After& after) const {
+  // Some tiles of outputs of a group, for some runs of neighbouring positions.
+  struct Part {
+    size_t group, tile, last_tile, run, last_run;
+  };
+
+  void sum_planes(const Plan& plan, const int8_t* lines, const Part& part, float unit, size_t image, const After& after) const {
+    const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
+    const size_t begin = static_cast<size_t>(plan.first[part.run * together()]);
+    const size_t count = static_cast<size_t>(plan.first[std::min(plan.vectors, part.last_run * together())]) - begin;
+    const size_t channel = part.group * outputs + part.tile * LANES, place = (image * static_cast<size_t>(geometry_.outputs) + channel) * plane + begin;
+    std::optional<Scratch> own;
+    if (after.y == nullptr) own.emplace(WORD * count * sizeof(float));
+    float* values = own ? own->as<float>() : after.y + place;
+    const size_t step = own ? count : plane;
+    for (size_t tile = part.tile; tile < part.last_tile; ++tile) {
+      const size_t skipped = (tile - part.tile) * LANES;
+      sum_tile(plan, lines, part, tile, unit, values + skipped * step, step, place + skipped * plane, after);
+    }
+    if (after.words == nullptr) return;
+    const size_t words_out = static_cast<size_t>(up(geometry_.outputs, WORD));
+    const int here = static_cast<int>(std::min<size_t>(WORD, outputs - part.tile * LANES));
+    tier_.pack_planes(values, step, here, next_.data() + channel * static_cast<size_t>(next_step_), next_step_, count,
+                      after.words + (image * words_out + channel / WORD) * plane + begin);
+  }
+
+  // Of one tile, to `values`, channels `step` apart; `place` is where they belong in y.
+  void sum_tile(const Plan& plan, const int8_t* lines, const Part& part, size_t tile, float unit, float* values, size_t step,
+                size_t place, const After& after) const {
     alignas(64) int32_t sums[MAX_TILES * TILE];
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
-    const size_t o = tile * LANES, channel = group * outputs + o;
-    const int here = static_cast<int>(std::min<size_t>(LANES, outputs - o));
-    for (size_t run = from; run < to; ++run) {
+    const size_t channel = part.group * outputs + tile * LANES;
+    const size_t here = std::min<size_t>(LANES, outputs - tile * LANES), begin = static_cast<size_t>(plan.first[part.run * together()]);
+    for (size_t run = part.run; run < part.last_run; ++run) {
       const size_t vector = run * together();
       const int tiles = static_cast<int>(std::min(together(), plan.vectors - vector));
       loops_.multiply(lines + vector * LANES * LINE, tiles, digits_, plan.digit, plan.offsets.data(), steps_,
-                      signs(group, tile), sums);
-      float* piece = y + o * plane + plan.first[vector];
-      loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, here, scale_.data() + channel,
-                           bias_.data() + channel, piece, plane);
+                      signs(part.group, tile), sums);
+      const size_t skipped = static_cast<size_t>(plan.first[vector]) - begin;
+      loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, static_cast<int>(here), scale_.data() + channel,
+                           bias_.data() + channel, values + skipped, step);
       const size_t count = static_cast<size_t>(plan.first[vector + static_cast<size_t>(tiles)] - plan.first[vector]);
-      for (size_t i = 0; i < static_cast<size_t>(here); ++i) after(tier_, piece + i * plane, count);
+      for (size_t i = 0; i < here; ++i) after(tier_, values + skipped + i * step, place + skipped + i * plane, count);
     }
   }
 
-  void multiply_some(const float* x, size_t rows, int8_t* lines, float* y, const After& after,
+  // Some rows, from `first` on.
+  void multiply_some(const Source& x, size_t first, size_t rows, int8_t* lines, const After& after,
                      const Parallel& parallel) const {
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
+    const size_t words = static_cast<size_t>(up(geometry_.channels, WORD)), words_out = static_cast<size_t>(up(geometry_.outputs, WORD));
     const size_t digit = up_to(rows) * LINE, block = digit * static_cast<size_t>(digits_);
+    const auto source = [&](size_t row) { return x.from((first + row) * in, (first + row) * words); };
     std::vector<Unit> units(rows, Unit(0.0f));
     std::vector<float> values(rows, 0.0f);
     parallel((rows + LANES - 1) / LANES, [&](size_t task) {
       const size_t from = task * LANES, count = std::min<size_t>(LANES, rows - from);
-      if (input_ != Input::FLOAT) return make_rows(x + from * in, count, block, lines + from * LINE);
+      if (input_ != Input::FLOAT) return make_rows(source(from), count, block, lines + from * LINE);
       for (size_t m = from; m < from + count; ++m) {
-        units[m] = Unit(loops_.largest(x + m * in, in));
+        const float* row = source(m).values;
+        units[m] = Unit(loops_.largest(row, in));
         values[m] = units[m].value;
-        loops_.split_row(x + m * in, in, units[m].inverse, digit, block, lines + m * LINE);
+        loops_.split_row(row, in, units[m].inverse, digit, block, lines + m * LINE);
       }
     });
     std::vector<ptrdiff_t> offsets;
     for (size_t b = 0; b < blocks_; ++b) offsets.push_back(static_cast<ptrdiff_t>(b * block));
     const size_t run = together() * LANES, runs = (rows + run - 1) / run;
     const size_t fit = std::max<size_t>(1, SHARE / (run * LINE * blocks_ * static_cast<size_t>(digits_)));
-    const size_t pieces = (runs + fit - 1) / fit, shares = std::clamp<size_t>(TASKS / pieces, 1, tiles_);
+    const size_t unit = tiles_at_once(after), units_of_tiles = (tiles_ + unit - 1) / unit;
+    const size_t pieces = (runs + fit - 1) / fit, shares = std::clamp<size_t>(TASKS / pieces, 1, units_of_tiles);
     parallel(pieces * shares, [&](size_t task) {
       const size_t piece = task / shares, share = task % shares;
       const Tiles configured(loops_);
       alignas(64) int32_t sums[MAX_TILES * TILE];
-      for (size_t tile = tiles_ * share / shares; tile < tiles_ * (share + 1) / shares; ++tile) {
-        const size_t o = tile * LANES;
+      alignas(64) float elsewhere[MAX_TILES * LANES * WORD];
+      for (size_t number = units_of_tiles * share / shares; number < units_of_tiles * (share + 1) / shares; ++number) {
+        const size_t begin = number * unit * LANES, wide = std::min(out - begin, unit * LANES);
         for (size_t m = runs * piece / pieces * run; m < std::min(rows, runs * (piece + 1) / pieces * run); m += run) {
-          const size_t count = std::min(run, rows - m);
-          loops_.multiply(lines + m * LINE, static_cast<int>((count + LANES - 1) / LANES), digits_, digit, offsets.data(),
-                          steps_, signs(0, tile), sums);
-          const size_t wide = std::min<size_t>(LANES, out - o);
-          loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(wide), scale_.data() + o,
-                             bias_.data() + o, y + m * out + o, out);
-          for (size_t i = 0; i < count; ++i) after(tier_, y + (m + i) * out + o, wide);
+          const size_t count = std::min(run, rows - m), place = (first + m) * out + begin;
+          float* to = after.y == nullptr ? elsewhere : after.y + place;
+          const size_t step = after.y == nullptr ? WORD : out;
+          for (size_t o = 0; o < wide; o += LANES) {
+            loops_.multiply(lines + m * LINE, static_cast<int>((count + LANES - 1) / LANES), digits_, digit, offsets.data(),
+                            steps_, signs(0, (begin + o) / LANES), sums);
+            loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(std::min<size_t>(LANES, wide - o)),
+                               scale_.data() + begin + o, bias_.data() + begin + o, to + o, step);
+          }
+          for (size_t i = 0; i < count; ++i) {
+            after(tier_, to + i * step, place + i * out, wide);
+            if (after.words == nullptr) continue;
+            const float* next = next_.data() + begin * static_cast<size_t>(next_step_);
+            tier_.pack_row(to + i * step, wide, next, next_step_, after.words + (first + m + i) * words_out + begin / WORD);
+          }
         }
       }
     });
     for (size_t m = 0; m < rows; ++m) {
-      if (!units[m].usual) otherwise_->multiply(x + m * in, 1, y + m * out, after, parallel);
+      if (!units[m].usual) otherwise_->multiply(source(m), 1, after.from((first + m) * out), parallel);
     }
   }
 
   // Lines of at most 16 rows of binary inputs.
-  void make_rows(const float* x, size_t count, size_t block, int8_t* lines) const {
+  void make_rows(const Source& x, size_t count, size_t block, int8_t* lines) const {
     const size_t in = static_cast<size_t>(geometry_.channels), words = static_cast<size_t>(up(geometry_.channels, WORD));
-    Scratch memory(LANES * words * sizeof(uint32_t));
-    uint32_t* bits = memory.as<uint32_t>();
-    for (size_t m = 0; m < count; ++m) tier_.pack_row(x + m * in, in, split_.data(), split_step_, bits + m * words);
+    std::optional<Scratch> own;
+    if (!packed_) own.emplace(LANES * words * sizeof(uint32_t));
+    for (size_t m = 0; m < count && own; ++m) {
+      tier_.pack_row(x.values + m * in, in, split_.data(), split_step_, own->as<uint32_t>() + m * words);
+    }
+    const uint32_t* bits = own ? own->as<uint32_t>() : x.words;
     int32_t place[LANES];
     std::iota(place, place + LANES, 0);
     for (size_t b = 0; b < blocks_; ++b) {
@@ -339,8 +391,9 @@ class Int8Product : public Product {
   const Int8& loops_;
   const Geometry geometry_;
   const Input input_;
-  const int digits_, split_step_;
-  const std::vector<float> split_, scale_, bias_;
+  const int digits_, split_step_, next_step_;
+  const bool packed_;
+  const std::vector<float> split_, next_, scale_, bias_;
   size_t blocks_ = 0, tiles_ = 0, steps_ = 0;
   std::vector<uint64_t> signs_;
   std::unique_ptr<Product> otherwise_;

@@ -62,8 +62,18 @@ Layer check(Input input, bool linear, const Given& given) {
   require(given.bits >= (static_cast<size_t>(signs) + 7) / 8, "bits is too short for shape");
   require(given.scale == outputs, "scale needs one value per output");
   require(given.bias == outputs, "bias needs one value per output");
-  if (input == Input::STEP) require(given.split == 1, "threshold needs one value");
-  if (input == Input::SIGN) require(given.split == static_cast<size_t>(g.channels), "shift needs one value per channel");
+  layer.packed = given.packed;
+  if (given.packed) {
+    require(g.group == 1 || g.channels_per_group() % WORD == 0, "the channels of a group have to fill words");
+  } else if (input == Input::STEP) {
+    require(given.split == 1, "threshold needs one value");
+  } else if (input == Input::SIGN) {
+    require(given.split == static_cast<size_t>(g.channels), "shift needs one value per channel");
+  }
+  if (given.words) {
+    require(given.next == 1 || given.next == outputs, "next needs one value, or one per output");
+    require(g.group == 1 || g.outputs_per_group() % WORD == 0, "the outputs of a group have to fill words");
+  }
   layer.split_per_channel = input == Input::SIGN;
   return layer;
 }

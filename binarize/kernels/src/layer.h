@@ -8,6 +8,8 @@
 
 namespace binarize {
 
+constexpr int WORD = 32;  // binary values in a word
+
 enum class Input { FLOAT, SIGN, STEP };
 
 // Sizes of a two-dimensional convolution. One of one dimension has height 1; a linear layer is one of 1 x 1
@@ -36,6 +38,8 @@ struct Layer {
   std::vector<float> scale, bias;
   std::vector<float> split;  // x >= split is the larger value: [1], or one a channel
   bool split_per_channel = false;
+  bool packed = false;      // x comes as words of what is larger, without a split
+  std::vector<float> next;  // the same for y, where that is wanted as words: [1], or one an output; else empty
 
   // Signs of an output, 1 for +1 and 0 for -1: [channel within its group][tap].
   void signs(int64_t output, uint8_t* to) const {
@@ -79,7 +83,8 @@ struct Layer {
 struct Given {
   std::vector<int64_t> shape, strides, pads, dilations;
   int64_t group = 1;
-  size_t bits = 0, scale = 0, bias = 0, split = 0;  // elements of each
+  size_t bits = 0, scale = 0, bias = 0, split = 0, next = 0;  // elements of each
+  bool packed = false, words = false;                         // of inputs; of outputs
 };
 
 // The layer's sizes. Throws Error, saying what is wrong, where they do not fit together.

@@ -50,8 +50,10 @@ class Lookup : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
+  void convolve(const Source& source, int64_t count, int64_t height, int64_t width, const After& after,
                 const Parallel& parallel) const override {
+    const float* x = source.values;
+    float* y = after.y;
     const Geometry& g = geometry_;
     const int64_t in[2] = {height, width}, out[2] = {g.extent(0, height), g.extent(1, width)};
     if (one_tap()) {
@@ -88,7 +90,9 @@ class Lookup : public Product {
     });
   }
 
-  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
+  void multiply(const Source& source, int64_t count, const After& after, const Parallel& parallel) const override {
+    const float* x = source.values;
+    float* y = after.y;
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
     const size_t rows = static_cast<size_t>(count), wide = wide_, piece = piece_size();
     const size_t pieces = (rows + piece - 1) / piece;

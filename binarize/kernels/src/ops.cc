@@ -14,13 +14,15 @@ namespace {
 // An op is onnxruntime's table of functions, and behind it what these need to know.
 struct Op {
   OrtCustomOp table;
-  char name[24];
+  char name[40];
   Input input;
-  bool linear, add;
+  bool packed, linear, add;
   Act act;
+  bool words;
 
-  // x, bits, scale, bias, the shift or threshold, the residual
-  size_t inputs() const { return size_t{4} + (input == Input::FLOAT ? 0 : 1) + (add ? 1 : 0); }
+  // x, bits, scale, bias, the shift or threshold, the residual, `next`
+  size_t splits() const { return input == Input::FLOAT || packed ? 0 : 1; }
+  size_t inputs() const { return size_t{4} + splits() + (add ? 1 : 0) + (words ? 1 : 0); }
 };
 
 const Op& op_of(const OrtCustomOp* table) { return *reinterpret_cast<const Op*>(table); }
@@ -45,11 +47,16 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   std::vector<float> scale = copied<float>(ort, info, 2, ORT_FLOAT, "scale").values;
   std::vector<float> bias = copied<float>(ort, info, 3, ORT_FLOAT, "bias").values;
   std::vector<float> split;
-  if (op.input != Input::FLOAT) split = copied<float>(ort, info, 4, ORT_FLOAT, "split").values;
+  if (op.splits() != 0) split = copied<float>(ort, info, 4, ORT_FLOAT, "split").values;
+  std::vector<float> next;
+  if (op.words) next = copied<float>(ort, info, op.inputs() - 1, ORT_FLOAT, "next").values;
   given.bits = bits.size();
   given.scale = scale.size();
   given.bias = bias.size();
   given.split = split.size();
+  given.next = next.size();
+  given.packed = op.packed;
+  given.words = op.words;
   Layer layer = check(op.input, op.linear, given);
   layer.bits = std::move(bits);
   layer.scale = std::move(scale);
@@ -59,21 +66,37 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
     for (float& value : split) value = -value;
   }
   layer.split = std::move(split);
+  layer.next = std::move(next);
   return layer;
 }
 
-// Output number 0, of those sizes, and what follows the product in it. Nothing may have been computed yet.
-After output_of(const Kernel& kernel, OrtKernelContext* context, const std::vector<int64_t>& dims, float*& y) {
+// What x is, of that many channels along an axis, in words where the op takes those.
+Source source_of(const Kernel& kernel, const Tensor& x, size_t axis) {
+  const bool packed = kernel.op.packed;
+  const int64_t channels = kernel.layer.geometry.channels, expected = packed ? up(channels, WORD) : channels;
+  require(x.type == (packed ? ORT_UINT32 : ORT_FLOAT), packed ? "x has to be uint32" : "x has to be float32");
+  require(x.dims[axis] == expected, "x has " + std::to_string(x.dims[axis]) + (packed ? " words" : " channels") +
+                                        " where the layer has " + std::to_string(expected));
+  return packed ? Source{nullptr, x.as<uint32_t>()} : Source{x.as<float>(), nullptr};
+}
+
+// The outputs, y of those sizes, and what follows the product in them. Nothing may have been computed yet.
+After outputs_of(const Kernel& kernel, OrtKernelContext* context, std::vector<int64_t> dims, size_t axis) {
+  const Op& op = kernel.op;
+  const Ort& ort = kernel.ort;
   After after;
-  after.act = kernel.op.act;
-  if (kernel.op.add) {
-    const Tensor residual = kernel.ort.input(context, kernel.op.inputs() - 1);
+  after.act = op.act;
+  if (op.add) {
+    const Tensor residual = ort.input(context, 4 + op.splits());
     require(residual.type == ORT_FLOAT, "residual has to be float32");
     require(residual.dims == dims, "residual has to have the shape of the output");
     after.residual = residual.as<float>();
   }
-  y = kernel.ort.output(context, 0, dims);
-  after.y = y;
+  if (!op.words || ort.outputs(context) > 1) after.y = ort.output<float>(context, op.words ? 1 : 0, dims);
+  if (op.words) {
+    dims[axis] = up(dims[axis], WORD);
+    after.words = ort.output<uint32_t>(context, 0, dims);
+  }
   return after;
 }
 
@@ -81,23 +104,22 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
   const Layer& layer = kernel.layer;
   const Geometry& g = layer.geometry;
   const Tensor x = kernel.ort.input(context, 0);
-  require(x.type == ORT_FLOAT, "x has to be float32");
   const Parallel parallel = threads_of(kernel.ort, context);
   std::vector<int64_t> dims = x.dims;
   if (layer.linear) {
-    require(!dims.empty() && dims.back() == g.channels,
-            "the last dimension of x has to be " + std::to_string(g.channels));
-    dims.back() = g.outputs;
-    float* y = nullptr;
-    const After after = output_of(kernel, context, dims, y);
-    const int64_t rows = static_cast<int64_t>(x.count()) / g.channels;
-    if (rows > 0) kernel.product->multiply(x.as<float>(), rows, y, after, parallel);
+    require(!dims.empty(), "x needs a dimension");
+    const size_t last = dims.size() - 1;
+    const Source source = source_of(kernel, x, last);
+    const int64_t rows = static_cast<int64_t>(x.count()) / x.dims[last];
+    dims[last] = g.outputs;
+    require(static_cast<double>(rows) * static_cast<double>(g.outputs) < LARGEST_OUTPUT, "the output is too large");
+    const After after = outputs_of(kernel, context, dims, last);
+    if (rows > 0) kernel.product->multiply(source, rows, after, parallel);
     return;
   }
   const size_t rank = static_cast<size_t>(layer.rank);
   require(dims.size() == rank + 2, "x needs " + std::to_string(rank + 2) + " dimensions");
-  require(dims[1] == g.channels, "x has " + std::to_string(dims[1]) + " channels where the layer has " +
-                                     std::to_string(g.channels));
+  const Source source = source_of(kernel, x, 1);
   const int64_t in[2] = {rank == 2 ? dims[2] : 1, dims[rank + 1]};
   int64_t out[2];
   for (int axis = 0; axis < 2; ++axis) {
@@ -110,9 +132,8 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
                   static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
   dims[1] = g.outputs;
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
-  float* y = nullptr;
-  const After after = output_of(kernel, context, dims, y);
-  if (dims[0] > 0) kernel.product->convolve(x.as<float>(), dims[0], in[0], in[1], y, after, parallel);
+  const After after = outputs_of(kernel, context, dims, 1);
+  if (dims[0] > 0) kernel.product->convolve(source, dims[0], in[0], in[1], after, parallel);
 }
 
 OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
@@ -131,30 +152,42 @@ OrtStatus* run(void* kernel, OrtKernelContext* context) {
   return guarded(one.ort, one.op.name, [&] { compute(one, context); });
 }
 
-Op make_op(Input input, bool linear, bool add, Act act) {
+Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words) {
   static constexpr const char* INPUTS[] = {"", "Sign", "Step"};
   static constexpr const char* ACTS[] = {"", "Relu", "Gelu"};
-  Op op{op_table(), {}, input, linear, add, act};
-  std::snprintf(op.name, sizeof op.name, "%sBinary%s%s%s", INPUTS[static_cast<int>(input)], linear ? "Linear" : "Conv",
-                add ? "Add" : "", ACTS[static_cast<int>(act)]);
+  Op op{op_table(), {}, input, packed, linear, add, act, words};
+  std::snprintf(op.name, sizeof op.name, "%s%sBinary%s%s%s%s", packed ? "Packed" : "", INPUTS[static_cast<int>(input)],
+                linear ? "Linear" : "Conv", add ? "Add" : "", ACTS[static_cast<int>(act)], words ? "Pack" : "");
   OrtCustomOp& t = op.table;
   t.GetName = [](const OrtCustomOp* self) { return static_cast<const char*>(op_of(self).name); };
-  t.GetInputType = [](const OrtCustomOp*, size_t i) { return i == 1 ? ORT_UINT8 : ORT_FLOAT; };
+  t.GetInputType = [](const OrtCustomOp* self, size_t i) {
+    return i == 1 ? ORT_UINT8 : i == 0 && op_of(self).packed ? ORT_UINT32 : ORT_FLOAT;
+  };
   t.GetInputTypeCount = [](const OrtCustomOp* self) { return op_of(self).inputs(); };
+  if (words) {  // they come first, and y only where it is read
+    t.GetOutputType = [](const OrtCustomOp*, size_t i) { return i == 0 ? ORT_UINT32 : ORT_FLOAT; };
+    t.GetOutputTypeCount = [](const OrtCustomOp*) { return size_t{2}; };
+    t.GetOutputCharacteristic = [](const OrtCustomOp*, size_t i) { return i == 0 ? ORT_REQUIRED : ORT_OPTIONAL; };
+  }
   t.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   t.CreateKernelV2 = create;
   t.KernelComputeV2 = run;
   return op;
 }
 
-// [Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu]
+// [[Packed]Sign|[Packed]Step]Binary{Conv|Linear}[Add][Relu|Gelu], and of binary inputs [Pack] as well
 const std::vector<Op>& family() {
   static const std::vector<Op> ops = [] {
     std::vector<Op> all;
-    for (Input input : {Input::FLOAT, Input::SIGN, Input::STEP}) {
-      for (bool linear : {false, true}) {
-        for (bool add : {false, true}) {
-          for (Act act : {Act::NONE, Act::RELU, Act::GELU}) all.push_back(make_op(input, linear, add, act));
+    for (bool linear : {false, true}) {
+      for (bool add : {false, true}) {
+        for (Act act : {Act::NONE, Act::RELU, Act::GELU}) {
+          all.push_back(make_op(Input::FLOAT, false, linear, add, act, false));
+          for (Input input : {Input::SIGN, Input::STEP}) {
+            for (bool packed : {false, true}) {
+              for (bool words : {false, true}) all.push_back(make_op(input, packed, linear, add, act, words));
+            }
+          }
         }
       }
     }

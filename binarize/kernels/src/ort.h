@@ -83,11 +83,17 @@ class Ort {
     require(value != nullptr, "an input is missing");
     return tensor(value);
   }
-  float* output(OrtKernelContext* context, size_t index, const std::vector<int64_t>& dims) const {
+  size_t outputs(const OrtKernelContext* context) const {
+    size_t count = 0;
+    check(slot<OrtStatus*(const OrtKernelContext*, size_t*)>(89)(context, &count));
+    return count;
+  }
+  template <class T>
+  T* output(OrtKernelContext* context, size_t index, const std::vector<int64_t>& dims) const {
     using Get = OrtStatus*(OrtKernelContext*, size_t, const int64_t*, size_t, OrtValue**);
     OrtValue* value = nullptr;
     check(slot<Get>(91)(context, index, dims.data(), dims.size(), &value));
-    return static_cast<float*>(data(value));
+    return static_cast<T*>(data(value));
   }
 
   // task(user, i) for i < total, in the session's own threads.

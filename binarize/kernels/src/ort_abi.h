@@ -59,6 +59,9 @@ static_assert(sizeof(void*) != 8 || sizeof(OrtCustomOp) == 208, "onnxruntime's l
 
 constexpr uint32_t ORT_API_VERSION = 17;  // the first with every slot below: onnxruntime 1.17
 constexpr int ORT_FLOAT = 1;
+constexpr int ORT_UINT32 = 12;
+constexpr int ORT_REQUIRED = 0;
+constexpr int ORT_OPTIONAL = 1;
 constexpr int ORT_UINT8 = 2;
 constexpr int ORT_FAIL = 1;
 constexpr int ORT_INVALID_ARGUMENT = 2;

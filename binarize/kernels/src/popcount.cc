@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 
 #include "error.h"
 #include "flat.h"
@@ -41,7 +42,10 @@ class Popcount : public Product {
         geometry_(layer.geometry),
         sign_(layer.input == Input::SIGN),
         split_step_(layer.split_per_channel ? 1 : 0),
+        next_step_(layer.next.size() > 1 ? 1 : 0),
+        packed_(layer.packed),
         split_(layer.split),
+        next_(layer.next),
         scale_(layer.scale),
         bias_(layer.bias) {
     const Geometry& g = geometry_;
@@ -55,7 +59,7 @@ class Popcount : public Product {
     }
   }
 
-  void convolve(const float* x, int64_t count, int64_t height, int64_t width, float* y, const After& after,
+  void convolve(const Source& x, int64_t count, int64_t height, int64_t width, const After& after,
                 const Parallel& parallel) const override {
     const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
@@ -69,32 +73,34 @@ class Popcount : public Product {
       pack(*plan, x, task / words / groups, task / words % groups, task % words, bits);
     });
     const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
-    // a small image has too few tiles for threads: its outputs are shared out as well
-    const size_t outputs = static_cast<size_t>(g.outputs_per_group());
+    // a small image has too few tiles for threads: its outputs are shared out as well, those of a word to one thread
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), unit = after.words == nullptr ? MAX_ROWS : WORD;
     const size_t shares = std::clamp<size_t>(TASKS / (images * tiles), 1, std::max<size_t>(1, outputs / OUTPUTS_A_TASK));
     parallel(images * tiles * shares, [&](size_t task) {
       const size_t image = task / shares / tiles, share = task % shares;
-      const size_t from = outputs * share / shares / MAX_ROWS * MAX_ROWS;
-      const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / MAX_ROWS * MAX_ROWS;
-      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to, y,
+      const size_t from = outputs * share / shares / unit * unit;
+      const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / unit * unit;
+      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to,
            after);
     });
   }
 
-  void multiply(const float* x, int64_t count, float* y, const After& after, const Parallel& parallel) const override {
+  void multiply(const Source& x, int64_t count, const After& after, const Parallel& parallel) const override {
     const Geometry& g = geometry_;
     const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs);
-    const size_t words = static_cast<size_t>(words_), blocks = static_cast<size_t>(up(count, ROWS_A_TASK));
+    const size_t words = static_cast<size_t>(words_), words_out = static_cast<size_t>(up(g.outputs, WORD));
+    const size_t blocks = static_cast<size_t>(up(count, ROWS_A_TASK));
     // one row has too few blocks of rows for threads: its outputs are shared out instead
     const size_t shares = blocks == 1 ? std::max<size_t>(1, vectors_ / (4 * MAX_VECTORS)) : 1;
-    Scratch packed(static_cast<size_t>(count) * words * sizeof(uint32_t));
-    uint32_t* bits = packed.as<uint32_t>();
+    std::optional<Scratch> own;
+    if (!packed_) own.emplace(static_cast<size_t>(count) * words * sizeof(uint32_t));
+    const uint32_t* bits = packed_ ? x.words : own->as<uint32_t>();
     std::vector<int32_t> ones(static_cast<size_t>(count));
     parallel(blocks, [&](size_t block) {
       const size_t last = std::min<size_t>(static_cast<size_t>(count), (block + 1) * ROWS_A_TASK);
       for (size_t m = block * ROWS_A_TASK; m < last; ++m) {
-        uint32_t* row = bits + m * words;
-        tier_.pack_row(x + m * in, in, split_.data(), split_step_, row);
+        if (!packed_) tier_.pack_row(x.values + m * in, in, split_.data(), split_step_, own->as<uint32_t>() + m * words);
+        const uint32_t* row = bits + m * words;
         int32_t sum = 0;
         for (size_t w = 0; w < words; ++w) sum += __builtin_popcount(row[w]);
         ones[m] = sign_ ? 2 * sum : sum;
@@ -103,9 +109,10 @@ class Popcount : public Product {
     parallel(blocks * shares, [&](size_t task) {
       const size_t block = task / shares, share = task % shares;
       const size_t last = std::min<size_t>(static_cast<size_t>(count), (block + 1) * ROWS_A_TASK);
-      const size_t to = vectors_ * (share + 1) / shares;
+      const size_t unit = WORD / LANES, to = share + 1 == shares ? vectors_ : vectors_ * (share + 1) / shares / unit * unit;
       alignas(64) int32_t sums[MAX_ROWS * MAX_VECTORS * LANES];
-      for (size_t v = vectors_ * share / shares; v < to; v += MAX_VECTORS) {
+      alignas(64) float elsewhere[MAX_VECTORS * LANES];
+      for (size_t v = vectors_ * share / shares / unit * unit; v < to; v += MAX_VECTORS) {
         const size_t width = std::min<size_t>(MAX_VECTORS, to - v);
         const size_t o = v * LANES, wide = std::min(out - o, width * LANES);
         for (size_t m = block * ROWS_A_TASK; m < last; m += MAX_ROWS) {
@@ -113,10 +120,14 @@ class Popcount : public Product {
           tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + o, offsets_.data(),
                              words, static_cast<int>(width), sums);
           for (size_t i = 0; i < high; ++i) {
-            float* row = y + (m + i) * out + o;
+            const size_t place = (m + i) * out + o;
+            float* row = after.y == nullptr ? elsewhere : after.y + place;
             tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + o, scale_.data() + o,
                              bias_.data() + o, wide, row);
-            after(tier_, row, wide);
+            after(tier_, row, place, wide);
+            if (after.words == nullptr) continue;
+            const float* next = next_.data() + o * static_cast<size_t>(next_step_);
+            tier_.pack_row(row, wide, next, next_step_, after.words + (m + i) * words_out + o / WORD);
           }
         }
       }
@@ -231,28 +242,40 @@ class Popcount : public Product {
   }
 
   // The words of 32 channels of an image into their planes.
-  void pack(const Plan& plan, const float* x, size_t image, size_t group, size_t word, uint32_t* bits) const {
+  void pack(const Plan& plan, const Source& x, size_t image, size_t group, size_t word, uint32_t* bits) const {
     const Geometry& g = geometry_;
     const int64_t per_group = g.channels_per_group(), pixels = plan.in[0] * plan.in[1];
     const int64_t channel = static_cast<int64_t>(word) * WORD;
     const int channels = static_cast<int>(std::min<int64_t>(WORD, per_group - channel));
     const int64_t first = static_cast<int64_t>(group) * per_group + channel;
     uint32_t* planes = bits + (image * static_cast<size_t>(g.group) + group) * plan.image + word * plan.words;
-    const float* from = x + (static_cast<int64_t>(image) * g.channels + first) * pixels;
     const float* split = split_.data() + first * split_step_;
-    Scratch dense(static_cast<size_t>(pixels) * sizeof(uint32_t));
-    uint32_t* flat = dense.as<uint32_t>();
-    const bool as_it_is = plan.words == static_cast<size_t>(pixels) && g.begin[0] == 0 && g.begin[1] == 0 &&
-                          g.stride[0] == 1 && g.stride[1] == 1;
-    tier_.pack_planes(from, static_cast<size_t>(pixels), channels, split, split_step_, static_cast<size_t>(pixels),
-                      as_it_is ? planes : flat);
-    if (as_it_is) return;
+    const size_t count = static_cast<size_t>(pixels), channels_before = image * static_cast<size_t>(g.channels) + static_cast<size_t>(first);
+    const size_t words_before = (image * static_cast<size_t>(g.group) + group) * static_cast<size_t>(words_) + word;
+    const Source from = x.from(channels_before * count, words_before * count);
+    const bool as_it_is = plan.words == count && g.begin[0] == 0 && g.begin[1] == 0 && g.stride[0] == 1 && g.stride[1] == 1;
+    if (as_it_is && packed_) {
+      std::memcpy(planes, from.words, count * sizeof(uint32_t));
+    } else if (as_it_is) {
+      tier_.pack_planes(from.values, count, channels, split, split_step_, count, planes);
+    } else if (packed_) {
+      spread_rows(plan, from.words, planes);
+    } else {
+      Scratch dense(count * sizeof(uint32_t));
+      tier_.pack_planes(from.values, count, channels, split, split_step_, count, dense.as<uint32_t>());
+      spread_rows(plan, dense.as<uint32_t>(), planes);
+    }
+  }
+
+  // The words of an image into the planes of its phases, with padding around them.
+  void spread_rows(const Plan& plan, const uint32_t* from, uint32_t* planes) const {
+    const Geometry& g = geometry_;
     std::memset(planes, 0, plan.words * sizeof(uint32_t));
     for (int64_t y = 0; y < plan.in[0]; ++y) {
       const int64_t row = (y + g.begin[0]) / g.stride[0];
       if (row >= plan.pitch[0]) continue;
       uint32_t* phases = planes + (y + g.begin[0]) % g.stride[0] * g.stride[1] * static_cast<int64_t>(plan.plane);
-      spread(plan, flat + y * plan.in[1], phases + row * plan.pitch[1]);
+      spread(plan, from + y * plan.in[1], phases + row * plan.pitch[1]);
     }
   }
 
@@ -271,12 +294,14 @@ class Popcount : public Product {
 
   // Some outputs of a group, `from` to `to`, at a tile of flat positions.
   void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
-            float* y, const After& after) const {
+            const After& after) const {
     const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
     const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
+    const size_t words_out = static_cast<size_t>(up(g.outputs, WORD));
     const size_t pixels = static_cast<size_t>(plan.out[0] * plan.out[1]), width = static_cast<size_t>(vectors) * LANES;
     alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
+    alignas(64) float elsewhere[WORD * MAX_VECTORS * LANES];
     const uint32_t* columns = bits + first * LANES;
     const Flat flat = plan.flat();
     const size_t begin = static_cast<size_t>(plan.first[first]);
@@ -289,10 +314,18 @@ class Popcount : public Product {
                          steps_, vectors, sums);
       for (size_t r = 0; r < high; ++r) {
         const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
-        float* channel = y + (image * static_cast<size_t>(g.outputs) + o + r) * pixels;
-        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, after.then(channel), channel);
-        after.rest(tier_, channel + begin, count);
+        const size_t place = (image * static_cast<size_t>(g.outputs) + o + r) * pixels + begin;
+        float* piece = after.y == nullptr ? elsewhere + (i + r) % WORD * width : after.y + place;
+        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, after.then(place), piece);
+        after.rest(tier_, piece, count);
       }
+      const size_t done = i + high;
+      if (after.words == nullptr || (done % WORD != 0 && done != to)) continue;
+      const size_t word = i / WORD, channel = group * outputs + word * WORD;
+      const float* values = after.y == nullptr ? elsewhere : after.y + (image * static_cast<size_t>(g.outputs) + channel) * pixels + begin;
+      tier_.pack_planes(values, after.y == nullptr ? width : pixels, static_cast<int>(done - word * WORD),
+                        next_.data() + channel * static_cast<size_t>(next_step_), next_step_, count,
+                        after.words + (image * words_out + channel / WORD) * pixels + begin);
     }
   }
 
@@ -302,8 +335,9 @@ class Popcount : public Product {
   const Tier& tier_;
   const Geometry geometry_;
   const bool sign_;
-  const int split_step_;
-  const std::vector<float> split_, scale_, bias_;
+  const int split_step_, next_step_;
+  const bool packed_;
+  const std::vector<float> split_, next_, scale_, bias_;
   int64_t words_ = 0;
   size_t steps_ = 0, vectors_ = 0;
   std::vector<uint32_t> weight_, ones_;

@@ -65,7 +65,7 @@ inline void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& fl
                         const Affine& to, const Then& then, float* y) {
   for (int v = 0; v < vectors; ++v) {
     const uint16_t* kind = flat.kind + (from + v) * LANES;
-    size_t out = static_cast<size_t>(flat.first[from + v]);
+    size_t out = static_cast<size_t>(flat.first[from + v] - flat.first[from]);
     for (int l = 0; l < LANES; ++l) {
       if (!(flat.valid[from + v] >> l & 1)) continue;
       const int at = v * LANES + l;

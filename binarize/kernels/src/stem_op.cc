@@ -45,7 +45,7 @@ OrtStatus* run(void* kernel, OrtKernelContext* context) {
       size *= static_cast<double>(dims[axis]);
     }
     require(size < LARGEST_OUTPUT, "the output is too large");
-    float* y = one.ort.output(context, 0, dims);
+    float* y = one.ort.output<float>(context, 0, dims);
     if (dims[0] > 0) one.stem.run(x.as<float>(), dims[0], x.dims[2], x.dims[3], y, threads_of(one.ort, context));
   });
 }

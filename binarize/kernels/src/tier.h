@@ -7,12 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "layer.h"
+
 namespace binarize {
 
 constexpr int LANES = 16;        // columns in a vector of sums, on every tier
 constexpr int MAX_ROWS = 4;      // of a tile of sums
 constexpr int MAX_VECTORS = 6;   // of a tile of sums
-constexpr int WORD = 32;         // binary values in a word
 constexpr int MAX_PIXELS = 6;    // of a tile of lookups
 constexpr int MAX_OUTPUTS = 64;  // of a tile of lookups
 constexpr int LINE = 64;         // channels in a line of int8
@@ -33,8 +34,8 @@ struct Affine {
   float scale, bias;
 };
 
-// What is done to outputs while they are still in registers: a residual, laid out like them (null: none), then ReLU, by
-// which NaN stays NaN.
+// What is done to outputs while they are still in registers: a residual, laid out like them and beginning with the same
+// one (null: none), then ReLU, by which NaN stays NaN.
 struct Then {
   const float* residual = nullptr;
   bool relu = false;
@@ -111,7 +112,8 @@ struct Tier {
   // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] & columns[offsets[s] + 16·v + l])
   void (*and_popcount)(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
                        const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums);
-  // Outputs of one channel from the sums of flat positions 16·from and on; ones like sums, then.residual like y.
+  // Outputs of one channel from the sums of flat positions 16·from and on, whose first is y[0]; ones like sums,
+  // then.residual like y.
   void (*finish_flat)(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
                       const Affine& affine, const Then& then, float* y);
   // Outputs of one row: y[o] = float(sums[o]·2^shift - ones + correction[o])·scale[o] + bias[o], o < count.

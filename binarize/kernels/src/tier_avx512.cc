@@ -146,7 +146,7 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
     const __m512 all = scaled(sum, scale, bias);
     __m512 values = valid == 0xffff ? all : _mm512_maskz_compress_ps(valid, all);
     const __mmask16 lanes = static_cast<__mmask16>((1u << __builtin_popcount(valid)) - 1);
-    const ptrdiff_t place = flat.first[from + v];
+    const ptrdiff_t place = flat.first[from + v] - flat.first[from];
     if (then.residual != nullptr) values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(lanes, then.residual + place));
     if (then.relu) values = not_below_zero(values);
     if (valid == 0xffff) {

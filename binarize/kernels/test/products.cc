@@ -1,5 +1,6 @@
 // Products in int8 against those of the scalar tier, at random shapes, with tasks in random order and in several
-// threads: on a CPU with matrix tiles, real or played, and on any CPU with the plain loops of portable_int8.h.
+// threads: on a CPU with matrix tiles, real or played, and on any CPU with the plain loops of portable_int8.h. And on
+// every tier the words that one layer hands to the next against its values.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_products [ROUNDS]
 #include <algorithm>
@@ -67,14 +68,15 @@ struct Case {
   std::vector<float> run(const Product& product, const Parallel& parallel, int64_t first, int64_t images,
                          const float* residual = nullptr, Act act = Act::NONE) const {
     std::vector<float> y(image_out() * static_cast<size_t>(images), 7.0f);
-    const After after{y.data(), residual, act};
-    const float* from = x.data() + static_cast<size_t>(first) * image_in();
-    if (layer.linear) {
-      product.multiply(from, images, y.data(), after, parallel);
-    } else {
-      product.convolve(from, images, in[0], in[1], y.data(), after, parallel);
-    }
+    run(product, parallel, {x.data() + static_cast<size_t>(first) * image_in(), nullptr}, images, {y.data(), residual, act});
     return y;
+  }
+  void run(const Product& product, const Parallel& parallel, const Source& from, int64_t images, const After& after) const {
+    if (layer.linear) {
+      product.multiply(from, images, after, parallel);
+    } else {
+      product.convolve(from, images, in[0], in[1], after, parallel);
+    }
   }
 };
 
@@ -230,6 +232,51 @@ void compare(const Tier& tier, const Case& one) {
   holds(same(one.run(*product, in_any_order, one.count - part, part), last), tier.name, "the rest of the batch matters", one);
 }
 
+// Which of [images][channels][pixels] are not below their channel's split, as words.
+std::vector<uint32_t> words_of(const std::vector<float>& values, int64_t images, int64_t channels, const std::vector<float>& split) {
+  const size_t of_image = static_cast<size_t>(up(channels, WORD)), count = static_cast<size_t>(images * channels);
+  const size_t pixels = count == 0 ? 0 : values.size() / count;
+  std::vector<uint32_t> words(static_cast<size_t>(images) * of_image * pixels, 0);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t image = i / pixels / static_cast<size_t>(channels), channel = i / pixels % static_cast<size_t>(channels);
+    const bool above = values[i] >= split[split.size() > 1 ? channel : 0];
+    words[(image * of_image + channel / WORD) * pixels + i % pixels] |= static_cast<uint32_t>(above) << channel % WORD;
+  }
+  return words;
+}
+
+using Maker = std::unique_ptr<Product> (*)(const Layer&, const Tier&);
+
+// Words in, out, or both, beside the values and alone, against the layer that has values on both sides.
+void edges(const Tier& tier, Maker make) {
+  Case one = any_case();
+  const Geometry& g = one.layer.geometry;
+  const auto fills = [&](int64_t channels) { return g.group == 1 || channels % WORD == 0; };
+  if (one.layer.input == Input::FLOAT || !fills(g.channels_per_group()) || !fills(g.outputs_per_group())) return;
+  const auto residual = floats(static_cast<int64_t>(one.image_out()) * one.count);
+  const float* added = generator() % 2 ? residual.data() : nullptr;
+  const Act act = static_cast<Act>(generator() % 3);
+  const auto expected = one.run(*make(one.layer, tier), in_any_order, 0, one.count, added, act);
+  const auto next = floats(generator() % 2 ? g.outputs : 1);
+  const auto above = words_of(expected, one.count, g.outputs, next), given = words_of(one.x, one.count, g.channels, one.layer.split);
+  for (const bool packed : {false, true}) {
+    Layer layer = one.layer;
+    layer.packed = packed;
+    const Source x = packed ? Source{nullptr, given.data()} : Source{one.x.data(), nullptr};
+    std::vector<float> y(expected.size(), 7.0f);
+    one.run(*make(layer, tier), in_any_order, x, one.count, {y.data(), added, act});
+    holds(same(y, expected), tier.name, "words are another input", one);
+    layer.next = next;
+    const auto product = make(layer, tier);
+    for (const bool alone : {false, true}) {
+      std::vector<uint32_t> words(above.size(), 7);
+      std::fill(y.begin(), y.end(), 7.0f);
+      one.run(*product, in_any_order, x, one.count, {alone ? nullptr : y.data(), added, act, words.data()});
+      holds(words == above && (alone || same(y, expected)), tier.name, "words of outputs", one);
+    }
+  }
+}
+
 // The largest sums that are exact: every digit at its smallest, but for the value that says how large a unit is.
 void extremes(const Tier& tier) {
   Case one;
@@ -287,10 +334,21 @@ int main(int count, char** arguments) {
   for (const Tier* tier : tiers) {
     int8_error = scalar_error = 0;
     for (int i = 0; i < rounds; ++i) compare(*tier, any_case());
+    for (int i = 0; i < rounds; ++i) edges(*tier, int8_product);
     extremes(*tier);
     std::printf("%s: done, largest error of W1A32 %.2g in int8, %.2g in float32, over the size of the outputs\n", tier->name, int8_error, scalar_error);
     holds(int8_error <= std::max(1e-6, 2 * scalar_error), tier->name, "less exact than float32", Case());
     std::fflush(stdout);
+  }
+  std::vector<const Tier*> all = {&SCALAR};
+#if defined(BINARIZE_X86)
+  all.insert(all.end(), {&AVX2, &AVX512});
+#endif
+#if defined(BINARIZE_ARM64)
+  all.push_back(&NEON);
+#endif
+  for (const Tier* tier : all) {
+    for (int i = 0; i < rounds && tier->supported(); ++i) edges(*tier, popcount_product);
   }
   std::printf("%d passed, %d failed\n", checks - failures, failures);
   return failures == 0 ? 0 : 1;

@@ -5,8 +5,9 @@
 Each case is a good node with up to two things wrong or odd in it, and an input that may be too: an attribute
 that is negative, huge or of another length; constants that are too short, too long, empty, or of another
 rank; an input or a residual of another rank or size, of size zero, with NaN, infinities and denormals. Every
-case has to end in an onnxruntime error or in the result of stock onnxruntime. A crash stops the run, and so
-does a read out of bounds with a library built with the sanitizers. CHUNK cases run in each process.
+case has to end in an onnxruntime error or in the result of stock onnxruntime; ops of the native form, which
+that does not know, in any result. A crash stops the run, and so does a read out of bounds with a library
+built with the sanitizers. CHUNK cases run in each process.
 
 With the sanitizers:
 
@@ -34,13 +35,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from binarize import environment, kernels
-from binarize.export.functions import DOMAIN, OPS, VERSION, function, needed
+from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, function, needed
+from binarize.packing import WORD
 
 CHUNK = 500
 LARGE = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63)]
+KNOWN = OPS | NATIVE_OPS
 RESULTS = Path(__file__).parent / "results" / "fuzz_kernels.jsonl"
 
 
@@ -135,11 +138,12 @@ def case(number: int, library: Path) -> str:
 
 def good(random: np.random.Generator) -> dict[str, Any]:
     """A node that is right in every respect."""
-    op = str(random.choice(list(OPS)))
+    op = str(random.choice(list(KNOWN)))
     group = int(random.choice([1, 1, 2]))
     outputs, channels = int(random.integers(1, 70)) * group, int(random.integers(1, 70))
     node: dict[str, Any] = {"op": op, "channels": channels * group}
-    if OPS[op].product == "Conv":
+    node["alone"] = KNOWN[op].packs and bool(random.integers(2))
+    if KNOWN[op].product == "Conv":
         kernel = random.integers(1, 4, 2).tolist()
         node["attributes"] = {
             "shape": [outputs, channels, *kernel],
@@ -157,18 +161,22 @@ def good(random: np.random.Generator) -> dict[str, Any]:
         "scale": random.standard_normal(outputs).astype(np.float32),
         "bias": random.standard_normal(outputs).astype(np.float32),
     }
-    if op.startswith("Sign"):
-        node["constants"]["shift"] = random.standard_normal(node["channels"]).astype(np.float32)
-    if op.startswith("Step"):
-        node["constants"]["threshold"] = random.standard_normal(1).astype(np.float32)
+    sizes = {"shift": node["channels"], "threshold": 1, "next": int(random.choice([1, outputs]))}
+    for part in KNOWN[op].inputs:
+        if part in sizes:
+            node["constants"][part] = random.standard_normal(sizes[part]).astype(np.float32)
     return node
 
 
 def input_of(node: dict[str, Any], random: np.random.Generator) -> np.ndarray:
-    if OPS[node["op"]].product == "Conv":
-        size = (random.integers(1, 3), node["channels"], *random.integers(5, 20, 2))
+    packed, channels = KNOWN[node["op"]].packed, node["channels"]
+    channels = -(-channels // WORD) if packed else channels
+    if KNOWN[node["op"]].product == "Conv":
+        size = (random.integers(1, 3), channels, *random.integers(5, 20, 2))
     else:
-        size = (*random.integers(1, 9, random.integers(1, 3)), node["channels"])
+        size = (*random.integers(1, 9, random.integers(1, 3)), channels)
+    if packed:
+        return random.integers(0, 1 << WORD, size, np.uint32)
     return random.standard_normal(size).astype(np.float32)
 
 
@@ -176,11 +184,11 @@ def residual_of(
     node: dict[str, Any], x: np.ndarray, random: np.random.Generator
 ) -> np.ndarray | None:
     """Of y's shape, where the op takes one."""
-    if "Add" not in OPS[node["op"]].ending:
+    if "Add" not in KNOWN[node["op"]].ending:
         return None
     about = node["attributes"]
     size = (*x.shape[:-1], about["shape"][0])
-    if OPS[node["op"]].product == "Conv":
+    if KNOWN[node["op"]].product == "Conv":
         extents = []
         for i, n in enumerate(x.shape[2:]):
             span = about["dilations"][i] * (about["shape"][2 + i] - 1) + 1
@@ -230,7 +238,7 @@ def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
     elif kind == 2:
         x = x[:0]
     elif kind == 3:
-        if x.size:
+        if x.size and x.dtype == np.float32:
             odd = [np.nan, np.inf, -np.inf, 3e38, 1e-45]
             x.reshape(-1)[random.integers(x.size)] = random.choice(odd)
     elif kind == 4:
@@ -239,19 +247,26 @@ def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def file_of(node: dict[str, Any], feed: dict[str, np.ndarray]) -> bytes:
-    x, *computed = feed
-    inputs = [x, *node["constants"], *computed]
-    made = helper.make_node(node["op"], inputs, ["y"], domain=DOMAIN, **node["attributes"])
-    ranks = {**{name: value.ndim for name, value in feed.items()}, "y": feed[x].ndim}
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)
-        for name, rank in ranks.items()
+    op = KNOWN[node["op"]]
+    outputs = {"words": np.uint32, "y": np.float32} if op.packs else {"y": np.float32}
+    if node.get("alone"):
+        outputs.pop("y")
+    made = helper.make_node(op.name, op.inputs, [*outputs], domain=DOMAIN, **node["attributes"])
+    ends = {**{name: value.dtype for name, value in feed.items()}, **outputs}
+    infos = [
+        helper.make_tensor_value_info(
+            name,
+            helper.np_dtype_to_tensor_dtype(np.dtype(dtype)),
+            [None] * feed.get(name, feed["x"]).ndim,
+        )
+        for name, dtype in ends.items()
     ]
     tensors = [numpy_helper.from_array(value, name) for name, value in node["constants"].items()]
+    bodies = needed([(op.name, [1])]) if op.name in OPS else []
     return helper.make_model(
-        helper.make_graph([made], "one", ends[:-1], ends[-1:], tensors),
+        helper.make_graph([made], "one", infos[: len(feed)], infos[len(feed) :], tensors),
         opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],
-        functions=[ir.to_proto(function(name, 20)) for name in needed([(node["op"], [1])])],
+        functions=[ir.to_proto(function(name, 20)) for name in bodies],
         ir_version=10,
     ).SerializeToString()
 

@@ -4,11 +4,11 @@
 
 Networks with random weights at their own image size, batch 1, one thread: packed files of W1A32, W1A1 `step`
 and, where blocks can be rewritten, W1A1 `sign` + `bireal`, each with our kernels and in stock onnxruntime,
-beside the float model and onnxruntime's static int8 of it, in interleaved rounds (the figures are those of
-`binarize bench --int8-baseline`). Exactness of W1A32: the largest difference of a logit to torch's float64,
-over the largest, beside that of stock onnxruntime. Two threads: each number of threads in a process of its
-own, taking turns, with onnxruntime's own settings. One JSON line per model is added to
-benchmarks/results/kernel_models.jsonl.
+and native files of W1A1, beside the float model and onnxruntime's static int8 of it, in interleaved rounds
+(the figures are those of `binarize bench --int8-baseline`). Exactness of W1A32: the largest difference of a
+logit to torch's float64, over the largest, beside that of stock onnxruntime. Two threads: each number of
+threads in a process of its own, taking turns, with onnxruntime's own settings. One JSON line per model is
+added to benchmarks/results/kernel_models.jsonl.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
             model = binarize.convert(name, pretrained=False, **options)
             files.append(Path(folder) / f"{mode}.onnx")
             binarize.export(model, files[-1])
+            if "activations" in options:
+                files.append(Path(folder) / f"{mode}-native.onnx")
+                binarize.export(model, files[-1], form="native")
             if not options:
                 exact = exactness(model, files[-1])
         result = binarize.bench(files, rounds=rounds, int8_baseline=True)

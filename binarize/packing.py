@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-
 WORD = 32
 """Channels in a word between layers."""
 

@@ -24,8 +24,8 @@ class FileInfo:
     """An exported file's description of itself.
 
     Attributes:
-        form: "packed", "inline", "int8" or "native" (one bit per binary weight, see docs/op-spec.md), or "float" (no
-            binary layer in it).
+        form: "packed", "inline", "int8" or "native" (one bit per binary weight, see docs/op-spec.md), or
+            "float" (no binary layer in it).
         classifier: how the last layer's weight is stored: "float", "fp16", "int8" or "1bit".
         parity: "exact": equal to the torch model to 1e-4 of the largest logit; "up to rounding": to what
             the model itself makes of rounding; or "up to sign flips": but for binary inputs that rounding

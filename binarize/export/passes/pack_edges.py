@@ -15,8 +15,8 @@ from binarize.packing import WORD
 
 
 class PackEdges(ir.passes.InPlacePass):
-    """op(x, …) -> y -> StepOp(y, …, threshold)  becomes  opPack(x, …, threshold) -> words -> PackedStepOp(words, …),
-    and so on for Sign, whose jump is where y >= -shift.
+    """op(x, …) -> y -> StepOp(y, …, threshold)  becomes  opPack(x, …, threshold) -> w -> PackedStepOp(w, …)
+    with w in words, and so on for Sign, whose jump is where y >= -shift.
 
     1. Both ops have binary inputs and the same product.
     2. Where y has other readers too, or is an output of the graph, it stays, as a second output.

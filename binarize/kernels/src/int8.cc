@@ -7,18 +7,24 @@
 //
 // and the sums of each digit's products with ±1 are exact. The unit is one of an image (of one of its groups), or of a
 // row of a linear layer, so nothing depends on the other images of a batch. An image that has no such unit (with NaN or
-// infinity in it, or values of less than 1e-30 alone) is looked up instead.
+// infinity in it, or values of less than 1e-30 alone) is looked up instead. Two digits are for those who ask for them:
+//
+//     x = unit·(256·d1 + d0 + middle)      to half a unit, 7.7e-6 of the range of an image's values
+//
+// where the middle of the range is added to the sums as the sum of the signs times `middle`; what is not there (padding,
+// channels up to a whole line) is -middle in digits, so that it adds 0.
 //
 // Inputs lie as lines of 64 channels, one after the other at the flat positions of flat.h: sixteen lines are a tile,
 // whatever the tap, and every tile begins at a line.
 #include <algorithm>
-#include <cfloat>
 #include <cstring>
 #include <numeric>
 #include <optional>
 
+#include "digits.h"
 #include "error.h"
 #include "flat.h"
+#include "portable_int8.h"
 #include "product.h"
 #include "scratch.h"
 
@@ -26,9 +32,8 @@ namespace binarize {
 
 namespace {
 
-constexpr float LARGEST_DIGITS = 4161000.0f;   // and 408 more, for rounding, fit
-constexpr float SMALLEST_LARGEST = 1e-30f;     // 1 / unit is finite
 constexpr int64_t DIGITS_EXACT = INT32_MAX / (257 * 128);  // products whose sum of two digits fits 32 bits
+constexpr int64_t MIDDLE_EXACT = INT32_MAX / 65536;        // the same with what `middle` adds
 constexpr int64_t BINARY_EXACT = int64_t{1} << 24;         // products whose sum is exact in float32
 
 constexpr size_t TILE = LANES * LANES;
@@ -44,21 +49,6 @@ struct Plan : FlatImage {
   std::vector<std::pair<size_t, size_t>> gaps;  // positions that no pixel has, first and count
   std::vector<ptrdiff_t> offsets;               // [block][tap], bytes
   size_t digit = 0, block = 0, image = 0;       // sizes in bytes
-};
-
-// How floats become integers.
-struct Unit {
-  explicit Unit(float largest) {
-    if (largest == 0.0f) {
-      usual = true;
-    } else if (largest >= SMALLEST_LARGEST && largest <= FLT_MAX) {
-      usual = true;
-      inverse = LARGEST_DIGITS / largest;
-      value = static_cast<float>(1.0 / static_cast<double>(inverse));
-    }
-  }
-  bool usual = false;
-  float inverse = 0.0f, value = 0.0f;
 };
 
 // Tiles are a thread's own, and other libraries use them in the same threads.
@@ -80,7 +70,7 @@ class Int8Product : public Product {
         loops_(*tier.int8),
         geometry_(layer.geometry),
         input_(layer.input),
-        digits_(layer.input == Input::FLOAT ? 3 : 1),
+        digits_(digits_of(layer)),
         split_step_(layer.split_per_channel ? 1 : 0),
         next_step_(layer.next.size() > 1 ? 1 : 0),
         packed_(layer.packed),
@@ -123,6 +113,13 @@ class Int8Product : public Product {
   }
 
  private:
+  // Sums of very many products have no room for a middle.
+  static int digits_of(const Layer& layer) {
+    if (layer.input != Input::FLOAT) return 1;
+    const int64_t lines = up(layer.geometry.channels_per_group(), LINE) * layer.geometry.taps();
+    return layer.two_digits && lines * LINE <= MIDDLE_EXACT ? 2 : 3;
+  }
+
   static constexpr size_t SLACK = LANES * LINE;  // the last tile reads past the last line
 
   // That many lines, in tiles that are summed together.
@@ -138,6 +135,7 @@ class Int8Product : public Product {
     const size_t outputs = static_cast<size_t>(g.outputs_per_group()), taps = static_cast<size_t>(g.taps());
     const size_t channels = static_cast<size_t>(g.channels_per_group());
     signs_.assign(static_cast<size_t>(g.group) * tiles_ * steps_ * LANES, 0);
+    ones_.assign(static_cast<size_t>(g.outputs), -static_cast<int32_t>(steps_ * LINE));
     std::vector<uint8_t> signs(channels * taps);
     for (size_t number = 0; number < static_cast<size_t>(g.outputs); ++number) {
       layer.signs(static_cast<int64_t>(number), signs.data());
@@ -147,10 +145,14 @@ class Int8Product : public Product {
         for (size_t t = 0; t < taps; ++t) {
           const uint64_t plus = signs[c * taps + t];
           tile[(c / LINE * taps + t) * LANES + c % LINE / 4] |= plus << (o % LANES * 4 + c % 4);
+          ones_[number] += plus ? 2 : 0;
         }
       }
     }
   }
+
+  // What the outputs from that one on have.
+  Channels constants(size_t output) const { return {scale_.data() + output, bias_.data() + output, ones_.data() + output}; }
 
   const uint64_t* signs(size_t group, size_t tile) const { return signs_.data() + (group * tiles_ + tile) * steps_ * LANES; }
 
@@ -196,11 +198,11 @@ class Int8Product : public Product {
     const size_t words = static_cast<size_t>(up(g.channels_per_group(), WORD));
     const auto source = [&](size_t image) { return x.from((begin + image) * channels * pixels, (begin + image) * words * pixels); };
     const std::vector<Unit> units = input_ == Input::FLOAT ? units_of(source(0).values, all, channels * pixels, parallel)
-                                                           : std::vector<Unit>(all, Unit(0.0f));
+                                                           : std::vector<Unit>(all);
     const size_t parts = pixels / PIXELS_A_TASK + 1;  // one at least: an image without pixels has padding
     parallel(all * blocks_ * parts, [&](size_t task) {
       const size_t image = task / parts / blocks_, block = task / parts % blocks_, from = task % parts * PIXELS_A_TASK;
-      make_lines(plan, source(image), image % groups, block, from, units[image].inverse,
+      make_lines(plan, source(image), image % groups, block, from, units[image],
                  lines + image * plan.image + block * plan.block);
     });
     const size_t runs = (plan.vectors + together() - 1) / together();
@@ -213,12 +215,12 @@ class Int8Product : public Product {
       const Tiles configured(loops_);
       for (size_t number = units_of_tiles * share / shares; number < units_of_tiles * (share + 1) / shares; ++number) {
         const Part part{image % groups, number * unit, std::min(tiles_, (number + 1) * unit), runs * piece / pieces, runs * (piece + 1) / pieces};
-        sum_planes(plan, lines + image * plan.image, part, units[image].value, (begin + image) / groups, after);
+        sum_planes(plan, lines + image * plan.image, part, units[image], (begin + image) / groups, after);
       }
     });
     for (size_t image = 0; image < images; ++image) {
       const auto one = units.begin() + static_cast<ptrdiff_t>(image * groups);
-      if (std::all_of(one, one + static_cast<ptrdiff_t>(groups), [](const Unit& of) { return of.usual; })) continue;
+      if (std::all_of(one, one + static_cast<ptrdiff_t>(groups), is_usual)) continue;
       otherwise_->convolve(source(image * groups), 1, plan.in[0], plan.in[1],
                            after.from((first + image) * static_cast<size_t>(g.outputs) * plane), parallel);
     }
@@ -229,24 +231,30 @@ class Int8Product : public Product {
 
   // The unit of each of `count` stretches of values.
   std::vector<Unit> units_of(const float* x, size_t count, size_t size, const Parallel& parallel) const {
-    std::vector<float> largest(count * blocks_);
+    std::vector<float> largest(count * blocks_), smallest(count * blocks_, 0.0f);
     parallel(count * blocks_, [&](size_t task) {
       const size_t part = task % blocks_, from = size * part / blocks_, to = size * (part + 1) / blocks_;
-      largest[task] = loops_.largest(x + task / blocks_ * size + from, to - from);
+      const float* values = x + task / blocks_ * size + from;
+      largest[task] = loops_.largest(values, to - from);
+      if (digits_ == 2) smallest[task] = loops_.smallest(values, to - from);
     });
     std::vector<Unit> units;
-    for (size_t i = 0; i < count; ++i) units.emplace_back(loops_.largest(largest.data() + i * blocks_, blocks_));
+    for (size_t i = 0; i < count * blocks_; i += blocks_) {
+      units.push_back(unit_of(loops_.largest(&largest[i], blocks_), loops_.smallest(&smallest[i], blocks_), digits_));
+    }
     return units;
   }
 
   // Lines of some pixels of an image, those of a block of channels, and before the first ones its padding.
-  void make_lines(const Plan& plan, const Source& x, size_t group, size_t block, size_t from, float inverse,
+  void make_lines(const Plan& plan, const Source& x, size_t group, size_t block, size_t from, const Unit& unit,
                   int8_t* lines) const {
     const size_t pixels = plan.place.size(), count = std::min(PIXELS_A_TASK, pixels - from), first = block * LINE;
     const size_t per_group = static_cast<size_t>(geometry_.channels_per_group());
     const int channels = static_cast<int>(std::min<size_t>(LINE, per_group - first));
+    int8_t nothing[3] = {};
+    if (input_ == Input::FLOAT) portable::split(0.0f, unit, digits_, 1, nothing);
     for (size_t d = 0; d < static_cast<size_t>(digits_) && from == 0; ++d) {
-      for (const auto& gap : plan.gaps) std::memset(lines + d * plan.digit + gap.first * LINE, 0, gap.second * LINE);
+      for (const auto& gap : plan.gaps) std::memset(lines + d * plan.digit + gap.first * LINE, nothing[d], gap.second * LINE);
     }
     const int32_t* place = plan.place.data() + from;
     if (packed_) {
@@ -254,7 +262,7 @@ class Int8Product : public Product {
       return loops_.spread(low, channels > WORD ? low + pixels : low, 1, channels, smaller(), place, count, lines);
     }
     const float* values = x.values + first * pixels + from;
-    if (input_ == Input::FLOAT) return loops_.split_planes(values, pixels, channels, count, inverse, place, plan.digit, lines);
+    if (input_ == Input::FLOAT) return loops_.split_planes(values, pixels, channels, count, unit, digits_, place, plan.digit, lines);
     alignas(64) uint32_t words[2][PIXELS_A_TASK];
     const float* split = split_.data() + (group * per_group + first) * static_cast<size_t>(split_step_);
     const int low = std::min(channels, WORD);
@@ -273,7 +281,7 @@ class Int8Product : public Product {
     size_t group, tile, last_tile, run, last_run;
   };
 
-  void sum_planes(const Plan& plan, const int8_t* lines, const Part& part, float unit, size_t image, const After& after) const {
+  void sum_planes(const Plan& plan, const int8_t* lines, const Part& part, const Unit& unit, size_t image, const After& after) const {
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
     const size_t begin = static_cast<size_t>(plan.first[part.run * together()]);
     const size_t count = static_cast<size_t>(plan.first[std::min(plan.vectors, part.last_run * together())]) - begin;
@@ -294,7 +302,7 @@ class Int8Product : public Product {
   }
 
   // Of one tile, to `values`, channels `step` apart; `place` is where they belong in y.
-  void sum_tile(const Plan& plan, const int8_t* lines, const Part& part, size_t tile, float unit, float* values, size_t step,
+  void sum_tile(const Plan& plan, const int8_t* lines, const Part& part, size_t tile, const Unit& unit, float* values, size_t step,
                 size_t place, const After& after) const {
     alignas(64) int32_t sums[MAX_TILES * TILE];
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
@@ -306,8 +314,8 @@ class Int8Product : public Product {
       loops_.multiply(lines + vector * LANES * LINE, tiles, digits_, plan.digit, plan.offsets.data(), steps_,
                       signs(part.group, tile), sums);
       const size_t skipped = static_cast<size_t>(plan.first[vector]) - begin;
-      loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, static_cast<int>(here), scale_.data() + channel,
-                           bias_.data() + channel, values + skipped, step);
+      loops_.finish_planes(sums, tiles, digits_, unit, plan.valid.data() + vector, static_cast<int>(here), constants(channel),
+                           values + skipped, step);
       const size_t count = static_cast<size_t>(plan.first[vector + static_cast<size_t>(tiles)] - plan.first[vector]);
       for (size_t i = 0; i < here; ++i) after(tier_, values + skipped + i * step, place + skipped + i * plane, count);
     }
@@ -320,16 +328,14 @@ class Int8Product : public Product {
     const size_t words = static_cast<size_t>(up(geometry_.channels, WORD)), words_out = static_cast<size_t>(up(geometry_.outputs, WORD));
     const size_t digit = up_to(rows) * LINE, block = digit * static_cast<size_t>(digits_);
     const auto source = [&](size_t row) { return x.from((first + row) * in, (first + row) * words); };
-    std::vector<Unit> units(rows, Unit(0.0f));
-    std::vector<float> values(rows, 0.0f);
+    std::vector<Unit> units(rows);
     parallel((rows + LANES - 1) / LANES, [&](size_t task) {
       const size_t from = task * LANES, count = std::min<size_t>(LANES, rows - from);
       if (input_ != Input::FLOAT) return make_rows(source(from), count, block, lines + from * LINE);
       for (size_t m = from; m < from + count; ++m) {
         const float* row = source(m).values;
-        units[m] = Unit(loops_.largest(row, in));
-        values[m] = units[m].value;
-        loops_.split_row(row, in, units[m].inverse, digit, block, lines + m * LINE);
+        units[m] = unit_of(loops_.largest(row, in), digits_ == 2 ? loops_.smallest(row, in) : 0.0f, digits_);
+        loops_.split_row(row, in, units[m], digits_, digit, block, lines + m * LINE);
       }
     });
     std::vector<ptrdiff_t> offsets;
@@ -352,8 +358,8 @@ class Int8Product : public Product {
           for (size_t o = 0; o < wide; o += LANES) {
             loops_.multiply(lines + m * LINE, static_cast<int>((count + LANES - 1) / LANES), digits_, digit, offsets.data(),
                             steps_, signs(0, (begin + o) / LANES), sums);
-            loops_.finish_rows(sums, count, digits_, values.data() + m, static_cast<int>(std::min<size_t>(LANES, wide - o)),
-                               scale_.data() + begin + o, bias_.data() + begin + o, to + o, step);
+            loops_.finish_rows(sums, count, digits_, units.data() + m, static_cast<int>(std::min<size_t>(LANES, wide - o)),
+                               constants(begin + o), to + o, step);
           }
           for (size_t i = 0; i < count; ++i) {
             after(tier_, to + i * step, place + i * out, wide);
@@ -365,7 +371,7 @@ class Int8Product : public Product {
       }
     });
     for (size_t m = 0; m < rows; ++m) {
-      if (!units[m].usual) otherwise_->multiply(source(m), 1, after.from((first + m) * out), parallel);
+      if (!is_usual(units[m])) otherwise_->multiply(source(m), 1, after.from((first + m) * out), parallel);
     }
   }
 
@@ -396,6 +402,7 @@ class Int8Product : public Product {
   const std::vector<float> split_, next_, scale_, bias_;
   size_t blocks_ = 0, tiles_ = 0, steps_ = 0;
   std::vector<uint64_t> signs_;
+  std::vector<int32_t> ones_;  // sums of them, of an output, with those of channels that are not there
   std::unique_ptr<Product> otherwise_;
   Plans<Plan> plans_;
 };

@@ -39,6 +39,7 @@ struct Layer {
   std::vector<float> split;  // x >= split is the larger value: [1], or one a channel
   bool split_per_channel = false;
   bool packed = false;      // x comes as words of what is larger, without a split
+  bool two_digits = false;  // of float inputs are enough, in the tier that takes digits
   std::vector<float> next;  // the same for y, where that is wanted as words: [1], or one an output; else empty
 
   // Signs of an output, 1 for +1 and 0 for -1: [channel within its group][tap].

@@ -67,6 +67,7 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   }
   layer.split = std::move(split);
   layer.next = std::move(next);
+  layer.two_digits = two_digits();
   return layer;
 }
 
@@ -216,6 +217,7 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
   const Ort ort(api);
   return guarded(ort, "RegisterCustomOps", [&] {
     (void)tier();  // says now, not in the middle of a run, that the tier asked for is none
+    (void)two_digits();
     static std::mutex lock;
     static OrtCustomOpDomain* domain = nullptr;  // sessions refer to it for as long as they live
     std::lock_guard<std::mutex> guard(lock);

@@ -84,6 +84,9 @@ std::unique_ptr<Product> int8_product(const Layer& layer, const Tier& tier);    
 // Whether a layer's sums are exact in int8 digits, and its sizes fill their tiles well enough to be worth it.
 bool suits_int8(const Layer& layer);
 
+// Whether two digits are asked for, by BINARIZE_DIGITS. Throws Error where that is not 2 or 3.
+bool two_digits();
+
 // The fastest of them.
 std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier);
 

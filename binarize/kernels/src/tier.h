@@ -59,6 +59,21 @@ struct Loops {
 
 }  // namespace stem
 
+// How floats become integers of two or three digits of -128 to 127, and their sums floats again:
+//
+//     q = x·inverse rounded once to an integer, less `middle`: at most 4161000 in size with three digits, 32639 with two
+//     x = (q + middle)·value
+struct Unit {
+  float inverse = 0.0f, value = 0.0f;
+  int32_t middle = 0;  // 0 with three digits
+};
+
+// What the outputs from one on have: ones, the sums of their signs.
+struct Channels {
+  const float *scale, *bias;
+  const int32_t* ones;
+};
+
 // Products of int8 by ±1, for CPUs with matrix tiles. The inputs of a pixel are a line of 64 channels; sums come in
 // tiles of 16 pixels by 16 outputs.
 struct Int8 {
@@ -72,12 +87,14 @@ struct Int8 {
                  size_t count, int8_t* lines);
   // The largest |x|; NaN where there is one.
   float (*largest)(const float* x, size_t count);
-  // x·inverse, rounded once to an integer of at most 4161000 in size, in three digits of -128 to 127, d = 0 the
-  // lowest: lines[d·digit + place[i]·64 + c] = digit d of x[c·stride + i], or 0 from c = channels on; i and c as above
-  void (*split_planes)(const float* x, size_t stride, int channels, size_t count, float inverse, const int32_t* place,
-                       size_t digit, int8_t* lines);
-  // lines[d·digit + (c / 64)·block + c % 64] = digit d of x[c], or 0 from c = channels on, to the end of the block
-  void (*split_row)(const float* x, size_t channels, float inverse, size_t digit, size_t block, int8_t* lines);
+  // The smallest x, or 0 where that is less; NaN counts as nothing.
+  float (*smallest)(const float* x, size_t count);
+  // lines[d·digit + place[i]·64 + c] = digit d < digits, 0 the lowest, of x[c·stride + i], or of 0 from c = channels on; i
+  // and c as above
+  void (*split_planes)(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int digits,
+                       const int32_t* place, size_t digit, int8_t* lines);
+  // lines[d·digit + (c / 64)·block + c % 64] = digit d of x[c], or of 0 from c = channels on, to the end of the block
+  void (*split_row)(const float* x, size_t channels, const Unit& unit, int digits, size_t digit, size_t block, int8_t* lines);
 
   // sums[((p·digits + d)·16 + i)·16 + o] = sum over s < steps and c < 64 of
   //     lines[d·digit + offsets[s] + (16·p + i)·64 + c] · (bit 4·o + c % 4 of signs[16·s + c / 4] ? 1 : -1)
@@ -85,14 +102,15 @@ struct Int8 {
   void (*multiply)(const int8_t* lines, int tiles, int digits, size_t digit, const ptrdiff_t* offsets, size_t steps,
                    const uint64_t* signs, int32_t* sums);
 
-  // Outputs from the sums: v·scale[o] + bias[o], each rounded once, where v = float(sum) of one digit, or
-  // (65536·sum2 + float(256·sum1 + sum0))·unit of three; o < outputs <= 16.
+  // Outputs from the sums: v·scale[o] + bias[o], each rounded once, where v = float(sum) of one digit,
+  // float(256·sum1 + sum0 + middle·ones[o])·value of two, or (65536·sum2 + float(256·sum1 + sum0))·value of three;
+  // o < outputs <= 16.
   // To y[o·plane + n], n counting the lanes that are valid, over all tiles.
-  void (*finish_planes)(const int32_t* sums, int tiles, int digits, float unit, const uint16_t* valid, int outputs,
-                        const float* scale, const float* bias, float* y, size_t plane);
-  // To y[i·row + o] with unit[i], i < count <= 16·tiles.
-  void (*finish_rows)(const int32_t* sums, size_t count, int digits, const float* unit, int outputs, const float* scale,
-                      const float* bias, float* y, size_t row);
+  void (*finish_planes)(const int32_t* sums, int tiles, int digits, const Unit& unit, const uint16_t* valid, int outputs,
+                        const Channels& channels, float* y, size_t plane);
+  // To y[i·row + o] with units[i], i < count <= 16·tiles.
+  void (*finish_rows)(const int32_t* sums, size_t count, int digits, const Unit* units, int outputs, const Channels& channels,
+                      float* y, size_t row);
 };
 
 // What is applied to outputs last; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.

@@ -55,15 +55,26 @@ float largest(const float* x, size_t count) {
   return portable::largest(lanes, LANES);
 }
 
-inline __m512i rounded(__m512 x, __m512 inverse) {
-  return _mm512_castps_si512(_mm512_fmadd_ps(x, inverse, _mm512_set1_ps(portable::ROUNDER)));
+float smallest(const float* x, size_t count) {
+  __m512 least = _mm512_setzero_ps();
+  for (size_t i = 0; i < count; i += LANES) {
+    // of NaN and a number, the second
+    least = _mm512_min_ps(_mm512_maskz_loadu_ps(first_lanes(count - i), x + i), least);
+  }
+  alignas(64) float lanes[LANES];
+  _mm512_store_ps(lanes, least);
+  return portable::smallest(lanes, LANES);
 }
 
-void split_planes(const float* x, size_t stride, int channels, size_t count, float inverse, const int32_t* place,
-                  size_t digit, int8_t* lines) {
+inline __m512i rounded(__m512 x, __m512 inverse, __m512 rounder) {
+  return _mm512_castps_si512(_mm512_fmadd_ps(x, inverse, rounder));
+}
+
+void split_planes(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int digits,
+                  const int32_t* place, size_t digit, int8_t* lines) {
   constexpr __mmask32 ODD_WORDS = 0xaaaaaaaa;
   constexpr __mmask64 ODD_BYTES = 0xaaaaaaaaaaaaaaaa;
-  const __m512 factor = _mm512_set1_ps(inverse);
+  const __m512 factor = _mm512_set1_ps(unit.inverse), rounder = _mm512_set1_ps(portable::rounder(unit));
   const __m512i lower = _mm512_set1_epi8(static_cast<char>(0x80)), upper = _mm512_set1_epi8(0x40);
   for (size_t i = 0; i < count; i += LANES) {
     const __mmask16 lanes = first_lanes(count - i);
@@ -73,7 +84,7 @@ void split_planes(const float* x, size_t stride, int channels, size_t count, flo
       for (int c = 0; c < 4; ++c) {
         const int channel = 4 * k + c;
         const __mmask16 known = channel < channels ? lanes : static_cast<__mmask16>(0);
-        q[c] = rounded(_mm512_maskz_loadu_ps(known, x + static_cast<size_t>(channel < channels ? channel : 0) * stride + i), factor);
+        q[c] = rounded(_mm512_maskz_loadu_ps(known, x + static_cast<size_t>(channel < channels ? channel : 0) * stride + i), factor, rounder);
       }
       // words of channels 0 and 2, and of 1 and 3: their lower two bytes, then the upper one; then every other byte
       const __m512i even = _mm512_mask_blend_epi16(ODD_WORDS, q[0], _mm512_slli_epi32(q[2], 16));
@@ -88,7 +99,7 @@ void split_planes(const float* x, size_t stride, int channels, size_t count, flo
       row[2][k] = _mm512_castsi512_ps(_mm512_sub_epi8(top, upper));
     }
     const size_t here = count - i < LANES ? count - i : LANES;
-    for (size_t d = 0; d < 3; ++d) {
+    for (size_t d = 0; d < static_cast<size_t>(digits); ++d) {
       transpose(row[d]);
       for (size_t l = 0; l < here; ++l) {
         if (place[i + l] < 0) continue;
@@ -98,17 +109,18 @@ void split_planes(const float* x, size_t stride, int channels, size_t count, flo
   }
 }
 
-void split_row(const float* x, size_t channels, float inverse, size_t digit, size_t block, int8_t* lines) {
-  const __m512 factor = _mm512_set1_ps(inverse);
+void split_row(const float* x, size_t channels, const Unit& unit, int digits, size_t digit, size_t block, int8_t* lines) {
+  const __m512 factor = _mm512_set1_ps(unit.inverse), rounder = _mm512_set1_ps(portable::rounder(unit));
   const __m128i lower = _mm_set1_epi8(static_cast<char>(0x80)), upper = _mm_set1_epi8(0x40);
   for (size_t first = 0; first < channels; first += LINE, lines += block) {
     for (size_t c = 0; c < LINE; c += LANES) {
       const size_t done = first + c < channels ? first + c : channels;
-      const __m512i q = rounded(_mm512_maskz_loadu_ps(first_lanes(channels - done), x + done), factor);
+      const __m512i q = rounded(_mm512_maskz_loadu_ps(first_lanes(channels - done), x + done), factor, rounder);
       auto* to = reinterpret_cast<__m128i*>(lines + c);
       _mm_store_si128(to, _mm_xor_si128(_mm512_cvtepi32_epi8(q), lower));
       to = reinterpret_cast<__m128i*>(lines + digit + c);
       _mm_store_si128(to, _mm_xor_si128(_mm512_cvtepi32_epi8(_mm512_srli_epi32(q, 8)), lower));
+      if (digits < 3) continue;
       to = reinterpret_cast<__m128i*>(lines + 2 * digit + c);
       _mm_store_si128(to, _mm_sub_epi8(_mm512_cvtepi32_epi8(_mm512_srli_epi32(q, 16)), upper));
     }
@@ -178,32 +190,44 @@ void multiply(const int8_t* lines, int tiles, int digits, size_t digit, const pt
   PRODUCTS[tiles * digits - 1](of_tile, offsets, steps, signs, sums);
 }
 
-// Values of one pixel for 16 outputs, scaled: each product and sum is rounded, as the op's specification has it.
+// The constants of 16 outputs, and the values of one pixel for them, scaled: each product and sum is rounded, as the
+// op's specification has it.
 template <int DIGITS>
-inline __m512 finished(const int32_t* sums, __m512 unit, __m512 scale, __m512 bias) {
-  const __m512i low = _mm512_load_si512(sums);
-  __m512 value;
-  if constexpr (DIGITS == 1) {
-    value = _mm512_cvtepi32_ps(low);
-  } else {
-    const __m512i middle = _mm512_slli_epi32(_mm512_load_si512(sums + TILE), 8);
-    const __m512 top = _mm512_cvtepi32_ps(_mm512_load_si512(sums + 2 * TILE));
-    const __m512 rest = _mm512_cvtepi32_ps(_mm512_add_epi32(middle, low));
-    value = _mm512_mul_ps(_mm512_fmadd_ps(top, _mm512_set1_ps(65536.0f), rest), unit);
+struct Sixteen {
+  __m512 scale, bias;
+  __m512i ones;
+
+  Sixteen(const Channels& channels, __mmask16 known)
+      : scale(_mm512_maskz_loadu_ps(known, channels.scale)),
+        bias(_mm512_maskz_loadu_ps(known, channels.bias)),
+        ones(_mm512_maskz_loadu_epi32(known, channels.ones)) {}
+
+  __m512 finished(const int32_t* sums, const Unit& unit) const {
+    const __m512i low = _mm512_load_si512(sums);
+    __m512 value;
+    if constexpr (DIGITS == 1) {
+      value = _mm512_cvtepi32_ps(low);
+    } else {
+      __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(_mm512_load_si512(sums + TILE), 8), low);
+      if constexpr (DIGITS == 2) rest = _mm512_add_epi32(rest, _mm512_mullo_epi32(_mm512_set1_epi32(unit.middle), ones));
+      value = _mm512_cvtepi32_ps(rest);
+      if constexpr (DIGITS == 3) {
+        const __m512 top = _mm512_cvtepi32_ps(_mm512_load_si512(sums + 2 * TILE));
+        value = _mm512_fmadd_ps(top, _mm512_set1_ps(65536.0f), value);
+      }
+      value = _mm512_mul_ps(value, _mm512_set1_ps(unit.value));
+    }
+    return _mm512_add_ps(_mm512_mul_ps(value, scale), bias);
   }
-  return _mm512_add_ps(_mm512_mul_ps(value, scale), bias);
-}
+};
 
 template <int DIGITS>
-void finish_planes_of(const int32_t* sums, int tiles, float unit, const uint16_t* valid, int outputs,
-                      const float* scale, const float* bias, float* y, size_t plane) {
-  const __mmask16 known = first_lanes(static_cast<size_t>(outputs));
-  const __m512 factor = _mm512_maskz_loadu_ps(known, scale), term = _mm512_maskz_loadu_ps(known, bias);
+void finish_planes_of(const int32_t* sums, int tiles, const Unit& unit, const uint16_t* valid, int outputs,
+                      const Channels& channels, float* y, size_t plane) {
+  const Sixteen<DIGITS> here(channels, first_lanes(static_cast<size_t>(outputs)));
   for (int p = 0; p < tiles; ++p) {
     __m512 row[LANES];
-    for (int i = 0; i < LANES; ++i) {
-      row[i] = finished<DIGITS>(sums + p * DIGITS * TILE + i * LANES, _mm512_set1_ps(unit), factor, term);
-    }
+    for (int i = 0; i < LANES; ++i) row[i] = here.finished(sums + p * DIGITS * TILE + i * LANES, unit);
     transpose(row);
     const unsigned count = static_cast<unsigned>(__builtin_popcount(valid[p]));
     for (int o = 0; o < outputs; ++o) {
@@ -215,33 +239,32 @@ void finish_planes_of(const int32_t* sums, int tiles, float unit, const uint16_t
   }
 }
 
-void finish_planes(const int32_t* sums, int tiles, int digits, float unit, const uint16_t* valid, int outputs,
-                   const float* scale, const float* bias, float* y, size_t plane) {
-  const auto finish = digits == 1 ? finish_planes_of<1> : finish_planes_of<3>;
-  finish(sums, tiles, unit, valid, outputs, scale, bias, y, plane);
+void finish_planes(const int32_t* sums, int tiles, int digits, const Unit& unit, const uint16_t* valid, int outputs,
+                   const Channels& channels, float* y, size_t plane) {
+  static constexpr decltype(&finish_planes_of<1>) OF[] = {finish_planes_of<1>, finish_planes_of<2>, finish_planes_of<3>};
+  OF[digits - 1](sums, tiles, unit, valid, outputs, channels, y, plane);
 }
 
 template <int DIGITS>
-void finish_rows_of(const int32_t* sums, size_t count, const float* unit, int outputs, const float* scale,
-                    const float* bias, float* y, size_t row) {
+void finish_rows_of(const int32_t* sums, size_t count, const Unit* units, int outputs, const Channels& channels, float* y,
+                    size_t row) {
   const __mmask16 known = first_lanes(static_cast<size_t>(outputs));
-  const __m512 factor = _mm512_maskz_loadu_ps(known, scale), term = _mm512_maskz_loadu_ps(known, bias);
+  const Sixteen<DIGITS> here(channels, known);
   for (size_t i = 0; i < count; ++i) {
     const int32_t* from = sums + i / LANES * DIGITS * TILE + i % LANES * LANES;
-    const __m512 each = _mm512_set1_ps(DIGITS == 1 ? 1.0f : unit[i]);
-    _mm512_mask_storeu_ps(y + i * row, known, finished<DIGITS>(from, each, factor, term));
+    _mm512_mask_storeu_ps(y + i * row, known, here.finished(from, units[i]));
   }
 }
 
-void finish_rows(const int32_t* sums, size_t count, int digits, const float* unit, int outputs, const float* scale,
-                 const float* bias, float* y, size_t row) {
-  const auto finish = digits == 1 ? finish_rows_of<1> : finish_rows_of<3>;
-  finish(sums, count, unit, outputs, scale, bias, y, row);
+void finish_rows(const int32_t* sums, size_t count, int digits, const Unit* units, int outputs, const Channels& channels,
+                 float* y, size_t row) {
+  static constexpr decltype(&finish_rows_of<1>) OF[] = {finish_rows_of<1>, finish_rows_of<2>, finish_rows_of<3>};
+  OF[digits - 1](sums, count, units, outputs, channels, y, row);
 }
 
 }  // namespace
 
-const Int8 AMX_LOOPS = {begin,     end,      spread,        largest,    split_planes,
+const Int8 AMX_LOOPS = {begin,     end,      spread,        largest,    smallest, split_planes,
                         split_row, multiply, finish_planes, finish_rows};
 
 }  // namespace binarize

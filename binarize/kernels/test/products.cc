@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "../src/digits.h"
 #include "../src/portable_int8.h"
 #include "../src/product.h"
 
@@ -232,6 +233,40 @@ void compare(const Tier& tier, const Case& one) {
   holds(same(one.run(*product, in_any_order, one.count - part, part), last), tier.name, "the rest of the batch matters", one);
 }
 
+// Each image's values (of a group, or of a row) as the nearest that two digits have; an image of which a group has no unit
+// is looked up.
+Case in_two_digits(Case one) {
+  const size_t groups = static_cast<size_t>(one.layer.geometry.group), size = one.image_in() / groups;
+  for (size_t image = 0; image < static_cast<size_t>(one.count); ++image) {
+    float* x = one.x.data() + image * one.image_in();
+    std::vector<Unit> units;
+    for (size_t group = 0; group < groups; ++group) {
+      units.push_back(unit_of(portable::largest(x + group * size, size), portable::smallest(x + group * size, size), 2));
+    }
+    if (!std::all_of(units.begin(), units.end(), is_usual)) continue;
+    for (size_t i = 0; i < one.image_in(); ++i) {
+      const Unit& unit = units[i / size];
+      x[i] = static_cast<float>(std::nearbyint(static_cast<double>(x[i]) * static_cast<double>(unit.inverse)) * static_cast<double>(unit.value));
+    }
+  }
+  return one;
+}
+
+double two_digits_error = 0;
+
+// Products in two digits are those of the rounded inputs.
+void roughly(const Tier& tier) {
+  Case one = any_case();
+  if (one.layer.input != Input::FLOAT || (one.layer.linear && one.count < 8)) return;
+  if (generator() % 2) {
+    for (float& value : one.x) value = value < 0 ? 0 : value;  // as after a ReLU
+  }
+  one.layer.two_digits = true;
+  const auto y = one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count);
+  holds(error_of(one, y, exact(in_two_digits(one))) <= 1e-6, tier.name, "not the product of inputs in two digits", one);
+  if (!one.disturbed) two_digits_error = std::max(two_digits_error, error_of(one, y, exact(one)));
+}
+
 // Which of [images][channels][pixels] are not below their channel's split, as words.
 std::vector<uint32_t> words_of(const std::vector<float>& values, int64_t images, int64_t channels, const std::vector<float>& split) {
   const size_t of_image = static_cast<size_t>(up(channels, WORD)), count = static_cast<size_t>(images * channels);
@@ -295,6 +330,25 @@ void extremes(const Tier& tier) {
   holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "overflows", one);
 }
 
+// The same of two digits: as many products as they are taken for, all at the top of the range and of one sign.
+void extremes_of_two(const Tier& tier) {
+  for (int64_t channels : {int64_t{32704}, int64_t{32705}}) {
+    Case one;
+    Given given;
+    given.shape = {1, channels};
+    given.bits = static_cast<size_t>((channels + 7) / 8);
+    given.scale = given.bias = 1;
+    one.layer = check(Input::FLOAT, true, given);
+    one.layer.two_digits = true;
+    one.layer.bits.assign(given.bits, 0xff);
+    one.layer.scale = {1};
+    one.layer.bias = {0};
+    one.count = 16;
+    one.x.assign(static_cast<size_t>(one.count * channels), 65270);
+    holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "two digits overflow", one);
+  }
+}
+
 // Which layers are worth it.
 void choice() {
   const auto suits = [](Input input, std::vector<int64_t> shape, int64_t group) {
@@ -332,11 +386,14 @@ int main(int count, char** arguments) {
   tiers.push_back(&plain);
   choice();
   for (const Tier* tier : tiers) {
-    int8_error = scalar_error = 0;
+    int8_error = scalar_error = two_digits_error = 0;
     for (int i = 0; i < rounds; ++i) compare(*tier, any_case());
     for (int i = 0; i < rounds; ++i) edges(*tier, int8_product);
+    for (int i = 0; i < rounds; ++i) roughly(*tier);
     extremes(*tier);
-    std::printf("%s: done, largest error of W1A32 %.2g in int8, %.2g in float32, over the size of the outputs\n", tier->name, int8_error, scalar_error);
+    extremes_of_two(*tier);
+    std::printf("%s: done, largest error of W1A32 %.2g in int8, %.2g in float32, over the size of the outputs; %.2g in two digits\n",
+                tier->name, int8_error, scalar_error, two_digits_error);
     holds(int8_error <= std::max(1e-6, 2 * scalar_error), tier->name, "less exact than float32", Case());
     std::fflush(stdout);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../src/portable.h"
+#include "../src/digits.h"
 #include "../src/portable_int8.h"
 
 using namespace binarize;
@@ -226,20 +227,22 @@ void int8(const Tier& tier) {
   same_lines("spread");
 
   auto x = floats(stride * LINE);
-  const float inverse = 4161000.0f / plain.largest(x.data(), x.size());
+  const int parts = 2 + static_cast<int>(up_to(1));
+  const Unit unit = unit_of(plain.largest(x.data(), x.size()), plain.smallest(x.data(), x.size()), parts);
   same<float>(tier.name, "largest", {loops.largest(x.data(), count)}, {plain.largest(x.data(), count)}, 0);
-  loops.split_planes(x.data(), stride, channels, count, inverse, place.data(), DIGIT, given.values);
-  plain.split_planes(x.data(), stride, channels, count, inverse, place.data(), DIGIT, expected.values);
+  same<float>(tier.name, "smallest", {loops.smallest(x.data(), count)}, {plain.smallest(x.data(), count)}, 0);
+  loops.split_planes(x.data(), stride, channels, count, unit, parts, place.data(), DIGIT, given.values);
+  plain.split_planes(x.data(), stride, channels, count, unit, parts, place.data(), DIGIT, expected.values);
   same_lines("split_planes");
   const size_t wide = odd(4 * LINE < x.size() ? 4 * LINE : x.size());
-  loops.split_row(x.data(), wide, inverse, DIGIT, 5 * LINE, given.values);
-  plain.split_row(x.data(), wide, inverse, DIGIT, 5 * LINE, expected.values);
+  loops.split_row(x.data(), wide, unit, parts, DIGIT, 5 * LINE, given.values);
+  plain.split_row(x.data(), wide, unit, parts, DIGIT, 5 * LINE, expected.values);
   same_lines("split_row");
   x[generator() % count] = generator() % 2 ? NAN : INFINITY;
   if (std::isfinite(loops.largest(x.data(), count))) same<float>(tier.name, "largest", {0}, {1}, 0);
 
   for (size_t i = 0; i < 3 * DIGIT; ++i) expected.values[i] = static_cast<int8_t>(generator());
-  const int digits = generator() % 2 ? 1 : 3, tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / digits - 1)));
+  const int digits = 1 + static_cast<int>(up_to(2)), tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / digits - 1)));
   const size_t steps = odd(40);
   std::vector<ptrdiff_t> offsets(steps);
   const size_t places = digits == 1 ? 3 * PLACES : PLACES, last = places - static_cast<size_t>(tiles) * LANES;
@@ -254,18 +257,23 @@ void int8(const Tier& tier) {
   plain.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), others);
   same(tier.name, "multiply", std::vector<int32_t>(sums, sums + size), std::vector<int32_t>(others, others + size), 0);
 
-  const auto scale = floats(LANES), bias = floats(LANES), units = floats(MAX_TILES * LANES);
+  const auto scale = floats(LANES), bias = floats(LANES), sizes = floats(MAX_TILES * LANES);
+  std::vector<int32_t> ones(LANES);
+  for (auto& sum : ones) sum = static_cast<int32_t>(up_to(2000)) - 1000;
+  std::vector<Unit> units;
+  for (float size : sizes) units.push_back({1, size, static_cast<int32_t>(up_to(60000)) - 30000});
+  const Channels constants{scale.data(), bias.data(), ones.data()};
   const int outputs = 1 + static_cast<int>(up_to(LANES - 1));
   std::vector<uint16_t> valid(static_cast<size_t>(tiles));
   for (auto& lanes : valid) lanes = generator() % 3 ? static_cast<uint16_t>(generator()) : 0xffff;
   std::vector<float> y(LANES * 100, 7.0f), other(y);
-  loops.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, scale.data(), bias.data(), y.data(), 100);
-  plain.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, scale.data(), bias.data(), other.data(), 100);
+  loops.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, constants, y.data(), 100);
+  plain.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, constants, other.data(), 100);
   same(tier.name, "finish_planes", y, other, 0);
   std::vector<float> rows(MAX_TILES * LANES * 20, 7.0f), lines(rows);
   const size_t high_rows = 1 + up_to(static_cast<size_t>(tiles * LANES) - 1);
-  loops.finish_rows(others, high_rows, digits, units.data(), outputs, scale.data(), bias.data(), rows.data(), 20);
-  plain.finish_rows(others, high_rows, digits, units.data(), outputs, scale.data(), bias.data(), lines.data(), 20);
+  loops.finish_rows(others, high_rows, digits, units.data(), outputs, constants, rows.data(), 20);
+  plain.finish_rows(others, high_rows, digits, units.data(), outputs, constants, lines.data(), 20);
   same(tier.name, "finish_rows", rows, lines, 0);
 }
 

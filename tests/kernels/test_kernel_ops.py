@@ -189,6 +189,17 @@ def test_a_tier_that_cannot_run_here_is_an_error(name: str, words: str) -> None:
         session(Node("BinaryLinear", (1, 1)).file())
 
 
+def test_digits_are_two_or_three(monkeypatch) -> None:
+    node, x = Node("BinaryConv", (8, 16, 3, 3)), noise((1, 16, 5, 5))
+    expected = run(node, x)
+    for digits in ("", "2", "3"):
+        monkeypatch.setenv("BINARIZE_DIGITS", digits)
+        np.testing.assert_allclose(run(node, x), expected, rtol=0, atol=1e-3)
+    monkeypatch.setenv("BINARIZE_DIGITS", "4")
+    with pytest.raises(Exception, match='BINARIZE_DIGITS is "4", and has to be 2 or 3'):
+        session(node.file())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -1,6 +1,6 @@
 // How long do the instructions take that products with ±1 can be made of, on this CPU?
 //
-//     mkdir -p build && g++ -O2 -std=c++17 -mavx512f -mavx512vnni -mavx512vbmi -mavx512vpopcntdq \
+//     mkdir -p build && g++ -O2 -std=c++17 -mavx512f -mavx512bw -mavx512vnni -mavx512vbmi -mavx512vpopcntdq \
 //       -o build/instructions benchmarks/kernel_instructions.cc && build/instructions
 //
 // Each line: nanoseconds of one (or of one group), in a loop of 24 on registers of their own, the best of five.
@@ -45,12 +45,27 @@ void measure(const char* name, const Body& body) {
 #define POPCOUNT(k) \
   asm volatile("vpandd %%zmm31, %%zmm30, %%zmm29\n vpopcntd %%zmm29, %%zmm29\n vpaddd %%zmm29, %%zmm" #k ", %%zmm" #k \
                "\n" ::: "xmm0");
+// Look-ups whose signs come from one word: the next ones by shifts, or by the upper halves of products of 16 bits.
+#define LOOK_UP(k) \
+  "vmovdqa64 %%zmm28, %%zmm29\n vpermi2ps %%zmm31, %%zmm30, %%zmm29\n vaddps %%zmm29, %%zmm" #k ", %%zmm" #k "\n"
+#define SHIFT "vpsrld $8, %%zmm28, %%zmm28\n"
+#define HIGH_HALF "vpmulhuw %%zmm27, %%zmm26, %%zmm28\n"
+#define SHIFTED(a, b, c, d) asm volatile(LOOK_UP(a) SHIFT LOOK_UP(b) SHIFT LOOK_UP(c) SHIFT LOOK_UP(d)::: "xmm0");
+#define MULTIPLIED(a, b, c) asm volatile(LOOK_UP(a) HIGH_HALF LOOK_UP(b) HIGH_HALF LOOK_UP(c)::: "xmm0");
 
 int main() {
   measure("vfmadd231ps", [] { TIMES_24(FMA) });
   measure("vpdpbusd", [] { TIMES_24(VNNI) });
   measure("vpermps + vaddps", [] { TIMES_24(TABLE_16) });
   measure("vpermi2ps + vaddps", [] { TIMES_24(TABLE_32) });
+  measure("... three of four by vpsrld", [] {
+    SHIFTED(0, 1, 2, 3) SHIFTED(4, 5, 6, 7) SHIFTED(8, 9, 10, 11) SHIFTED(12, 13, 14, 15) SHIFTED(16, 17, 18, 19)
+    SHIFTED(20, 21, 22, 23)
+  });
+  measure("... two of three by vpmulhuw", [] {
+    MULTIPLIED(0, 1, 2) MULTIPLIED(3, 4, 5) MULTIPLIED(6, 7, 8) MULTIPLIED(9, 10, 11) MULTIPLIED(12, 13, 14)
+    MULTIPLIED(15, 16, 17) MULTIPLIED(18, 19, 20) MULTIPLIED(21, 22, 23)
+  });
   measure("vpermb + vpdpbusd", [] { TIMES_24(BYTES_64) });
   measure("vpermi2b + vpdpbusd", [] { TIMES_24(BYTES_128) });
   measure("vpandd + vpopcntd + vpaddd", [] { TIMES_24(POPCOUNT) });

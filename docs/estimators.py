@@ -82,14 +82,18 @@ def _comparison() -> str:
         (
             f"`{arm['arm']}`",
             arm["n"],
-            arm["test_top1"] + (f" ± {arm['test_top1_std']}" if arm["test_top1_std"] else ""),
-            arm["gap_to_float"],
+            " ± ".join(_points(arm[name]) for name in ("test_top1", "test_top1_std") if arm[name]),
+            _points(arm["gap_to_float"]),
             f"{float(arm['estimating_error']):.1f}" if arm["estimating_error"] else "",
             *(_percent(arm[name]) for name in ("flip_ratio", "dead_weights")),
         )
         for arm in arms
     ]
     return _markdown(head, rows)
+
+
+def _points(value: str) -> str:
+    return f"{float(value):.2f}" if value else ""
 
 
 def _percent(share: str) -> str:

@@ -37,7 +37,7 @@ class Lookup : public Product {
     const size_t at_a_time = TABLES / (static_cast<size_t>(tier.pixels) * entries_ * sizeof(float)) / tier.fields;
     piece_ = one_tap() ? std::min(words_, at_a_time) : words_;
     pieces_ = (words_ + piece_ - 1) / piece_;
-    index_.assign(static_cast<size_t>(g.group) * pieces_ * blocks_ * piece_ * row() + 1, 0);  // 3 bytes are read past the end
+    index_.assign(static_cast<size_t>(g.group) * pieces_ * blocks_ * piece_ * row() + 1, 0);  // bytes are read past the end
     const size_t group_outputs = static_cast<size_t>(g.outputs_per_group()), wide = wide_;
     const size_t taps = static_cast<size_t>(g.taps()), channels = static_cast<size_t>(g.channels_per_group());
     std::vector<uint8_t> signs(wide * channels * taps);
@@ -137,16 +137,16 @@ class Lookup : public Product {
 
   // The index of a block of outputs from their signs [output][channel][tap].
   void fill(size_t group, size_t block, const uint8_t* signs, size_t outputs, size_t channels, size_t taps) {
-    const size_t wide = wide_, bits = static_cast<size_t>(tier_.bits);
-    const size_t fields = static_cast<size_t>(tier_.fields), apart = static_cast<size_t>(tier_.apart);
+    const size_t wide = wide_, bits = static_cast<size_t>(tier_.bits), fields = static_cast<size_t>(tier_.fields);
     for (size_t table = 0; table < tables_; ++table) {
       const size_t from = table * bits, to = std::min(channels, from + bits), number = table / fields;
+      const int lowest = place_of(static_cast<int>(table % fields), tier_.fields, tier_.apart);
       uint32_t* words = index_.data() + place(group, number / piece_, block) + number % piece_ * row();
       for (size_t t = 0; t < taps; ++t) {
         for (size_t o = 0; o < outputs; ++o) {
           uint32_t entry = 0;
           for (size_t c = from; c < to; ++c) entry |= static_cast<uint32_t>(signs[(o * channels + c) * taps + t]) << (c - from);
-          words[t * wide + o] |= entry << table % fields * apart;
+          words[t * wide + o] |= entry << lowest;
         }
       }
     }

@@ -104,7 +104,7 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
     float* sum = y + p * outputs;
     for (int o = 0; o < outputs && !add; ++o) sum[o] = 0.0f;
     for (size_t g = 0; g < tables; ++g) {
-      const int shift = static_cast<int>(g % FIELDS) * BITS;
+      const int shift = place_of(static_cast<int>(g % FIELDS), FIELDS, BITS);
       for (size_t t = 0; t < tap_count; ++t) {
         const float* table = tables_of[p] + taps[t] + g * ENTRIES;
         const uint32_t* word = index + (g / FIELDS * tap_count + t) * static_cast<size_t>(outputs);

@@ -141,8 +141,8 @@ struct Tier {
   // --- float inputs: sums of `bits` values looked up by the signs of their weights ----------------------
 
   int bits;    // values in a table of 1 << bits sums
-  int fields;  // tables that one word of signs looks up in
-  int apart;   // bits from one field of a word to the next
+  int fields;  // tables that one word of signs looks up in, half of them by its lower 16 bits
+  int apart;   // bits from one field of these to the next
   int pixels;  // of a tile of sums
   int outputs; // of a tile of sums, at most
 
@@ -175,6 +175,9 @@ struct Tier {
 
   const Int8* int8 = nullptr;
 };
+
+// The lowest bit of a field.
+[[maybe_unused]] static constexpr int place_of(int field, int fields, int apart) { return field / (fields / 2) * 16 + field % (fields / 2) * apart; }
 
 extern const Tier SCALAR;
 #if defined(BINARIZE_X86)

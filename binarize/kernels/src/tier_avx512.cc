@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include <array>
+#include <atomic>
 #include <utility>
 
 #include "after_loops.h"
@@ -172,7 +173,7 @@ void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* cor
   }
 }
 
-constexpr int BITS = 5, FIELDS = 4, PIXELS = 6, OUTPUTS = 4 * LANES;
+constexpr int BITS = 5, FIELDS = 6, PIXELS = 6, OUTPUTS = 4 * LANES;
 
 void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channel, size_t channels, size_t count,
            float* tables, size_t step) {
@@ -203,6 +204,17 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
                         count - whole, tables + (whole << BITS), step);
 }
 
+// What the numbers of 16 bits are multiplied by, the upper half of the product being the result: a shift to the right,
+// in other ports than look-ups and real shifts.
+inline __m512i shift_of(int field) { return _mm512_set1_epi16(static_cast<short>(1 << (16 - field % (FIELDS / 2) * BITS))); }
+
+// 16 words of signs with a field where vpermi2ps, which looks at the lowest bits alone, finds it.
+inline __m512i field_of(const uint32_t* words, int field) {
+  const char* half = reinterpret_cast<const char*>(words) + field / (FIELDS / 2) * 2;
+  const __m512i signs = _mm512_loadu_si512(half);
+  return field % (FIELDS / 2) == 0 ? signs : _mm512_mulhi_epu16(signs, shift_of(field));
+}
+
 // Tables of a few channels after the other, and all taps of each: neighbouring pixels share most of them, which
 // the first-level cache then holds.
 template <int COLUMNS, int COUNT>
@@ -223,16 +235,18 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
       const float* at[COUNT];
 #pragma GCC unroll 6
       for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
-      // vpermi2ps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
-      const char* bytes = reinterpret_cast<const char*>(index);
-      for (int f = 0; f < here; ++f, ++bytes) {
+#pragma GCC unroll 6
+      for (int f = 0; f < FIELDS; ++f) {
+        if (f >= here) break;
+        // read again for each field: all registers are taken
+        std::atomic_signal_fence(std::memory_order_seq_cst);
         __m512i signs[COLUMNS];
 #pragma GCC unroll 4
-        for (int q = 0; q < COLUMNS; ++q) signs[q] = _mm512_loadu_si512(bytes + q * sizeof(__m512i));
+        for (int q = 0; q < COLUMNS; ++q) signs[q] = field_of(index + q * LANES, f);
 #pragma GCC unroll 6
         for (int p = 0; p < COUNT; ++p) {
-          const __m512 low = _mm512_loadu_ps(at[p]), high = _mm512_loadu_ps(at[p] + LANES);
-          at[p] += 1 << BITS;
+          const float* table = at[p] + (f << BITS);
+          const __m512 low = _mm512_loadu_ps(table), high = _mm512_loadu_ps(table + LANES);
 #pragma GCC unroll 4
           for (int q = 0; q < COLUMNS; ++q) {
             sum[p][q] = _mm512_add_ps(sum[p][q], _mm512_permutex2var_ps(low, signs[q], high));
@@ -248,11 +262,11 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
   }
 }
 
-// One pixel has no other to share its signs with: they are read once, a word a register, and shifted; and they come
-// from memory as fast as they are used, so they are asked for early.
+// One pixel has no other to share its signs with: they are read once, and they come from memory as fast as they are used,
+// so they are asked for early.
 template <int COLUMNS>
 void lookup_pixel(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                    const uint32_t* index, bool add, float* y) {
+                  const uint32_t* index, bool add, float* y) {
   constexpr size_t EARLY = 2048 / sizeof(uint32_t);
   __m512 sum[COLUMNS];  // added up in the order of the other tiles: a row's result does not depend on its neighbours
 #pragma GCC unroll 4
@@ -261,20 +275,15 @@ void lookup_pixel(const float* const* tables_of, const ptrdiff_t* taps, size_t t
     const int here = static_cast<int>(tables - g < FIELDS ? tables - g : FIELDS);
     for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * LANES) {
       const float* at = tables_of[0] + taps[t] + (g << BITS);
-      __m512i signs[COLUMNS];
 #pragma GCC unroll 4
-      for (int q = 0; q < COLUMNS; ++q) {
-        signs[q] = _mm512_loadu_si512(index + q * LANES);
-        _mm_prefetch(reinterpret_cast<const char*>(index + EARLY + q * LANES), _MM_HINT_T0);
-      }
-#pragma GCC unroll 4
+      for (int q = 0; q < COLUMNS; ++q) _mm_prefetch(reinterpret_cast<const char*>(index + EARLY + q * LANES), _MM_HINT_T0);
+#pragma GCC unroll 6
       for (int f = 0; f < FIELDS; ++f) {
         if (f >= here) break;
         const __m512 low = _mm512_loadu_ps(at + (f << BITS)), high = _mm512_loadu_ps(at + (f << BITS) + LANES);
 #pragma GCC unroll 4
         for (int q = 0; q < COLUMNS; ++q) {
-          sum[q] = _mm512_add_ps(sum[q], _mm512_permutex2var_ps(low, signs[q], high));
-          signs[q] = _mm512_srli_epi32(signs[q], 8);
+          sum[q] = _mm512_add_ps(sum[q], _mm512_permutex2var_ps(low, field_of(index + q * LANES, f), high));
         }
       }
     }
@@ -354,7 +363,7 @@ const Tier AVX512 = {
     finish_row,
     BITS,
     FIELDS,
-    /*apart=*/8,
+    /*apart=*/BITS,
     PIXELS,
     OUTPUTS,
     build,

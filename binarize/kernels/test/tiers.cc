@@ -137,7 +137,8 @@ void lookups(const Tier& tier) {
         const bool plus = generator() % 2;
         const size_t table = c / bits;
         index[(table / fields * taps + t) * wide + o] |=
-            static_cast<uint32_t>(plus) << (table % fields * static_cast<size_t>(tier.apart) + c % bits);
+            static_cast<uint32_t>(plus)
+            << (static_cast<size_t>(place_of(static_cast<int>(table % fields), tier.fields, tier.apart)) + c % bits);
         for (size_t p = 0; p < pixels; ++p) {
           const double value = x[c * area + p + static_cast<size_t>(places[t])];
           sum[p * wide + o] += plus ? value : -value;

@@ -133,6 +133,8 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
   const __m128i shift = _mm_cvtsi32_si128(to.shift);
   const __mmask16 known = static_cast<__mmask16>((1u << flat.kinds) - 1);
   const __m512i corrections = _mm512_maskz_loadu_epi32(known, to.correction);
+  const int32_t* first = flat.first + from;
+  const ptrdiff_t begin = first[0];
   for (int v = 0; v < vectors; ++v) {
     const __mmask16 valid = flat.valid[from + v];
     __m512i sum = _mm512_sll_epi32(_mm512_loadu_si512(sums + v * LANES), shift);
@@ -147,7 +149,7 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
     const __m512 all = scaled(sum, scale, bias);
     __m512 values = valid == 0xffff ? all : _mm512_maskz_compress_ps(valid, all);
     const __mmask16 lanes = static_cast<__mmask16>((1u << __builtin_popcount(valid)) - 1);
-    const ptrdiff_t place = flat.first[from + v] - flat.first[from];
+    const ptrdiff_t place = first[v] - begin;
     if (then.residual != nullptr) values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(lanes, then.residual + place));
     if (then.relu) values = not_below_zero(values);
     if (valid == 0xffff) {

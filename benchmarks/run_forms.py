@@ -55,7 +55,7 @@ def write(folder: Path) -> None:
             with torch.no_grad():
                 np.save(place / LOGITS, model.eval()(image).numpy())
             np.save(place / IMAGE, image.numpy())
-            for form in FORMS:
+            for form in (name for name, one in FORMS.items() if not one.kernels):
                 binarize.export(model, place / f"{form}.onnx", form=form)
 
 

@@ -27,7 +27,7 @@ from result_lines import append
 from binarize import layers
 from binarize.export import forms
 from binarize.export.exporting import describe
-from binarize.export.functions import DOMAIN, function
+from binarize.export.functions import DOMAIN, OPS, function
 from binarize.export.graph import to_graph
 from binarize.export.subject import open_subject
 from binarize.export.write import write
@@ -72,7 +72,7 @@ def files(name: str, folder: Path) -> dict[str, Path]:
 def _generalise(path: Path, target: Path) -> None:
     model = onnx.load(path)
     for body in model.functions:
-        if body.domain == DOMAIN:
+        if body.domain == DOMAIN and body.name in OPS:
             body.ParseFromString(ir.to_proto(function(body.name, OPSET)).SerializeToString())
     onnx.save(model, target)
 

@@ -74,10 +74,12 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
 - A ResNet's first convolution is float: with a third of the products (decision 14) it still takes 1.1 of the
   4 ms of a W1A1 ResNet-18. With `--structure bireal` it has no ReLU and stays Conv, which takes 2.1.
 - 1x1 convolutions with few outputs make tables that few outputs use.
-- Linear layers of one row, W1A32: look-ups alone, in warm caches, take 20 of the 34 µs of 768 to 3072, and
-  onnxruntime's own share of a run is 5 (timed by hand, 2026-11-21, the same machine).
+- Linear layers of one row, W1A32: of 768 to 3072, look-ups alone take 14 µs and the whole product 17 in warm
+  caches, a run that nothing else comes between 24, and one between those of other sessions what the table
+  says (timed by hand, 2026-11-22, the same machine).
 - `python benchmarks/session_creation.py`: in a process that has made sessions before, stock onnxruntime
-  takes more than twice as long for a packed file as for the float model; in a fresh one it does not.
+  takes longer for a packed file than for the float model, twice as long for ViT-B; in a fresh one it does not.
+- The native form saves what layers hand on, and popcounts are most of a 3x3 layer (decision 17).
 """
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typing
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from form_params import HERE, STOCK, logits
 from torch import nn
 
 import binarize
@@ -23,17 +23,11 @@ from binarize.export.forms.emit import ABOVE
 from binarize.export.forms.inline import write_inline
 from binarize.export.graph import to_graph
 from binarize.export.images import Images
-from binarize.kernels import installed
 from binarize.layers import freeze
 from binarize.recipe.schema import Export
-from binarize.runtime import NATIVE, metadata, open_session
+from binarize.runtime import metadata
 
-needs_kernels = pytest.mark.skipif(installed() is None, reason="needs the native kernels")
-STANDARD = ["inline", "int8"]
-HERE = [
-    pytest.param(name, marks=[needs_kernels] if form.kernels else [])
-    for name, form in FORMS.items()
-]
+STANDARD = [name for name in STOCK if name != "packed"]
 OTHERS = [one for one in HERE if one.values != ("packed",)]
 MODES = {"W1A32": "float", "step": "step", "sign": "sign"}
 
@@ -74,11 +68,6 @@ def written(tmp_path_factory):
         return made[form, mode]
 
     return write
-
-
-def logits(path: Path, images: torch.Tensor) -> np.ndarray:
-    """Of stock onnxruntime, where that can run it."""
-    return open_session(path, kernels=metadata(path).form == NATIVE).logits(images.numpy())
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -20,7 +20,7 @@ namespace binarize {
 namespace {
 
 constexpr size_t STRIP = 800 << 10;  // bytes of tables: beside the weights, in a second-level cache of 1 MB
-constexpr size_t TABLES = 20 << 10;  // bytes of tables that the first-level cache holds beside all else
+constexpr size_t TABLES = 28 << 10;  // bytes of tables that the first-level cache holds beside all else
 constexpr size_t CHUNK = 48;         // output pixels whose sums wait for their turn round: whole tiles, whole vectors
 
 class Lookup : public Product {

@@ -78,7 +78,8 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
   caches, a run that nothing else comes between 24, and one between those of other sessions what the table
   says (timed by hand, 2026-11-22, the same machine).
 - `python benchmarks/session_creation.py`: in a process that has made sessions before, stock onnxruntime
-  takes longer for a packed file than for the float model, twice as long for ViT-B; in a fresh one it does not.
+  takes longer for a packed file than for the float model, twice as long for ViT-B; in a fresh one it does
+  not.
 - The native form saves what layers hand on, and popcounts are most of a 3x3 layer (decision 17).
 """
 

@@ -38,12 +38,11 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from binarize import environment, kernels
-from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, function, needed
+from binarize.export.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
 from binarize.packing import WORD
 
 CHUNK = 500
 LARGE = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63)]
-KNOWN = OPS | NATIVE_OPS
 RESULTS = Path(__file__).parent / "results" / "fuzz_kernels.jsonl"
 
 
@@ -138,12 +137,12 @@ def case(number: int, library: Path) -> str:
 
 def good(random: np.random.Generator) -> dict[str, Any]:
     """A node that is right in every respect."""
-    op = str(random.choice(list(KNOWN)))
+    op = str(random.choice(list(ALL_OPS)))
     group = int(random.choice([1, 1, 2]))
     outputs, channels = int(random.integers(1, 70)) * group, int(random.integers(1, 70))
     node: dict[str, Any] = {"op": op, "channels": channels * group}
-    node["alone"] = KNOWN[op].packs and bool(random.integers(2))
-    if KNOWN[op].product == "Conv":
+    node["alone"] = ALL_OPS[op].packs and bool(random.integers(2))
+    if ALL_OPS[op].product == "Conv":
         kernel = random.integers(1, 4, 2).tolist()
         node["attributes"] = {
             "shape": [outputs, channels, *kernel],
@@ -162,16 +161,16 @@ def good(random: np.random.Generator) -> dict[str, Any]:
         "bias": random.standard_normal(outputs).astype(np.float32),
     }
     sizes = {"shift": node["channels"], "threshold": 1, "next": int(random.choice([1, outputs]))}
-    for part in KNOWN[op].inputs:
+    for part in ALL_OPS[op].inputs:
         if part in sizes:
             node["constants"][part] = random.standard_normal(sizes[part]).astype(np.float32)
     return node
 
 
 def input_of(node: dict[str, Any], random: np.random.Generator) -> np.ndarray:
-    packed, channels = KNOWN[node["op"]].packed, node["channels"]
+    packed, channels = ALL_OPS[node["op"]].packed, node["channels"]
     channels = -(-channels // WORD) if packed else channels
-    if KNOWN[node["op"]].product == "Conv":
+    if ALL_OPS[node["op"]].product == "Conv":
         size = (random.integers(1, 3), channels, *random.integers(5, 20, 2))
     else:
         size = (*random.integers(1, 9, random.integers(1, 3)), channels)
@@ -184,11 +183,11 @@ def residual_of(
     node: dict[str, Any], x: np.ndarray, random: np.random.Generator
 ) -> np.ndarray | None:
     """Of y's shape, where the op takes one."""
-    if "Add" not in KNOWN[node["op"]].ending:
+    if "Add" not in ALL_OPS[node["op"]].ending:
         return None
     about = node["attributes"]
     size = (*x.shape[:-1], about["shape"][0])
-    if KNOWN[node["op"]].product == "Conv":
+    if ALL_OPS[node["op"]].product == "Conv":
         extents = []
         for i, n in enumerate(x.shape[2:]):
             span = about["dilations"][i] * (about["shape"][2 + i] - 1) + 1
@@ -247,7 +246,7 @@ def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def file_of(node: dict[str, Any], feed: dict[str, np.ndarray]) -> bytes:
-    op = KNOWN[node["op"]]
+    op = ALL_OPS[node["op"]]
     outputs = {"words": np.uint32, "y": np.float32} if op.packs else {"y": np.float32}
     if node.get("alone"):
         outputs.pop("y")

@@ -28,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from binarize.export.forms.emit import ABOVE
-from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, Op, function
+from binarize.export.functions import ALL_OPS, DOMAIN, Op, function
 from binarize.export.images import Images
 from binarize.export.rounding import allowed, exact_copy, in_float64, logits_of, relative
 from binarize.layers import binary_weights, layer_name
@@ -281,7 +281,7 @@ class _Probed:
 def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | None:
     """What tells the binary input of this node; None where it has none."""
     if node.domain == DOMAIN and _is_binary(node.op_type):
-        op = _KNOWN[node.op_type]
+        op = ALL_OPS[node.op_type]
         if op.packed:
             channels = _channels(node)
             axis = 1 if op.product == "Conv" else -1
@@ -295,11 +295,8 @@ def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | 
     return None
 
 
-_KNOWN = OPS | NATIVE_OPS
-
-
 def _is_binary(op: str) -> bool:
-    return op in _KNOWN and bool(_KNOWN[op].binary)
+    return op in ALL_OPS and bool(ALL_OPS[op].binary)
 
 
 def _channels(node: onnx.NodeProto) -> int:

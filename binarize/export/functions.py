@@ -237,6 +237,7 @@ NATIVE_OPS: dict[str, Op] = {
     for op in [replace(one, packed=packed, packs=packs)]
 }
 """Those of the native form, which our kernels alone compute."""
+ALL_OPS = OPS | NATIVE_OPS
 
 
 def function(name: str, opset: int, clipped: bool = False, whole: bool = False) -> ir.Function:

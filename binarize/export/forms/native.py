@@ -3,8 +3,8 @@
     packed      op(x) -> y, 4 bytes a value -> Step(y) in the next op
     native      opPack(x) -> words, 1 bit a value -> the next op
 
-Nothing in the file says what the ops compute, so stock onnxruntime refuses it: in standard ops, packing
-and unpacking at each layer would cost it more than the layers.
+Nothing in the file says what the ops compute, so stock onnxruntime refuses it; in standard ops, packing and
+unpacking would make it a tenth slower (docs/op-spec.md).
 """
 
 from __future__ import annotations

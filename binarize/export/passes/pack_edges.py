@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import onnx_ir as ir
 
-from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, Op
+from binarize.export.functions import ALL_OPS, DOMAIN, VERSION, Op
 from binarize.export.passes.graph import add_constant, constant
 from binarize.packing import WORD
 
@@ -40,12 +40,9 @@ def _names(graph: ir.Graph) -> Iterator[str]:
     return (name for number in count() if (name := f"w{number}") not in taken)
 
 
-_KNOWN = OPS | NATIVE_OPS
-
-
 def _op(node: ir.Node) -> Op | None:
     """The op of a node with a binary input."""
-    op = _KNOWN.get(node.op_type) if node.domain == DOMAIN else None
+    op = ALL_OPS.get(node.op_type) if node.domain == DOMAIN else None
     return op if op is not None and op.binary else None
 
 

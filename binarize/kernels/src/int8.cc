@@ -22,8 +22,7 @@
 #include <optional>
 
 #include "digits.h"
-#include "error.h"
-#include "flat.h"
+#include "lines.h"
 #include "portable_int8.h"
 #include "product.h"
 #include "scratch.h"
@@ -42,14 +41,6 @@ constexpr size_t AT_ONCE = 16 << 20;     // bytes of lines that are made before 
 constexpr size_t SHARE = 1 << 20;        // bytes of lines of a task: beside the signs, in a second-level cache of 2 MB
 constexpr size_t PIXELS_A_TASK = 1024;   // to make lines of
 constexpr size_t TASKS = 16;             // enough to keep some threads busy to the end
-constexpr double LARGEST_IMAGE = 8e9;    // bytes of lines
-
-struct Plan : FlatImage {
-  std::vector<int32_t> place;                   // [pixel] its position, -1 where no tap sees it
-  std::vector<std::pair<size_t, size_t>> gaps;  // positions that no pixel has, first and count
-  std::vector<ptrdiff_t> offsets;               // [block][tap], bytes
-  size_t digit = 0, block = 0, image = 0;       // sizes in bytes
-};
 
 // Tiles are a thread's own, and other libraries use them in the same threads.
 class Tiles {
@@ -92,7 +83,7 @@ class Int8Product : public Product {
 
   void convolve(const Source& x, int64_t count, int64_t height, int64_t width, const After& after,
                 const Parallel& parallel) const override {
-    const auto plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
+    const auto plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return line_plan(geometry_, h, w, blocks_, static_cast<size_t>(digits_)); });
     const size_t images = static_cast<size_t>(count);
     const size_t some = std::clamp<size_t>(AT_ONCE / (static_cast<size_t>(geometry_.group) * plan->image), 1, images);
     Scratch memory(some * static_cast<size_t>(geometry_.group) * plan->image + SLACK);
@@ -156,41 +147,8 @@ class Int8Product : public Product {
 
   const uint64_t* signs(size_t group, size_t tile) const { return signs_.data() + (group * tiles_ + tile) * steps_ * LANES; }
 
-  Plan make_plan(int64_t height, int64_t width) const {
-    const Geometry& g = geometry_;
-    Plan plan;
-    static_cast<FlatImage&>(plan) = flat_image(g, height, width);
-    const size_t positions = plan.plane * plan.phases;
-    const double bytes = static_cast<double>(positions) * LINE * digits_ * static_cast<double>(blocks_);
-    require(bytes < LARGEST_IMAGE, "the image with its padding is too large");
-    plan.digit = positions * LINE;
-    plan.block = plan.digit * static_cast<size_t>(digits_);
-    plan.image = plan.block * blocks_;
-    for (size_t b = 0; b < blocks_; ++b) {
-      for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(b * plan.block) + tap * LINE);
-    }
-    std::vector<bool> seen(plan.phases, false), filled(positions, false);
-    for (ptrdiff_t tap : plan.taps) seen[static_cast<size_t>(tap) / plan.plane] = true;
-    for (int64_t row = g.begin[0]; row < height + g.begin[0]; ++row) {
-      for (int64_t column = g.begin[1]; column < width + g.begin[1]; ++column) {
-        const size_t phase = static_cast<size_t>(row % g.stride[0] * g.stride[1] + column % g.stride[1]);
-        const int64_t down = row / g.stride[0], right = column / g.stride[1];
-        const bool used = down < plan.pitch[0] && right < plan.pitch[1] && seen[phase];
-        const size_t at = phase * plan.plane + static_cast<size_t>(down * plan.pitch[1] + right);
-        plan.place.push_back(used ? static_cast<int32_t>(at) : -1);
-        if (used) filled[at] = true;
-      }
-    }
-    for (size_t i = 0; i < positions; ++i) {
-      if (filled[i] || !seen[i / plan.plane]) continue;
-      if (plan.gaps.empty() || plan.gaps.back().first + plan.gaps.back().second != i) plan.gaps.push_back({i, 0});
-      ++plan.gaps.back().second;
-    }
-    return plan;
-  }
-
   // Some images, from `first` on.
-  void convolve_some(const Plan& plan, const Source& x, size_t first, size_t images, int8_t* lines, const After& after,
+  void convolve_some(const LinePlan& plan, const Source& x, size_t first, size_t images, int8_t* lines, const After& after,
                      const Parallel& parallel) const {
     const Geometry& g = geometry_;
     const size_t groups = static_cast<size_t>(g.group), pixels = plan.place.size(), all = images * groups, begin = first * groups;
@@ -246,7 +204,7 @@ class Int8Product : public Product {
   }
 
   // Lines of some pixels of an image, those of a block of channels, and before the first ones its padding.
-  void make_lines(const Plan& plan, const Source& x, size_t group, size_t block, size_t from, const Unit& unit,
+  void make_lines(const LinePlan& plan, const Source& x, size_t group, size_t block, size_t from, const Unit& unit,
                   int8_t* lines) const {
     const size_t pixels = plan.place.size(), count = std::min(PIXELS_A_TASK, pixels - from), first = block * LINE;
     const size_t per_group = static_cast<size_t>(geometry_.channels_per_group());
@@ -281,7 +239,7 @@ class Int8Product : public Product {
     size_t group, tile, last_tile, run, last_run;
   };
 
-  void sum_planes(const Plan& plan, const int8_t* lines, const Part& part, const Unit& unit, size_t image, const After& after) const {
+  void sum_planes(const LinePlan& plan, const int8_t* lines, const Part& part, const Unit& unit, size_t image, const After& after) const {
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
     const size_t begin = static_cast<size_t>(plan.first[part.run * together()]);
     const size_t count = static_cast<size_t>(plan.first[std::min(plan.vectors, part.last_run * together())]) - begin;
@@ -302,7 +260,7 @@ class Int8Product : public Product {
   }
 
   // Of one tile, to `values`, channels `step` apart; `place` is where they belong in y.
-  void sum_tile(const Plan& plan, const int8_t* lines, const Part& part, size_t tile, const Unit& unit, float* values, size_t step,
+  void sum_tile(const LinePlan& plan, const int8_t* lines, const Part& part, size_t tile, const Unit& unit, float* values, size_t step,
                 size_t place, const After& after) const {
     alignas(64) int32_t sums[MAX_TILES * TILE];
     const size_t outputs = static_cast<size_t>(geometry_.outputs_per_group()), plane = static_cast<size_t>(plan.out[0] * plan.out[1]);
@@ -404,7 +362,7 @@ class Int8Product : public Product {
   std::vector<uint64_t> signs_;
   std::vector<int32_t> ones_;  // sums of them, of an output, with those of channels that are not there
   std::unique_ptr<Product> otherwise_;
-  Plans<Plan> plans_;
+  Plans<LinePlan> plans_;
 };
 
 }  // namespace

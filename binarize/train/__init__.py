@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 
 from binarize.errors import TrainingError
 from binarize.recipe import Recipe, load
-from binarize.train.device import cpu_threads, make_accelerator
+from binarize.train.device import cpu_threads, leave_group_at_exit, make_accelerator
 from binarize.train.reporter import Reporter
 from binarize.train.resume import TrainResult, go_on, open_training
 from binarize.train.source import Target
@@ -71,7 +71,9 @@ def train(
     else:
         reporter = Reporter()
     with cpu_threads(training.recipe.engine.threads):
-        return go_on(training, accelerator, reporter)
+        result = go_on(training, accelerator, reporter)
+    leave_group_at_exit()
+    return result
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:

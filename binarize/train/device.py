@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 
 from binarize.data import Loader, ResidentLoader
 from binarize.errors import TrainingError
@@ -42,6 +44,16 @@ def make_accelerator(config: Engine, batch_size: int, idle: bool = False) -> Acc
             f"choose a multiple: --set data.batch_size={-(-batch_size // processes) * processes}",
         )
     return accelerator
+
+
+@functools.cache
+def leave_group_at_exit() -> None:
+    """Let this process part from the others while Python still runs; call it when training has succeeded.
+
+    A thread of gloo that lets go of a tensor after that aborts the process, and with it a training that
+    is done (pytorch/pytorch#179291, #190489). Not after an error: parting may then wait for the others.
+    """
+    atexit.register(lambda: PartialState().destroy_process_group())
 
 
 @contextlib.contextmanager

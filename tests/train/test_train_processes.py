@@ -136,6 +136,26 @@ def test_two_processes_follow_the_loss_of_one(recipe_file):
     assert (both - alone).abs().max() < 1e-4
 
 
+LEAVING = """
+import atexit
+from pathlib import Path
+from torch import distributed
+from binarize.train import train
+
+# Registered before training registers anything: it runs after all of that.
+atexit.register(lambda: Path(f"left{rank}").write_text(str(distributed.is_initialized())))
+train("tiny.yaml", overrides=["stages.0.epochs=1"], out="both")
+rank = distributed.get_rank()
+"""
+
+
+def test_processes_part_before_the_interpreter_ends(recipe_file):
+    Path("leaving.py").write_text(LEAVING)
+    launched = run_in_two("leaving.py")
+    assert launched.returncode == 0, launched.stderr
+    assert [Path(f"left{rank}").read_text() for rank in (0, 1)] == ["False", "False"]
+
+
 PROBE = """
 import sys
 from pathlib import Path

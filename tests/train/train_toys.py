@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
-from binarize.train.device import make_accelerator, shard_test, shard_train
+from binarize.train.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
 from binarize.train.engine import Loaders, Phase, Trainer
 from binarize.train.place import Place
 from binarize.train.reporter import Reporter
@@ -81,7 +81,9 @@ def train(
     model: nn.Module | None = None,
 ) -> Place:
     """Train the network in `directory`, or go on with what is there."""
-    return trainer(chosen, reporter).train(Phase("binarized", directory, model or network()))
+    place = trainer(chosen, reporter).train(Phase("binarized", directory, model or network()))
+    leave_group_at_exit()
+    return place
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -14,12 +14,13 @@ from binarize.report.rows import INDICATORS, series
 from binarize.report.settings import machines, versions
 
 PAGE = "report.html"
+SCORES = {"held-out top-1 %": "val_top1", "test top-1 %": "test_top1"}
 PANELS = {
-    "held-out top-1 %": "val_top1",
-    "test top-1 %": "test_top1",
+    **SCORES,
     "training loss": "train_loss",
     **{name.replace("_", " "): name for name in INDICATORS},
 }
+LONG = 8  # epochs, from which on the first ones hide what sets the arms apart in the last
 
 
 def write_compare_page(grid: Grid) -> Path:
@@ -57,11 +58,17 @@ def write_compare_page(grid: Grid) -> Path:
 
 def panels(arms: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
     """The curves of every arm. A score that only the last epoch has is no curve."""
-    return [
-        Panel(title, [_curve(arm, number, column, done) for number, arm in enumerate(arms)])
-        for title, column in PANELS.items()
-        if not _only_last(column, done)
-    ]
+    found = []
+    for title, column in PANELS.items():
+        if _only_last(column, done):
+            continue
+        curves = [_curve(arm, number, column, done) for number, arm in enumerate(arms)]
+        found.append(Panel(title, curves))
+        half = max((len(outcome.rows) for outcome in done), default=0) // 2
+        if column in SCORES.values() and 2 * half >= LONG:
+            late = [curve.since(half + 1) for curve in curves]
+            found.append(Panel(f"{title}, from epoch {half + 1}", late))
+    return found
 
 
 def _curve(arm: str, number: int, column: str, done: Sequence[Outcome]) -> Curve:

@@ -10,7 +10,7 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from binarize.errors import BinarizeError
@@ -58,6 +58,11 @@ class Curve:
             return []
         epochs = sorted(set.intersection(*(set(seed) for seed in self.seeds)))
         return [(epoch, *_middle([seed[epoch] for seed in self.seeds])) for epoch in epochs]
+
+    def since(self, epoch: int) -> Curve:
+        """The same without what comes before `epoch`."""
+        seeds = [{at: y for at, y in seed.items() if at >= epoch} for seed in self.seeds]
+        return replace(self, seeds=seeds)
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     if panel.log and axes.dataLim.y0 > 0:
         axes.set_yscale("log")
+    if axes.dataLim.y0 == axes.dataLim.y1 == 0:
+        axes.set_ylim(0, 1)  # not to some negative share
     axes.set(title=panel.title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 

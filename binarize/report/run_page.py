@@ -18,7 +18,7 @@ from binarize.report.settings import machines, versions
 from binarize.report.words import as_words, in_words, scores
 
 PROGRESS = (0.0, 0.5, 1.0)
-LEARNT, HELD_OUT, TESTED = "training", "held out", "test"
+LEARNT, HELD_OUT, TESTED = "training", "held-out", "test"
 
 
 def write_run_page(facts: Facts, path: Path) -> None:

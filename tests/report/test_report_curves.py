@@ -17,6 +17,11 @@ def test_a_curve_is_the_mean_of_its_seeds_where_all_have_one():
     assert Curve("ste", []).points() == []
 
 
+def test_a_curve_may_begin_late():
+    curve = Curve("ste", [{1: 10.0, 2: 20.0, 3: 1.0}, {2: 22.0, 3: 3.0}], "--", 4).since(3)
+    assert curve == Curve("ste", [{3: 1.0}, {3: 3.0}], "--", 4)
+
+
 def test_panels_without_a_point_are_left_out():
     empty = Panel("flip ratio", [Curve("ste", [])])
     assert draw([empty]) == ""

@@ -31,7 +31,7 @@ def test_the_page_needs_nothing_from_elsewhere(written):
 
 def test_the_page_shows_curves_layers_and_estimators(written):
     page = (written[0] / "report.html").read_text()
-    for title in ("training loss", "held out top-1 %", "learning rate", "flip ratio"):
+    for title in ("training loss", "held-out top-1 %", "learning rate", "flip ratio"):
         assert f">{title}</text>" in page
     assert "test top-1 %</text>" not in page  # only the last epoch has it: that is no curve
     assert ">float twin</text>" in page

@@ -95,7 +95,7 @@ def start_child(grid: Grid, cell: Cell, data_dir: Path | None, jobs: int) -> Chi
     log = path.open("wb")
     process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # open for as long as this process lives, see __main__
         stdout=log,
         stderr=subprocess.STDOUT,
         env={**threads, **os.environ},

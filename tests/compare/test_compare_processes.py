@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import compare_grids as grids
 import pytest
@@ -124,3 +129,45 @@ def test_the_process_itself(grid, monkeypatch, capsys):
 def test_a_directory_without_a_manifest_is_no_grid(tmp_path):
     with pytest.raises(BinarizeError, match="not the directory of a comparison"):
         worker.main([str(tmp_path), "ste-seed0"])
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from binarize.compare.grid import open_grid
+from binarize.compare.schedule import start_child
+grid = open_grid(Path("grid"))
+child = start_child(grid, grid.cells[1], None, 1)
+print(child.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_cell_stops_when_its_parent_is_killed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stage = {"epochs": 1000, "optimizer": {"name": "momentum", "lr": 0.05}}
+    contents = {**grids.CONTENTS, "stages": [stage]}
+    grid = write_grid(Path("grid"), Manifest("tiny", contents, [], None, ["float", "ste"], 1))
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
+    child = int(parent.stdout.readline())
+    lock, trained = grid.beside(grid.cells[1], ".lock"), grid.run(grid.cells[1]) / "last"
+    try:
+        wait_until(trained.exists)
+        assert lock.read_text() == f"{child}\n"
+        parent.kill()
+        wait_until(lambda: not lock.exists())
+        assert read_record(grid, grid.cells[1]) is None
+    finally:
+        parent.kill()
+        parent.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def wait_until(condition):
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it took more than two minutes")

@@ -1,6 +1,6 @@
 """Write the tables and the plots of docs/estimators.md: `python docs/estimators.py`.
 
-They come from the code, and from the comparison in benchmarks/results/cifar10-estimators.
+They come from the code, and from the comparisons in benchmarks/results/cifar10-estimators.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from binarize.estimators import TABLE
@@ -16,7 +16,7 @@ from binarize.estimators.indicators import distance_to_sign, gradient_variance
 from binarize.run import write_text
 
 PAGE = Path(__file__).with_suffix(".md")
-RESULTS = PAGE.parents[1] / "benchmarks" / "results" / "cifar10-estimators" / "table.csv"
+RESULTS = PAGE.parents[1] / "benchmarks" / "results" / "cifar10-estimators"
 PROGRESS = (0.0, 0.5, 1.0)
 
 
@@ -55,6 +55,7 @@ def tables() -> dict[str, str]:
         "constants": _markdown(("estimator", "constant", "default", "range", "meaning"), constants),
         "indicators": _markdown(("estimator", *at), indicators),
         "comparison": _comparison(),
+        "tried": _tried(),
     }
 
 
@@ -65,15 +66,13 @@ def plot_commands(page: str) -> list[list[str]]:
 
 
 def _comparison() -> str:
-    """What `binarize compare` wrote, the best arm first; an arm that no seed has finished is not in it."""
-    with RESULTS.open(encoding="utf-8", newline="") as file:
-        arms = [arm for arm in csv.DictReader(file) if int(arm["n"])]
-    arms.sort(key=lambda arm: -float(arm["test_top1"]))
+    """The whole comparison, the best arm on the test images first."""
     head = (
         "arm",
         "seeds",
         "test top-1, %",
         "to float",
+        "best held-out, %",
         "estimating error",
         "flips",
         "dead weights",
@@ -82,14 +81,42 @@ def _comparison() -> str:
         (
             f"`{arm['arm']}`",
             arm["n"],
-            " ± ".join(_points(arm[name]) for name in ("test_top1", "test_top1_std") if arm[name]),
+            _mean(arm, "test_top1"),
             _points(arm["gap_to_float"]),
-            f"{float(arm['estimating_error']):.1f}" if arm["estimating_error"] else "",
-            *(_percent(arm[name]) for name in ("flip_ratio", "dead_weights")),
+            _mean(arm, "val_top1_best"),
+            *_indicators(arm),
+            _percent(arm["dead_weights"]),
         )
-        for arm in arms
+        for arm in _arms("table.csv", "test_top1")
     ]
     return _markdown(head, rows)
+
+
+def _tried() -> str:
+    """The constants of ab-tanh that were tried, the best on the held-out images first."""
+    head = ("arm", "seeds", "best held-out, %", "estimating error", "flips")
+    rows = [
+        (f"`{arm['arm']}`", arm["n"], _mean(arm, "val_top1_best"), *_indicators(arm))
+        for arm in _arms("constants/table.csv", "val_top1_best")
+    ]
+    return _markdown(head, rows)
+
+
+def _arms(table: str, by: str) -> list[dict[str, str]]:
+    """What `binarize compare` wrote, the largest number of a column first; without what has no seed yet."""
+    with (RESULTS / table).open(encoding="utf-8", newline="") as file:
+        arms = [arm for arm in csv.DictReader(file) if int(arm["n"])]
+    return sorted(arms, key=lambda arm: -float(arm[by]))
+
+
+def _mean(arm: Mapping[str, str], name: str) -> str:
+    return " ± ".join(_points(arm[column]) for column in (name, f"{name}_std") if arm[column])
+
+
+def _indicators(arm: Mapping[str, str]) -> tuple[str, str]:
+    """Estimating error and flips; the float arm has none."""
+    error = arm["estimating_error"]
+    return (f"{float(error):.1f}" if error else "", _percent(arm["flip_ratio"]))
 
 
 def _points(value: str) -> str:

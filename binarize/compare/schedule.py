@@ -43,6 +43,12 @@ class Child:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
 
+    def close(self) -> None:
+        """Let go of its files, after its end."""
+        for file in (self.log, self.process.stdin):
+            if file is not None:
+                file.close()
+
 
 def run_apart(
     grid: Grid,
@@ -63,7 +69,7 @@ def run_apart(
             time.sleep(POLL_SECONDS)
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
-                child.log.close()
+                child.close()
                 ended(child.cell, outcome(grid, child))
 
 
@@ -82,7 +88,7 @@ def children() -> Iterator[list[Child]]:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
-            child.log.close()
+            child.close()
 
 
 def start_child(grid: Grid, cell: Cell, data_dir: Path | None, jobs: int) -> Child:

@@ -33,9 +33,10 @@ def command(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Glob on module names to leave float; repeatable."),
     ] = None,
-    force: Annotated[
+    include: Annotated[
         list[str] | None,
         typer.Option(
+            "--include",
             "--binarize",
             metavar="PATTERN",
             help="Glob on layers to binarize that are kept by default; --keep wins; repeatable.",
@@ -120,7 +121,7 @@ def command(
             scale=scale,
             keep=tuple(keep or ()),
             stem=stem,
-            force=tuple(force or ()),
+            include=tuple(include or ()),
             submodule=submodule,
             activations=activations,
             structure=structure,
@@ -128,16 +129,18 @@ def command(
         saved = api.convert_to_run(
             model,
             options,
+            rewrite.SourceOptions(
+                pretrained="auto" if pretrained is None else pretrained,
+                checkpoint=checkpoint,
+                num_classes=num_classes,
+                img_size=img_size,
+            ),
             seed=seed,
             out=out,
             dry_run=dry_run,
             step=bar.restart,
             calib_data=calib_data,
             calib_images=calib_images,
-            pretrained="auto" if pretrained is None else pretrained,
-            checkpoint=checkpoint,
-            num_classes=num_classes,
-            img_size=img_size,
         )
     render.say(f"{model} with weights: {saved.info.weights}")
     for note in saved.conversion.notes:

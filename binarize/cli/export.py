@@ -19,8 +19,6 @@ binarize export --onnx
 binarize export runs/resnet18 --onnx resnet18.onnx --form inline --classifier fp16
 """
 FLAG = "--onnx"
-IN_RUN = "model.onnx"
-CHECKPOINTS = ("best", "last")
 
 
 class Command(TyperCommand):
@@ -117,7 +115,9 @@ def command(
 
 def _next(run: str | None, onnx: str, file: str) -> str:
     """Evaluate the run, which holds the file, or the file where it lies elsewhere."""
-    if onnx or (run and Path(run).name in CHECKPOINTS):
+    from binarize.run import layout
+
+    if onnx or (run and layout.is_checkpoint(Path(run))):
         return f"binarize eval {file}"
     return f"binarize eval {run}" if run else "binarize eval"
 
@@ -200,5 +200,6 @@ def _check(good: bool | None, sentence: str) -> None:
 
 def _in_run(target: str) -> str:
     """model.onnx of the run, whose checkpoint `target` may be."""
-    path = Path(target)
-    return str((path.parent if path.name in CHECKPOINTS else path) / IN_RUN)
+    from binarize.run import layout
+
+    return str(layout.run_of(Path(target)) / layout.ONNX)

@@ -44,33 +44,24 @@ def command(
 
 def run_of(path: Path) -> Run | None:
     """The run at `path`, or that `path` is a checkpoint of (RUN/best, RUN/last)."""
-    from binarize.run import Run, is_run
+    from binarize.run import Run, is_run, layout
 
-    directory = path.parent if path.name in ("best", "last") else path
+    directory = layout.run_of(path)
     return Run(directory) if is_run(directory) else None
 
 
 def of_run(run: Run) -> dict[str, Any]:
     """summary.json of a run, with what run.json says of its making."""
-    from binarize.errors import RunError
-
-    info, summary = run.info, run.read_json("summary.json")
-    try:
-        layers, totals = summary["layers"], summary["totals"]
-    except (TypeError, KeyError) as error:
-        raise RunError(
-            f'"{run.path / "summary.json"}" is damaged',
-            "make the run again: binarize convert MODEL",
-        ) from error
+    info, summary = run.info, run.summary
     return {
         "run": str(run.path),
-        "model": f"{info.model['library']}/{info.model['name']}",
+        "model": info.model.title,
         "weights": info.weights,
-        "estimator": (info.conversion or {}).get("estimator"),
-        "data": info.data.get("name"),
+        "estimator": info.conversion.estimator.to_json() if info.conversion else None,
+        "data": info.data.name,
         "parent": info.parent,
-        "layers": layers,
-        "totals": totals,
+        "layers": summary["layers"],
+        "totals": summary["totals"],
     }
 
 
@@ -80,7 +71,10 @@ def of_model(name: str) -> dict[str, Any]:
         from binarize import api, rewrite
 
         saved = api.convert_to_run(
-            name, rewrite.Options(), dry_run=True, step=step, pretrained=False
+            name,
+            rewrite.Options(),
+            rewrite.SourceOptions(pretrained=False),
+            dry_run=True,
+            step=step,
         )
-    info = saved.info
-    return {**saved.as_json(), "model": f"{info.model['library']}/{info.model['name']}"}
+    return {**saved.as_json(), "model": saved.info.model.title}

@@ -27,7 +27,7 @@ from binarize.compare.watcher import Watcher
 from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, load
 from binarize.report.curves import NEEDS_PLOT, can_draw
-from binarize.run import ROOT, newest_run
+from binarize.run import layout, newest_run
 
 CSV = "table.csv"
 
@@ -90,7 +90,7 @@ def make_grid(
 
     Nothing is written before every arm's recipe is known to be right.
     """
-    path = out or ROOT / f"compare-{Path(recipe).stem}" if recipe else out
+    path = out or layout.ROOT / f"compare-{Path(recipe).stem}" if recipe else out
     if path is None:
         raise BinarizeError("there is no recipe to compare by", "name one: binarize recipes ls")
     old = open_grid(path) if is_grid(path) else None
@@ -131,7 +131,7 @@ def go_on(grid: Grid, data_dir: Path | None, jobs: int, watcher: Watcher) -> Com
         else:
             run_apart(grid, cells, data_dir, jobs, watcher, ended)
     except BinarizeError:
-        if new and not any((grid.path / "cells").glob("*/run.json")):
+        if new and not any((grid.path / "cells").glob(f"*/{layout.INFO}")):
             shutil.rmtree(grid.path)
         raise
     files, note = write_files(grid), "" if can_draw() else NEEDS_PLOT

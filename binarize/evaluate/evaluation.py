@@ -120,7 +120,7 @@ def _test(target: Target, config: Data, limit: int | None) -> _Test:
 def _config(
     target: Target, found: list[Target], data_dir: str | Path | None, batch_size: int, workers: int
 ) -> Data:
-    name = target.data.get("name")
+    name = target.data.name
     if data_dir is not None and name in (None, "digits"):
         name = "folder"
     if name is None:
@@ -137,10 +137,10 @@ def _config(
 def _place(target: Target, found: list[Target]) -> str | None:
     """Where the target's images lie. An ONNX file does not tell: a run beside it may."""
     for one in (target, *found):
-        place = one.data.get("dir")
-        if one.data.get("name") == target.data["name"] and place and Path(place).exists():
+        place = one.data.dir
+        if one.data.name == target.data.name and place and Path(place).exists():
             return place
-    return target.data.get("dir")
+    return target.data.dir
 
 
 def _same_images(one: Data, other: Data) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def export(
         step("validating")
         validation = _validated(temporary, model, subject, written)
         if validation.parity != info.parity:
-            write(written.graph, replace(info, parity=validation.parity), temporary)
+            write(written.graph, info.replace(parity=validation.parity), temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -183,7 +183,7 @@ def _rounded(
 def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     """What the file says about itself, if it turns out to be exact."""
     info = subject.info
-    conversion = {k: v for k, v in (info.conversion or {}).items() if k != "parameters"}
+    conversion = info.conversion and info.conversion.replace(parameters=[])
     return FileInfo(
         form=form,
         classifier=classifier,
@@ -193,7 +193,7 @@ def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
         preprocess=info.preprocess,
         data=info.data,
         classes=info.classes,
-        conversion=conversion or None,
+        conversion=conversion,
         recipe=subject.recipe,
         versions=environment.versions(),
     )

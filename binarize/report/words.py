@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from binarize.report.facts import Facts
 
@@ -12,15 +11,10 @@ def in_words(facts: Facts) -> str:
     """`1-bit weights, ab-tanh` or `float`."""
     if not facts.binary:
         return "float"
-    inputs = facts.info.conversion.get("activations", "float")
+    conversion = facts.info.conversion
+    inputs = conversion.activations if conversion else "float"
     bits = "1-bit weights" if inputs == "float" else f"1-bit weights and {inputs} inputs"
-    return f"{bits}, {facts.estimators()[0]['name']}"
-
-
-def as_words(estimator: Mapping[str, Any]) -> str:
-    """`ab-tanh, a_end = 0.8`."""
-    constants = (f"{key} = {value}" for key, value in estimator.items() if key != "name")
-    return ", ".join([estimator["name"], *constants])
+    return f"{bits}, {facts.estimators()[0].name}"
 
 
 def scores(facts: Facts) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
 from binarize.recipe.schema import Stage
+from binarize.run.tables import SATURATED as SATURATED_COLUMN
 from binarize.train.plan import Epoch
 from binarize.train.reporter import Reporter
 
@@ -61,7 +62,7 @@ class Watch:
     """
 
     def __init__(self, rows: list[dict[str, str]], reporter: Reporter) -> None:
-        counts = [int(row["saturated"]) for row in rows if row.get("saturated")]
+        counts = [int(row[SATURATED_COLUMN]) for row in rows if row.get(SATURATED_COLUMN)]
         self._before, self._reporter = (counts or [0])[-1], reporter
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 

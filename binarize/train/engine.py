@@ -23,6 +23,8 @@ from binarize.data import Loader
 from binarize.errors import TrainingError
 from binarize.layers import switch
 from binarize.recipe.schema import Distill, Recipe
+from binarize.run import layout
+from binarize.run.weights import save_weights
 from binarize.train import checkpoint
 from binarize.train.accuracy import score, sum_over_processes
 from binarize.train.calibration import Watch, begins, calibrate_inputs
@@ -47,7 +49,7 @@ class Phase:
     """One model to train.
 
     Attributes:
-        name: as shown, "binarized" or "float twin".
+        name: as shown, "binarized" or "float baseline".
         directory: a run; its checkpoints and metrics are written there.
         model: holds the initial weights.
         calibrated: its binary inputs keep their thresholds and shifts: training has found them already.
@@ -138,7 +140,7 @@ class Trainer:
 
     def _where(self, phase: Phase) -> tuple[Place, checkpoint.Checkpoint | None]:
         """How far the phase is, its model holding the weights that it had there."""
-        last = phase.directory / "last"
+        last = phase.directory / layout.LAST
         if not last.exists():
             return Place(per_epoch=self.per_epoch), None
         saved = checkpoint.load(last)
@@ -289,8 +291,8 @@ class Trainer:
         if better:
             best = {"epoch": place.best_epoch, "top1": place.best_top1}
             weights = stage.evaluated.state_dict()
-            checkpoint.save_weights(directory / "best" / checkpoint.WEIGHTS, weights, **best)
-        checkpoint.save(directory / "last", stage.checkpoint(asdict(place)))
+            save_weights(directory / layout.BEST / layout.WEIGHTS, weights, **best)
+        checkpoint.save(directory / layout.LAST, stage.checkpoint(asdict(place)))
 
 
 def check_finite(

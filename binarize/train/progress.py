@@ -55,10 +55,11 @@ class Progress:
 
 def own_estimators(info: RunInfo, model: nn.Module) -> set[str]:
     """The binary layers of a run whose estimator is their own."""
-    if not info.conversion:
+    if info.conversion is None:
         return set()
     options = options_of(info.conversion)
-    return {name for name, *_ in binary_weights(model) if "estimator" in options.choice(name)}
+    choices = {name: options.choice(name) for name, *_ in binary_weights(model)}
+    return {name for name, choice in choices.items() if choice is not None and choice.estimator}
 
 
 def use_estimator(model: nn.Module, recipe: Recipe, stage: Stage, own: set[str]) -> None:

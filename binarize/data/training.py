@@ -59,7 +59,8 @@ class WholeBatches(TrainingImages):
 
     def cropped(self, index: NDArray[np.int64], draws: Draws) -> tuple[NDArray[np.uint8], Tensor]:
         pixels = crop(self.images.pixels.numpy()[index], self.augment.crop_padding, draws)
-        pixels = flip(flip(pixels, draws.hflip, axis=-1), draws.vflip, axis=-2)
+        flip(pixels, draws.hflip, axis=-1)
+        flip(pixels, draws.vflip, axis=-2)
         return pixels, self.images.labels[torch.from_numpy(index)]
 
 

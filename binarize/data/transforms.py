@@ -140,17 +140,15 @@ def crop(batch: Pixels, padding: int, draws: Draws) -> Pixels:
     """Pad by `padding` zeros on every side, then cut the old size out, at its own place per image."""
     if not padding:
         return batch
-    images, _, height, width = batch.shape
-    padded = np.pad(batch, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    images, channels, height, width = batch.shape
+    padded = np.zeros((images, channels, height + 2 * padding, width + 2 * padding), np.uint8)
+    padded[:, :, padding:-padding, padding:-padding] = batch
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
     top, left = (place(numbers, 2 * padding + 1) for numbers in (draws.top, draws.left))
     return windows[np.arange(images), :, top, left]
 
 
-def flip(batch: Pixels, chosen: NDArray[np.bool_], axis: int) -> Pixels:
-    """Mirror the images that are `chosen` along `axis`."""
-    if not chosen.any():
-        return batch
-    flipped = batch.copy()
-    flipped[chosen] = np.flip(batch[chosen], axis)
-    return flipped
+def flip(batch: Pixels, chosen: NDArray[np.bool_], axis: int) -> None:
+    """Mirror the images that are `chosen` along `axis`, in place."""
+    if chosen.any():
+        batch[chosen] = np.flip(batch[chosen], axis)

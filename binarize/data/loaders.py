@@ -1,32 +1,34 @@
-"""Data loaders for training and testing, made by timm's `create_loader` or of images on the device.
+"""Data loaders for training and testing: of images in files, in main memory or on the device.
 
-Nothing here holds random state: shuffling, workers and augmentation follow from torch's, numpy's and
-Python's global generators alone. A caller that seeds those at the start of an epoch gets that epoch
-again, whatever came before it; so workers are started anew for every epoch.
+The order of the training images, their crops, flips and erasures follow from the generator of
+`loader.sampler` alone (torch's global one where it has none), whichever loader it is and however many
+workers. What only timm does (`scale`, `color_jitter`, `auto_augment`) follows from torch's, numpy's and
+Python's global generators. A caller that seeds all of them at the start of an epoch gets that epoch again,
+whatever came before it; so workers are started anew for every epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
-from timm.data import create_loader
 from torch.utils.data import DataLoader
 
 from binarize.data import transforms
 from binarize.data.changes import BatchChanges
-from binarize.data.images import CachedImages, Images, WholeBatches, cache
+from binarize.data.images import CachedBatches, CachedImages, Images, cache
 from binarize.data.resident import ResidentImages, ResidentLoader
+from binarize.data.shuffle import Shuffle
 from binarize.data.sources import open_dataset
+from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment, Data
 
 Preprocess = dict[str, Any]
-Loader = DataLoader | ResidentLoader
+Loader = DataLoader[Any] | ResidentLoader
 
 
 def check_cache(config: Data) -> None:
@@ -59,10 +61,10 @@ def train_loader(config: Data, preprocess: Preprocess) -> Loader:
     if transforms.one_by_one(config.augment) is None and _fits(
         images, {**preprocess, "crop_pct": 1.0}
     ):
-        whole = transforms.BatchTransform(preprocess, config.augment)
-        return _loader(config, WholeBatches(images), whole, training=True)
-    each = transforms.train_transform(config.augment, preprocess)
-    return _loader(config, images, each, training=True)
+        whole = WholeBatches(images, config.augment, preprocess)
+        return _loader(config, whole, Shuffle(len(images)))
+    each = OneByOne(images, config.augment, preprocess)
+    return _loader(config, each, Shuffle(len(images)))
 
 
 def test_loader(
@@ -103,9 +105,9 @@ def _in_order(config: Data, images: Images | CachedImages, preprocess: Preproces
     if config.cache == "device":
         return _resident(config, images, preprocess, None)
     if _fits(images, preprocess):
-        whole = transforms.BatchTransform(preprocess)
-        return _loader(config, WholeBatches(images), whole, training=False)
-    return _loader(config, images, transforms.test_transform(preprocess), training=False)
+        return _loader(config, CachedBatches(images, transforms.BatchTransform(preprocess)))
+    images.transform = transforms.test_transform(preprocess)
+    return _loader(config, images)
 
 
 def _resident(
@@ -127,7 +129,7 @@ def _resident(
     return ResidentLoader(resident, changes, config.batch_size, training=augment is not None)
 
 
-def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:
+def _fits(images: Images | CachedImages, preprocess: Preprocess) -> TypeGuard[CachedImages]:
     """Whether the images are in memory and already have the size that is wanted."""
     if not isinstance(images, CachedImages):
         return False
@@ -137,23 +139,19 @@ def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:
 
 def _loader(
     config: Data,
-    images: Images | CachedImages | WholeBatches,
-    transform: Callable[[Any], Any],
-    training: bool,
-) -> DataLoader:
-    loader = create_loader(
+    images: Images | CachedImages | CachedBatches | TrainingImages,
+    shuffle: Shuffle | None = None,
+) -> DataLoader[Any]:
+    """Batches in order, or of training images as `shuffle` says, without a last one that is not full."""
+    return DataLoader(
         images,
-        input_size=1,
-        batch_size=config.batch_size,
-        is_training=training,
+        config.batch_size,
+        sampler=shuffle,
+        drop_last=shuffle is not None,
         num_workers=config.workers,
-        collate_fn=_as_it_is if isinstance(images, WholeBatches) else None,
+        collate_fn=_as_it_is if hasattr(images, "__getitems__") else None,
         pin_memory=torch.cuda.is_available(),
-        use_prefetcher=False,
-        persistent_workers=False,
     )
-    images.transform = transform  # in place of the one that create_loader makes
-    return loader
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -8,7 +8,7 @@ stretch of memory, and to cut a batch out is to copy stretches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from binarize.data.draws import draw, place
+from binarize.run import Preprocess
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment
@@ -28,12 +29,12 @@ class BatchChanges:
     own, flipped, and partly erased.
     """
 
-    def __init__(self, preprocess: dict[str, Any], augment: Augment | None = None) -> None:
-        self.size = preprocess["img_size"]
+    def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
+        self.size = preprocess.img_size
         self.augment = augment
         self.padding = augment.crop_padding if augment else 0
-        self.mean = (255 * torch.tensor(preprocess["mean"])).repeat(self.size)
-        self.std = (255 * torch.tensor(preprocess["std"])).repeat(self.size)
+        self.mean = (255 * torch.tensor(preprocess.mean)).repeat(self.size)
+        self.std = (255 * torch.tensor(preprocess.std)).repeat(self.size)
 
     def to(self, device: torch.device) -> None:
         self.mean, self.std = self.mean.to(device), self.std.to(device)

@@ -23,11 +23,11 @@ from binarize.data.shuffle import Shuffle
 from binarize.data.sources import open_dataset
 from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
+from binarize.run import Preprocess
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment, Data
 
-Preprocess = dict[str, Any]
 Loader = DataLoader[Any] | ResidentLoader
 
 
@@ -59,7 +59,7 @@ def train_loader(config: Data, preprocess: Preprocess) -> Loader:
     if config.cache == "device":
         return _resident(config, images, preprocess, config.augment)
     if transforms.one_by_one(config.augment) is None and _fits(
-        images, {**preprocess, "crop_pct": 1.0}
+        images, preprocess.replace(crop_pct=1.0)
     ):
         whole = WholeBatches(images, config.augment, preprocess)
         return _loader(config, whole, Shuffle(len(images)))
@@ -72,18 +72,23 @@ def test_loader(
     preprocess: Preprocess,
     limit: int | None = None,  # noqa: PT028
     classes: list[str] | None = None,  # noqa: PT028
+    download: bool = True,  # noqa: PT028
 ) -> Loader:
     """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
-    model knows. Raises DataError for data that is missing or of other classes.
+    model knows. `download` is that of `open_dataset`. Raises DataError for data that is missing or of
+    other classes.
     """
-    return _in_order(config, _spread(open_dataset(config, "test", classes), limit), preprocess)
+    images = open_dataset(config, "test", classes, download=download)
+    return _in_order(config, _spread(images, limit), preprocess)
 
 
 def plain_train_loader(config: Data, preprocess: Preprocess, limit: int) -> Loader:
-    """At most `limit` training images, spread over the data set, as `test_loader` gives test images."""
-    return _in_order(config, _spread(open_dataset(config, "train"), limit), preprocess)
+    """At most `limit` training images, spread over the data set, as `test_loader` gives test images; nothing
+    is downloaded."""
+    images = open_dataset(config, "train", download=False)
+    return _in_order(config, _spread(images, limit), preprocess)
 
 
 def _spread(images: Images | CachedImages, limit: int | None) -> Images | CachedImages:
@@ -114,11 +119,11 @@ def _resident(
     config: Data, images: Images | CachedImages, preprocess: Preprocess, augment: Augment | None
 ) -> ResidentLoader:
     """Batches that are made where the images lie; random changes, if any, make it a training loader."""
-    seen = {**preprocess, "crop_pct": 1.0} if augment else preprocess
+    seen = preprocess.replace(crop_pct=1.0) if augment else preprocess
     if not _fits(images, seen):
         images.transform = transforms.before_changes(augment, preprocess)
         images = cache(images)
-    if not _fits(images, {**preprocess, "crop_pct": 1.0}):
+    if not _fits(images, preprocess.replace(crop_pct=1.0)):
         raise DataError(
             f'data.cache device cuts square images out of a frame, and those of "{config.name}" have '
             "several sizes or are not square",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from binarize.data.draws import Draws, draw
 from binarize.data.images import CachedImages, Images
 from binarize.data.transforms import BatchTransform, ImageTransform, crop, flip
+from binarize.run import Preprocess
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment
@@ -28,9 +29,9 @@ class TrainingImages(ABC, Dataset[Batch]):
         classes: names in the order of the labels.
     """
 
-    def __init__(self, classes: list[str], augment: Augment, preprocess: dict[str, Any]) -> None:
+    def __init__(self, classes: list[str], augment: Augment, preprocess: Preprocess) -> None:
         self.classes, self.augment = classes, augment
-        self.size: int = preprocess["img_size"]
+        self.size: int = preprocess.img_size
         self.normalise = BatchTransform(preprocess)
 
     @abstractmethod
@@ -50,7 +51,7 @@ class TrainingImages(ABC, Dataset[Batch]):
 class WholeBatches(TrainingImages):
     """Cached images of the size that is wanted, all of a batch changed at once in numpy."""
 
-    def __init__(self, images: CachedImages, augment: Augment, preprocess: dict[str, Any]) -> None:
+    def __init__(self, images: CachedImages, augment: Augment, preprocess: Preprocess) -> None:
         super().__init__(images.classes, augment, preprocess)
         self.images = images
 
@@ -68,7 +69,7 @@ class OneByOne(TrainingImages):
     """Images of any size, decoded, resized, cropped and flipped one by one."""
 
     def __init__(
-        self, images: Images | CachedImages, augment: Augment, preprocess: dict[str, Any]
+        self, images: Images | CachedImages, augment: Augment, preprocess: Preprocess
     ) -> None:
         super().__init__(images.classes, augment, preprocess)
         self.images = images

@@ -16,22 +16,22 @@ from torch import Tensor
 from torchvision import transforms
 
 from binarize.data.draws import Draws, place
+from binarize.run import Preprocess
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment
 
-Preprocess = dict[str, Any]
 Pixels = NDArray[np.uint8]
 
 
 def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
     """PIL image to [3, img_size, img_size]: resized, centre-cropped, normalised."""
     return create_transform(
-        preprocess["img_size"],
-        mean=preprocess["mean"],
-        std=preprocess["std"],
-        interpolation=preprocess["interpolation"],
-        crop_pct=preprocess["crop_pct"],
+        preprocess.img_size,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        interpolation=preprocess.interpolation,
+        crop_pct=preprocess.crop_pct,
     )
 
 
@@ -49,14 +49,14 @@ class ImageTransform:
             "hflip": 0.0,
             "color_jitter": augment.color_jitter or None,
             "auto_augment": augment.auto_augment,
-            "interpolation": preprocess["interpolation"],
-            "mean": preprocess["mean"],
+            "interpolation": preprocess.interpolation,
+            "mean": preprocess.mean,
         }
         resized_crop, self.colours, _ = create_transform(
-            preprocess["img_size"], is_training=True, separate=True, **chosen
+            preprocess.img_size, is_training=True, separate=True, **chosen
         )
         self.resize = resized_crop if augment.scale else before_changes(augment, preprocess)
-        self.size, self.padding = preprocess["img_size"], augment.crop_padding
+        self.size, self.padding = preprocess.img_size, augment.crop_padding
 
     def __call__(self, image: Image.Image, draws: Draws, number: int) -> Image.Image:
         """`image` changed by number `number` of the draws."""
@@ -78,8 +78,8 @@ class ImageTransform:
 
 
 def _resize(preprocess: Preprocess) -> transforms.Resize:
-    interpolation = str_to_interp_mode(preprocess["interpolation"])
-    return transforms.Resize(preprocess["img_size"], interpolation)
+    interpolation = str_to_interp_mode(preprocess.interpolation)
+    return transforms.Resize(preprocess.img_size, interpolation)
 
 
 def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[[Any], Any]:
@@ -94,7 +94,7 @@ def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[
     resize = _resize(preprocess)
     if augment.crop_padding:
         return resize
-    return transforms.Compose([resize, transforms.CenterCrop(preprocess["img_size"])])
+    return transforms.Compose([resize, transforms.CenterCrop(preprocess.img_size)])
 
 
 def _makes_tensor(transform: Any) -> bool:
@@ -103,8 +103,8 @@ def _makes_tensor(transform: Any) -> bool:
 
 def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
     """Whether test images of that height and width would be resized or cropped."""
-    size = preprocess["img_size"]
-    return side != (size, size) or math.floor(size / preprocess["crop_pct"]) != size
+    size = preprocess.img_size
+    return side != (size, size) or math.floor(size / preprocess.crop_pct) != size
 
 
 def one_by_one(augment: Augment) -> str | None:
@@ -121,8 +121,8 @@ class BatchTransform:
     """
 
     def __init__(self, preprocess: Preprocess) -> None:
-        self.mean = 255 * np.array(preprocess["mean"], np.float32)[:, None, None]
-        self.std = 255 * np.array(preprocess["std"], np.float32)[:, None, None]
+        self.mean = 255 * np.array(preprocess.mean, np.float32)[:, None, None]
+        self.std = 255 * np.array(preprocess.std, np.float32)[:, None, None]
 
     def __call__(self, pixels: Pixels, box: NDArray[np.int64] | None = None) -> Tensor:
         """`box`: the rectangle that is erased in each image, as `Draws.box` has it."""

@@ -114,7 +114,7 @@ class _Test:
 
 def _test(target: Target, config: Data, limit: int | None) -> _Test:
     known = target.classes or None
-    return _Test(config, data.test_loader(config, target.preprocess, limit, known))
+    return _Test(config, data.test_loader(config, target.preprocess, limit, known, download=False))
 
 
 def _config(

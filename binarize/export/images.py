@@ -94,5 +94,5 @@ def _test_images(subject: Subject, limit: int) -> Tensor | None:
         return None
     config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
     known = subject.info.classes or None
-    loader = data.test_loader(config, subject.info.preprocess, limit, known)
+    loader = data.test_loader(config, subject.info.preprocess, limit, known, download=False)
     return torch.cat([pixels for pixels, _ in loader])

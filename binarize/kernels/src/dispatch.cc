@@ -1,5 +1,5 @@
 // Which tier runs: the best one of this CPU and operating system, or the one that BINARIZE_TIER names; which of its
-// products a layer takes; and how exact it may be asked to be.
+// products a layer takes; and how many slices a float input becomes.
 #include <cstdlib>
 #include <string>
 

@@ -42,7 +42,7 @@ constexpr size_t SHARE = 1 << 20;        // bytes of lines of a task: beside the
 constexpr size_t PIXELS_A_TASK = 1024;   // to make lines of
 constexpr size_t TASKS = 16;             // enough to keep some threads busy to the end
 
-// Tiles are a thread's own, and other libraries use them in the same threads.
+// Tile configuration is per thread, and other libraries use tiles in the same threads.
 class Tiles {
  public:
   explicit Tiles(const Int8& loops) : loops_(loops) { loops_.begin(); }
@@ -360,7 +360,7 @@ class Int8Product : public Product {
   const std::vector<float> threshold_, next_, scale_, bias_;
   size_t blocks_ = 0, tiles_ = 0, steps_ = 0;
   std::vector<uint64_t> signs_;
-  std::vector<int32_t> ones_;  // sums of them, of an output, with those of channels that are not there
+  std::vector<int32_t> ones_;  // [O] sum of an output's signs, those of missing channels (-1) included
   std::unique_ptr<Product> fallback_;
   Plans<LinePlan> plans_;
 };

@@ -80,7 +80,7 @@ struct Layer {
   }
 };
 
-// Attributes and constants as they were given, not to be trusted.
+// Attributes and constants as they are in the file, not yet checked.
 struct Given {
   std::vector<int64_t> shape, strides, pads, dilations;
   int64_t group = 1;

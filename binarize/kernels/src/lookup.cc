@@ -272,7 +272,7 @@ class Lookup : public Product {
     if (g.kernel[0] == 1 && r % g.stride[0] != 0) return;  // between the rows that are used
     const int64_t y = frame.first * g.stride[0] + r - g.begin[0];
     const int64_t width = static_cast<int64_t>(frame.width);
-    // a single tap uses every stride-th column alone
+    // a single tap uses only every stride-th column
     const int64_t step = g.kernel[1] == 1 ? g.stride[1] : 1;
     int64_t from = std::min(g.begin[1], width), to = std::clamp<int64_t>(frame.in[1] + g.begin[1], 0, width);
     from = up(from, step) * step;

@@ -128,7 +128,7 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     out[axis] = g.extent(axis, in[axis]);
     require(out[axis] >= 1, "x is smaller than the kernel");
   }
-  // asked of the system, memory for this may be refused in ways that end the process
+  // an allocation of this size may be refused in ways that end the process
   require(static_cast<double>(out[0]) * static_cast<double>(out[1]) * static_cast<double>(g.outputs) *
                   static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
   dims[1] = g.outputs;
@@ -143,7 +143,7 @@ OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelIn
   return guarded(ort, op.name, [&] {
     auto made = std::make_unique<Kernel>(Kernel{op, ort, layer_of(op, ort, info), nullptr});
     made->product = product_of(made->layer, tier());
-    made->layer.bits = {};  // packed in the product's own way now
+    made->layer.bits = {};  // packed by the product
     *kernel = made.release();
   });
 }
@@ -216,7 +216,7 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
   using namespace binarize;
   const Ort ort(api);
   return guarded(ort, "RegisterCustomOps", [&] {
-    (void)tier();  // says now, not in the middle of a run, that the tier asked for is none
+    (void)tier();  // an unknown BINARIZE_TIER is an error now, not in the middle of a run
     (void)two_slices();
     static std::mutex lock;
     static OrtCustomOpDomain* domain = nullptr;  // sessions refer to it for as long as they live

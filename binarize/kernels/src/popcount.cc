@@ -140,7 +140,7 @@ class Popcount : public Product {
   static constexpr size_t TASKS = 8;  // enough to keep a few threads busy to the end
   static constexpr size_t OUTPUTS_A_TASK = 32;  // fewer are not worth adding up `ones` again
 
-  // Sums are 4A - 2B or 2A - B and something that depends on the output alone.
+  // Sums are 4A - 2B or 2A - B plus a term that depends only on the output.
   int shift() const { return sign_ ? 2 : 1; }
 
   // Signs of a linear layer as columns, [word][O up to a vector], and its corrections.

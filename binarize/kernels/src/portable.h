@@ -1,4 +1,4 @@
-// The inner loops in plain C++: the readable meaning of each, and what a tier takes where it has nothing better.
+// The inner loops in plain C++: the readable reference of each, and the fallback of tiers that have nothing faster.
 #pragma once
 
 #include <cstring>
@@ -55,7 +55,7 @@ inline float affine(int32_t sum, float scale, float bias) {
   return product + bias;
 }
 
-// An output with what follows it; `place` is where it is in y.
+// An output with its fused residual and ReLU; `place` is its index in y.
 inline float finished(float value, const AddRelu& add_relu, size_t place) {
   if (add_relu.residual != nullptr) value += add_relu.residual[place];
   return add_relu.relu && value < 0.0f ? 0.0f : value;
@@ -132,7 +132,7 @@ inline void transpose(const float* sums, size_t step, size_t pixels, size_t outp
 constexpr float GELU[] = {1.0f,           0.0997363644f,   0.0447541984f,  0.00870688508f,   0.000787893742f,
                           0.000292323819f, -1.61819853e-06f, 1.4628271e-05f, -2.35130962e-06f, 3.65437423e-07f};
 constexpr int GELU_DEGREE = 9;
-constexpr float FAR = 1e4f;  // p(FAR)^8 runs over, so nothing is subtracted, from infinities neither
+constexpr float FAR = 1e4f;  // p(FAR)^8 overflows, so 0 is subtracted, from infinities too
 
 inline float gelu(float y) {
   const float size = y < 0.0f ? -y : y, a = size > FAR ? FAR : size;

@@ -1,4 +1,4 @@
-// Products of int8 in plain C++: the readable meaning of each loop. No tier runs them all; the tests hold those of
+// Products of int8 in plain C++: the readable reference of each loop. No tier runs them all; the tests hold those of
 // the matrix tiles to them, and int8.cc with them on CPUs that have no tiles.
 #pragma once
 
@@ -93,7 +93,7 @@ inline void multiply(const int8_t* lines, int tiles, int slices, size_t slice, c
 }
 
 // The value of sums of one pixel and one output, those of the next slice a tile further on. Two slices are added up as
-// unsigned: what is between may run over, the result does not.
+// unsigned: intermediate sums may overflow, the result does not.
 inline float value(const int32_t* sum, int slices, const Unit& unit, int32_t ones) {
   constexpr int TILE = LANES * LANES;
   if (slices == 1) return static_cast<float>(sum[0]);

@@ -27,7 +27,7 @@ struct Activations {
 
 // The epilogue: what is fused behind the product and applied to each piece of y while it is still in the cache.
 struct Epilogue {
-  float* y = nullptr;               // all of it; null where words are wanted alone
+  float* y = nullptr;               // the whole output; null where only words are wanted
   const float* residual = nullptr;  // laid out like y; null: none
   Act act = Act::NONE;
   uint32_t* words = nullptr;        // the outputs as bits for the next layer, where the layer has `next`; null: none

@@ -1,6 +1,6 @@
 // AVX2 and FMA: Haswell, Zen and later.
 //
-// Popcounts: of bytes, by a table of nibbles in a register (vpshufb), summed as bytes for as long as they cannot run over.
+// Popcounts: of bytes, by a table of nibbles in a register (vpshufb), summed as bytes as long as they cannot overflow.
 // Lookups: vpermps is a table of 8 floats; it finds the signed sum of three activations for 8 outputs at once.
 #include <immintrin.h>
 
@@ -154,7 +154,7 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
     for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * HALF) {
       const float* at[COUNT];
       for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
-      // vpermps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
+      // vpermps uses only the lowest bits: a load that begins f bytes later is a shift that costs nothing
       const char* bytes = reinterpret_cast<const char*>(index);
       for (int f = 0; f < here; ++f, ++bytes) {
         __m256 table[COUNT];

@@ -210,7 +210,7 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
 // in other ports than look-ups and real shifts.
 inline __m512i shift_of(int field) { return _mm512_set1_epi16(static_cast<short>(1 << (16 - field % (FIELDS / 2) * BITS))); }
 
-// 16 words of signs with a field where vpermi2ps, which looks at the lowest bits alone, finds it.
+// 16 words of signs with a field where vpermi2ps, which uses only the lowest bits, finds it.
 inline __m512i field_of(const uint32_t* words, int field) {
   const char* half = reinterpret_cast<const char*>(words) + field / (FIELDS / 2) * 2;
   const __m512i signs = _mm512_loadu_si512(half);
@@ -264,8 +264,7 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
   }
 }
 
-// One pixel has no other to share its signs with: they are read once, and they come from memory as fast as they are used,
-// so they are asked for early.
+// With a single pixel the signs are read once and used as fast as memory delivers them, so they are prefetched.
 template <int COLUMNS>
 void lookup_pixel(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                   const uint32_t* index, bool add, float* y) {

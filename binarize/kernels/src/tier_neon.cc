@@ -1,6 +1,6 @@
 // NEON, which every 64-bit Arm has.
 //
-// Popcounts: of bytes by an instruction (cnt), summed as bytes for as long as they cannot run over, then in pairs.
+// Popcounts: of bytes by an instruction (cnt), summed as bytes as long as they cannot overflow, then in pairs.
 // Lookups: four channels a table, whose sixteen sums are made and found one output at a time by the compiler's means.
 #include <arm_neon.h>
 

@@ -19,7 +19,7 @@ using namespace binarize;
 
 namespace {
 
-constexpr int64_t WORK = 1500000;  // multiplications of a layer: CPUs that are played are slow
+constexpr int64_t WORK = 1500000;  // multiplications of a layer: emulated CPUs are slow
 constexpr int64_t SIZES[] = {1, 31, 32, 33, 63, 64, 65};
 
 int checks = 0, failures = 0;

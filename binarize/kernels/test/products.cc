@@ -1,6 +1,6 @@
 // Products in int8 against those of the scalar tier, at random shapes, with tasks in random order and in several
-// threads: on a CPU with matrix tiles, real or played, and on any CPU with the plain loops of portable_int8.h. And on
-// every tier the words that one layer hands to the next against its values.
+// threads: on a CPU with matrix tiles, real or emulated, and on any CPU with the plain loops of portable_int8.h. And on
+// every tier the bit-packed activations of one layer against its values.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_products [ROUNDS]
 #include <algorithm>
@@ -143,7 +143,7 @@ void extremes(const Tier& tier) {
   holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "overflows", one);
 }
 
-// The same of two slices: as many products as they are taken for, all at the top of the range and of one sign.
+// The same of two slices: as many products as they are used for, all at the top of the range and of one sign.
 void extremes_of_two(const Tier& tier) {
   for (int64_t channels : {int64_t{32704}, int64_t{32705}}) {
     Case one;

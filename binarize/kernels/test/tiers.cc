@@ -1,5 +1,5 @@
 // Every inner loop of every tier that this CPU has against the portable one, at sizes around those of words and
-// vectors, on random data: for CPUs that have no Python at hand, such as those that qemu plays.
+// vectors, on random data: for CPUs without Python, such as those that qemu emulates.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_tiers
 #include <cmath>
@@ -278,7 +278,7 @@ void int8(const Tier& tier) {
   same(tier.name, "finish_rows", rows, lines, 0);
 }
 
-// Additions and activations against their definitions in double precision, special values among them; nothing past the
+// Epilogues, additions and activations, against their definitions in double precision, special values among them; nothing past the
 // end changes.
 void epilogues(const Tier& tier) {
   static constexpr float SPECIAL[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 1e-30f, -9.5f, 20.0f};

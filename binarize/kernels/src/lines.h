@@ -16,7 +16,7 @@ struct LinePlan : Im2rowLayout {
   size_t slice = 0, block = 0, image = 0;       // sizes in bytes
 };
 
-// Of an image whose channels are so many blocks of 64, and its values so many slices. Throws Error where it is too large.
+// The plan of an image with `blocks` blocks of 64 channels and `slices` slices of each value. Throws Error where it is too large.
 LinePlan line_plan(const Geometry& g, int64_t height, int64_t width, size_t blocks, size_t slices);
 
 }  // namespace binarize

@@ -177,7 +177,9 @@ struct Tier {
 };
 
 // The lowest bit of a field.
-[[maybe_unused]] static constexpr int field_shift(int field, int fields, int field_stride) { return field / (fields / 2) * 16 + field % (fields / 2) * field_stride; }
+[[maybe_unused]] static constexpr int field_shift(int field, int fields, int field_stride) {
+  return field / (fields / 2) * 16 + field % (fields / 2) * field_stride;
+}
 
 extern const Tier SCALAR;
 #if defined(BINARIZE_X86)

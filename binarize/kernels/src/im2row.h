@@ -1,8 +1,8 @@
-// Where a convolution's outputs, and the inputs of their taps, lie in planes that are read as one flat row.
+// The im2row layout, without copies: each tap of a convolution reads all outputs' inputs as one contiguous row.
 //
-// A plane has the padding around it, so a tap is the same row a constant further on, whatever the kernel; a stride cuts
-// the plane into phases, within which that is true again. Sixteen neighbouring positions are a vector. Positions at the
-// end of each row that are no outputs are computed and thrown away.
+// A plane of the input has the padding around it and is one row of positions. A tap is that row at a constant offset,
+// whatever the kernel; a stride splits the plane into phases, within which the same holds. Sixteen neighbouring positions
+// are a vector. Positions at the end of each row of the image that are not outputs are computed and discarded.
 #pragma once
 
 #include <cstddef>
@@ -17,17 +17,17 @@
 
 namespace binarize {
 
-struct FlatImage {
+struct Im2rowLayout {
   int64_t in[2], out[2], pitch[2];  // pitch: rows and columns of a plane of one phase
   size_t plane = 0, phases = 0;     // positions of a phase, and how many of them
-  size_t vectors = 0;               // of flat positions
+  size_t vectors = 0;               // of positions
   std::vector<ptrdiff_t> taps;      // [tap] how far an input is from its output's position
   std::vector<uint16_t> valid;      // [vectors] bit l: lane l is an output
   std::vector<int32_t> first;       // [vectors + 1] outputs before the vector
 };
 
 // Throws Error where a plane with its padding has 2^31 positions or more.
-FlatImage flat_image(const Geometry& geometry, int64_t height, int64_t width);
+Im2rowLayout im2row_layout(const Geometry& geometry, int64_t height, int64_t width);
 
 // What depends on the size of the images, made once for each size that comes.
 template <class Plan>

@@ -1,4 +1,4 @@
-// What follows the product, in vectors; portable.h says what it means. A tier's Simd has what stem_loops.h needs, and min(a, b)
+// The epilogue in vectors; portable.h defines it. A tier's Simd has what stem_loops.h needs, and min(a, b)
 // and div(a, b). Of max and min, b is taken where one of the two is NaN.
 #pragma once
 
@@ -19,7 +19,7 @@ inline V gelu(V y) {
 }
 
 template <class Simd, bool ADD, Act ACT>
-void after_each(float* y, const float* residual, size_t n) {
+void epilogue_each(float* y, const float* residual, size_t n) {
   size_t i = 0;
   for (; i + Simd::WIDTH <= n; i += Simd::WIDTH) {
     typename Simd::V value = Simd::load(y + i);
@@ -28,14 +28,14 @@ void after_each(float* y, const float* residual, size_t n) {
     if (ACT == Act::GELU) value = gelu<Simd>(value);
     Simd::store(y + i, value);
   }
-  portable::after(y + i, ADD ? residual + i : nullptr, n - i, ACT);
+  portable::epilogue(y + i, ADD ? residual + i : nullptr, n - i, ACT);
 }
 
 template <class Simd>
-void after(float* y, const float* residual, size_t n, Act act) {
-  static constexpr decltype(&after_each<Simd, false, Act::NONE>) EACH[2][3] = {
-      {after_each<Simd, false, Act::NONE>, after_each<Simd, false, Act::RELU>, after_each<Simd, false, Act::GELU>},
-      {after_each<Simd, true, Act::NONE>, after_each<Simd, true, Act::RELU>, after_each<Simd, true, Act::GELU>}};
+void epilogue(float* y, const float* residual, size_t n, Act act) {
+  static constexpr decltype(&epilogue_each<Simd, false, Act::NONE>) EACH[2][3] = {
+      {epilogue_each<Simd, false, Act::NONE>, epilogue_each<Simd, false, Act::RELU>, epilogue_each<Simd, false, Act::GELU>},
+      {epilogue_each<Simd, true, Act::NONE>, epilogue_each<Simd, true, Act::RELU>, epilogue_each<Simd, true, Act::GELU>}};
   EACH[residual != nullptr][static_cast<int>(act)](y, residual, n);
 }
 

@@ -213,8 +213,8 @@ class Preprocess(Record):
 class DataRecord(Record):
     """The data that a model was trained on; both None where it was not."""
 
-    name: str | None = None
-    dir: str | None = None
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 
 class Stem(Record):

@@ -13,7 +13,6 @@ from binarize.errors import ModelError, TrainingError
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build, build_info, load_weights, locate
 from binarize.run import RunInfo, is_run
-from binarize.train.objective import first_output
 from binarize.train.start import INITIAL, TWIN, WEIGHTS, twin_info
 
 NORMALISED_BY = ("mean", "std")
@@ -78,7 +77,7 @@ def _from_library(name: str) -> nn.Module:
 def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
     size = info.preprocess["img_size"]
     try:
-        classes = first_output(teacher(torch.zeros(1, 3, size, size))).shape[-1]
+        classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
             f'the teacher "{name}" does not take images of {size} pixels: {error}',

@@ -22,11 +22,11 @@ from torch import Tensor, fx, nn
 from binarize.export.classifier import Classifier
 from binarize.export.forms import DEFAULT_FORM, FLOAT
 from binarize.layers import binary_weights
-from binarize.layers.block import RPReLU
+from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
 from binarize.rewrite import Recording
 from binarize.rewrite.census import KINDS, argument, function_name
-from binarize.runtime import FileInfo
+from binarize.runtime import NATIVE, FileInfo
 
 TOLERANCE = 0.02
 """How much of the file's size a prediction may be off by …"""
@@ -34,10 +34,17 @@ TOLERANCE_BYTES = 64_000
 """… or that many bytes, if they are more."""
 FLOAT32 = 4
 
-FILE_BYTES = 0
-FORM_BYTES = {FLOAT: 0, DEFAULT_FORM: 0, "inline": 0, "int8": 0, "native": 0}
-CALL_BYTES = 0
-TENSOR_BYTES = 0
+PROPERTIES = 900
+"""Metadata of a converted run, where it is not known yet."""
+FILE_BYTES = {FLOAT: 100, DEFAULT_FORM: 2500, "inline": 100, "int8": 100, NATIVE: 100}
+"""Form -> bytes of a file's header and functions."""
+LAYER_BYTES = {FLOAT: 0, DEFAULT_FORM: 120, "inline": 220, "int8": 390, NATIVE: 80}
+"""Form -> bytes of the nodes of a binary layer, with the heads of its tensors."""
+INPUT_BYTES, ADDED_BYTES, CALL_BYTES, TENSOR_BYTES = 100, 265, 30, 30
+"""The same of a binary input, of an addition of block surgery, of any function in the recording, and of a
+float tensor."""
+LAYER_NAMES, TENSOR_NAMES = 7, 2
+"""How often the name of a binary weight or a float tensor is written."""
 
 
 def packed_size(
@@ -56,7 +63,16 @@ def packed_size(
     """
     binary = _binary_weights(model, recording, last)
     floats = _float_tensors(model, recording, binary)
-    return 0
+    form = info.form if info is not None else DEFAULT_FORM if binary else FLOAT
+    properties = info.to_properties().items() if info is not None else ()
+    allowance = FILE_BYTES[form] + (sum(len(k) + len(v) for k, v in properties) or PROPERTIES)
+    for key, weight in binary.items():
+        allowance += LAYER_BYTES[form] + LAYER_NAMES * len(key)
+        allowance += INPUT_BYTES if weight.splits else 0
+    allowance += sum(TENSOR_BYTES + TENSOR_NAMES * len(key) for key in floats)
+    allowance += ADDED_BYTES * sum(isinstance(m, (RPReLU, Shortcut)) for m in model.modules())
+    allowance += CALL_BYTES * sum(node.op == "call_function" for node in recording.graph.nodes)
+    return payload(model, recording, last) + allowance
 
 
 def is_close(predicted: int, size: int) -> bool:
@@ -70,7 +86,7 @@ def payload(model: nn.Module, recording: Recording, last: Classifier | None = No
     total = sum(weight.bytes for weight in binary.values())
     total += sum(_float_tensors(model, recording, binary).values())
     total += sum(_bytes(value) for value in _added(model))
-    for key, small in last.stored.items() if last else ():
+    for small in last.stored.values() if last else ():
         total += small.elements.nbytes - FLOAT32 * small.elements.size
         total += small.scale.nbytes if small.scale is not None else 0
     return total

@@ -124,6 +124,7 @@ def _next(run: str | None, onnx: str, file: str) -> str:
 
 def show(result: ExportResult) -> None:
     """The validation block: what the parity gate of the export looked at."""
+    from binarize.export.size import is_close
     from binarize.runtime import NATIVE
 
     predicted = result.bytes / result.bytes_predicted - 1
@@ -133,7 +134,7 @@ def show(result: ExportResult) -> None:
     for good, sentence in (*_parity(result), *_choices(result)):
         _check(good, sentence)
     _check(
-        abs(predicted) <= 0.01,
+        is_close(result.bytes_predicted, result.bytes),
         f"{render.size(result.bytes)}; predicted {result.bytes_predicted:,} ({predicted:+.2%})",
     )
 

@@ -116,7 +116,7 @@ def torch_predictor(path: Path) -> Predict:
 
     def predict(images: Tensor) -> Tensor:
         with torch.inference_mode(), full_precision():
-            return model(images.to(device)).float().cpu()
+            return models.logits_of(model(images.to(device))).float().cpu()
 
     return predict
 

@@ -194,7 +194,7 @@ def _classifier(
     model: nn.Module, graph: fx.Graph, layers: list[Layer], submodule: str | None
 ) -> set[str]:
     """The layers of `get_classifier()`; without it, the last executed one that nothing but moves,
-    pooling and activations separates from the output. A part of a model has none."""
+    pooling and activations separates from the logits. A part of a model has none."""
     names = {id(module): name for name, module in model.named_modules()}
     if callable(getattr(model, "get_classifier", None)):
         heads = model.get_classifier()
@@ -210,9 +210,11 @@ def _classifier(
     if submodule is not None:
         return set()
     owner = {node: layer.name for layer in layers for node in layer.nodes}
+    (output,) = graph.find_nodes(op="output")
+    logits = output.all_input_nodes[0]
     open_nodes: set[fx.Node] = set()
     for node in reversed(graph.nodes):
-        if node.op == "output" or any(user in open_nodes for user in node.users):
+        if node is logits or any(user in open_nodes for user in node.users):
             if node in owner:
                 return {owner[node]}
             open_nodes.add(node)

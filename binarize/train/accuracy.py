@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from binarize.models import logits_of
 from binarize.train.calibration import input_shares
 from binarize.train.metrics import Scores
-from binarize.train.objective import first_output
 
 
 @torch.inference_mode()
@@ -29,7 +29,7 @@ def score(
         images = images.to(accelerator.device, memory_format=layout)
         if number == 0:
             shares = input_shares(model, images)
-        total += _batch_scores(first_output(model(images)), labels.to(accelerator.device)).cpu()
+        total += _batch_scores(logits_of(model(images)), labels.to(accelerator.device)).cpu()
     images, loss, top1, top5 = sum_over_processes(total, accelerator)
     return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
 

@@ -14,7 +14,6 @@ from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build, build_info
 from binarize.run import Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.weights import load_weights
-from binarize.train.objective import first_output
 
 
 def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
@@ -76,7 +75,7 @@ def _from_library(name: str) -> nn.Module:
 def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
     size = info.preprocess.img_size
     try:
-        classes = first_output(teacher(torch.zeros(1, 3, size, size))).shape[-1]
+        classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
             f'the teacher "{name}" does not take images of {size} pixels: {error}',

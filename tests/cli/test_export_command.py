@@ -85,7 +85,7 @@ def test_json_is_alone_on_stdout(capsys, folder, trained) -> None:
     assert set(content) >= KEYS
     assert (content["onnx"], content["form"], content["opset"]) == ("deep/m.onnx", "packed", 18)
     assert content["bytes"] == (folder / "deep/m.onnx").stat().st_size
-    assert abs(content["bytes_predicted"] / content["bytes"] - 1) <= 0.01
+    assert abs(content["bytes_predicted"] / content["bytes"] - 1) <= 0.1
     assert err.splitlines()[-1] == "next: binarize eval deep/m.onnx"
 
 

@@ -112,15 +112,17 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch) -> Terminal:
+def put_terminal(monkeypatch) -> Terminal:
+    """A terminal as stderr. Called by tests themselves: pytest puts its own there after the fixtures."""
+    stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
 
 
-def test_on_a_terminal_it_is_a_bar(terminal):
+def test_on_a_terminal_it_is_a_bar(monkeypatch):
+    terminal = put_terminal(monkeypatch)
     with working("loading") as progress:
         progress.task("rounds", 4)
         progress.update(1, "loss 0.5")
@@ -130,7 +132,8 @@ def test_on_a_terminal_it_is_a_bar(terminal):
     assert "loss 0.5" in shown
 
 
-def test_a_bar_of_unknown_length_forgets_the_length_of_the_one_before(terminal):
+def test_a_bar_of_unknown_length_forgets_the_length_of_the_one_before(monkeypatch):
+    put_terminal(monkeypatch)
     with working("loading") as progress:
         progress.task("rounds", 4)
         progress.update(4)
@@ -139,7 +142,8 @@ def test_a_bar_of_unknown_length_forgets_the_length_of_the_one_before(terminal):
         assert (task.description, task.total, task.completed) == ("memory", None, 0)
 
 
-def test_with_json_a_terminal_gets_no_bar(terminal):
+def test_with_json_a_terminal_gets_no_bar(monkeypatch):
+    terminal = put_terminal(monkeypatch)
     render.use_json(True)
     with working("loading") as progress:
         progress.task("rounds", 4)
@@ -147,7 +151,8 @@ def test_with_json_a_terminal_gets_no_bar(terminal):
     assert terminal.getvalue() == ""
 
 
-def test_only_the_first_process_shows_anything(terminal, monkeypatch, capsys):
+def test_only_the_first_process_shows_anything(monkeypatch, capsys):
+    terminal = put_terminal(monkeypatch)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr("binarize.cli.progress.FIRST", 0.0)
     with working("loading") as progress:

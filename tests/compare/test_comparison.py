@@ -265,7 +265,7 @@ def test_without_matplotlib_there_is_a_table_and_one_sentence(trainings, tmp_pat
 
 
 class Epochs(Progress):
-    """Notes every epoch that is trained, as (title of its cell, its number); presses Ctrl-C in one of them."""
+    """Notes every epoch that is trained, as (title of its cell, number); presses Ctrl-C in one of them."""
 
     def __init__(self, stop=None):
         self.stop, self.title, self.seen = stop, "", []

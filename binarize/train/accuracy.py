@@ -8,8 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
 from binarize.layers import SATURATED
 from binarize.train.calibration import input_shares
 from binarize.train.objective import first_output
@@ -47,7 +47,7 @@ class Scores:
 
 @torch.inference_mode()
 def score(
-    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
 ) -> Scores:
     """Scores of `model` over `loader`, which gives each process its own share of the images.
 

@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
 from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
 from binarize.progress import Progress
 from binarize.recipe.schema import Stage
@@ -30,7 +30,7 @@ def begins(epoch: Epoch, stages: list[Stage], model: nn.Module) -> bool:
 
 
 def calibrate_inputs(
-    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
 ) -> Calibration:
     """Calibrate on the first batches of `loader`, in training mode: norms use the batch's statistics.
 
@@ -82,8 +82,6 @@ def _listed(layers: list[str]) -> str:
     return ", ".join(layers[:SHOWN]) + more
 
 
-def _images(
-    loader: DataLoader, device: torch.device, layout: torch.memory_format
-) -> Iterator[Tensor]:
+def _images(loader: Loader, device: torch.device, layout: torch.memory_format) -> Iterator[Tensor]:
     for _, (images, _) in zip(range(BATCHES), loader, strict=False):
         yield images.to(device, memory_format=layout)

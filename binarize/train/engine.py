@@ -43,7 +43,7 @@ class Trainer(Setup):
         checkpoint cannot be read. Whatever happens, the last checkpoint stays.
         """
         phase.model = synchronised(phase.model, self.recipe.engine, self.accelerator)
-        phase.model.to(self.accelerator.device, memory_format=self.layout)
+        phase.model.to(self.accelerator.device).to(memory_format=self.layout)
         place, saved = self._where(phase)
         with Records(phase.directory, self.recipe, self.accelerator, place, self.plan) as records:
             RunningPhase(self, phase, place, records).finish(saved)
@@ -120,7 +120,7 @@ class RunningPhase:
             setup.progress.say(f"binary inputs calibrated on {done.images} training images")
         teacher = phase.teacher(stage.distill) if stage.distill else None
         if teacher is not None:
-            teacher = teacher.to(self.accelerator.device, memory_format=setup.layout)
+            teacher = teacher.to(self.accelerator.device).to(memory_format=setup.layout)
         return RunningStage(
             self.recipe,
             epoch.stage,

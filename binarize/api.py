@@ -11,7 +11,7 @@ binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from binarize import environment
 from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
+from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
     CalibrationImages,
@@ -124,13 +125,14 @@ def make(
     source: SourceOptions | None = None,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
 ) -> Converted:
     """`convert` with its layer table."""
-    step("loading the model")
+    progress = progress or Progress()
+    progress.task("loading the model")
     opened = open_source(target, source or SourceOptions())
-    return convert_source(opened, options, values=values, step=step, images=images)
+    return convert_source(opened, options, values=values, progress=progress, images=images)
 
 
 def calibration_images(
@@ -181,7 +183,7 @@ def convert_to_run(
     seed: int = 0,
     out: Path | None = None,
     dry_run: bool = False,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     calib_data: Path | None = None,
     calib_images: int | None = None,
 ) -> Saved:
@@ -189,18 +191,21 @@ def convert_to_run(
 
     `seed` is that of weights that are random; the caller's generator stays as it was.
     """
+    progress = progress or Progress()
     images = calibration_images(options, calib_data, calib_images)
     wanted = None if dry_run else images
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        converted = make(target, options, source, values=not dry_run, step=step, images=wanted)
+        converted = make(
+            target, options, source, values=not dry_run, progress=progress, images=wanted
+        )
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.recording),
     )
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
-    step("writing the run")
+    progress.task("writing the run")
     if out is not None:
         with new_directory(out) as directory:
             _write(directory, converted, sums)

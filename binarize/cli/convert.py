@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
@@ -115,7 +116,7 @@ def command(
     """
     from binarize import api, rewrite
 
-    with render.progress("converting") as bar:
+    with working("converting") as progress:
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
@@ -138,7 +139,7 @@ def command(
             seed=seed,
             out=out,
             dry_run=dry_run,
-            step=bar.restart,
+            progress=progress,
             calib_data=calib_data,
             calib_images=calib_images,
         )

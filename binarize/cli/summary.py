@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.run import Run
@@ -67,7 +68,7 @@ def of_run(run: Run) -> dict[str, Any]:
 
 def of_model(name: str) -> dict[str, Any]:
     """The same of a model as the library makes it, converted with the default options."""
-    with render.working(f"reading {name}") as step:
+    with working(f"reading {name}") as progress:
         from binarize import api, rewrite
 
         saved = api.convert_to_run(
@@ -75,6 +76,6 @@ def of_model(name: str) -> dict[str, Any]:
             rewrite.Options(),
             rewrite.SourceOptions(pretrained=False),
             dry_run=True,
-            step=step,
+            progress=progress,
         )
     return {**saved.as_json(), "model": saved.info.model.title}

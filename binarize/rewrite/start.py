@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
+from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
 from binarize.rewrite.convert import Conversion, convert
@@ -120,7 +121,7 @@ def convert_source(
     options: Options,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
 ) -> Converted:
     """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced.
@@ -129,7 +130,7 @@ def convert_source(
     """
     part = options.submodule or models.part_of(source.model)
     options = replace(options, submodule=part)
-    conversion = convert(source.model, options, source.size, values=values, step=step)
+    conversion = convert(source.model, options, source.size, values=values, progress=progress)
     record, before = conversion.replay, source.info.conversion
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
@@ -137,7 +138,7 @@ def convert_source(
     source.model.binarize_info = info  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
-        step("calibrating")
+        (progress or Progress()).task("calibrating")
         subject = find_subject(source.model, source.size, part)
         calibration = calibrate_subject(subject, info.preprocess, images)
     return Converted(conversion, info, calibration)

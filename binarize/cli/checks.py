@@ -1,4 +1,4 @@
-"""`binarize checks`: what this machine has, and whether the whole road works on it."""
+"""`binarize checks`: versions and hardware, and a self-test of the whole pipeline."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MODEL = "cifar_resnet20"
 def command(as_json: render.Json = False) -> None:
     """Show versions, devices and CPU features, then binarize, export and run a tiny network.
 
-    Needs no network access and leaves no files behind. Whether pretrained weights can be downloaded
-    is not tested.
+    This needs no network access and leaves no files behind. It does not test whether pretrained weights
+    can be downloaded.
     """
     from binarize import environment
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 binarize eval
-binarize eval runs/resnet18 resnet18.onnx --data-dir imagenette --limit 500
+binarize eval runs/resnet18 resnet18.onnx --data-dir imagenette
 """
 
 
@@ -23,37 +23,37 @@ def command(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET",
-            help="Runs, their checkpoints (RUN/best) and ONNX files; default: the newest run. "
-            "A run that holds model.onnx counts as two.",
+            metavar="RUN|FILE",
+            help="Runs, their checkpoints (RUN/best) and ONNX files. A run that holds model.onnx counts "
+            "as two. [default: the newest run]",
         ),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Test images, one folder per class under test/ or val/; "
-            "default: the data set that the target was trained on.",
+            help="Test images, one folder per class under test/ or val/. "
+            "[default: the data set that the run was trained on]",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Ask this many images only.")
+        int | None, typer.Option(metavar="N", min=1, help="Evaluate only this many images.")
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per prediction.")
+        int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 64,
     workers: Annotated[
-        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Image loading processes.")
+        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Processes that load images.")
     ] = 2,
     no_kernels: Annotated[
-        bool, typer.Option("--no-kernels", help="ONNX files in stock onnxruntime alone.")
+        bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
     as_json: render.Json = False,
 ) -> None:
-    """Score runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
+    """Evaluate runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
 
-    An ONNX file says itself how its images are prepared and what its classes are. Parity compares the
-    logits of an ONNX file in a run with the run's, and those of any other target with the first one's.
+    An ONNX file stores its preprocessing and class names. Parity compares the logits of an ONNX file in a
+    run with those of the run, and the logits of any other target with those of the first one.
     """
     from binarize.evaluate import evaluate
     from binarize.run import newest_run

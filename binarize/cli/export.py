@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from binarize.cli import command as commands
 from binarize.cli import render
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 binarize export --onnx
-binarize export runs/resnet18 --onnx resnet18.onnx --form inline --classifier fp16
+binarize export runs/resnet18 --onnx resnet18.onnx --form inline
 """
 FLAG = "--onnx"
 IN_RUN = "model.onnx"
 CHECKPOINTS = ("best", "last")
 
 
-class Command(TyperCommand):
+class Command(commands.Command):
     """Knows an option whose value may be left out: a bare `--onnx`."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
@@ -46,8 +46,8 @@ def command(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="A run, or one of its checkpoints (RUN/best), before --onnx; default: the newest run.",
+            metavar="RUN",
+            help="A run, or one of its checkpoints (RUN/best); before --onnx. [default: the newest run]",
         ),
     ] = None,
     onnx: Annotated[
@@ -55,40 +55,43 @@ def command(
         typer.Option(
             FLAG,
             metavar="[FILE]",
-            help="Write ONNX, to FILE or, where nothing follows, to model.onnx in the run.",
+            help="Write an ONNX file. [default: model.onnx in the run]",
         ),
     ] = None,
     opset: Annotated[
         int | None,
         typer.Option(
-            min=18, max=25, metavar="N", help="ONNX operator set. [default: the recipe's, else 20]"
+            min=18,
+            max=25,
+            metavar="N",
+            help="Version of the ONNX operator set. [default: the recipe's, else 20]",
         ),
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            metavar="FORM",
-            help="packed (functions beside the bits, for onnxruntime), inline (standard ops alone, for "
-            "OpenVINO and others), int8 (sums of integers) or native (for our kernels alone, which hand on "
-            "bits). [default: the recipe's, else packed]",
+            metavar="NAME",
+            help="packed (bits, unpacked by ONNX functions; for onnxruntime), inline (standard operators "
+            "only; for OpenVINO and others), int8 (integer arithmetic) or native (only for the binarize "
+            "kernels). [default: the recipe's, else packed]",
         ),
     ] = None,
     classifier: Annotated[
         str | None,
         typer.Option(
-            metavar="TYPE",
-            help="Store the last layer's weight as float, fp16, int8 or 1bit. "
+            metavar="NAME",
+            help="Type of the stored classifier weight: float, fp16, int8 or 1bit. "
             "[default: the recipe's, else float]",
         ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Write RUN as ONNX with one bit per binary weight, then check it in onnxruntime.
+    """Write RUN as an ONNX file with one bit per binary weight, and validate it in onnxruntime.
 
-    The file runs wherever onnxruntime does, at the speed of the float model; a native one where our kernels
-    are. It is compared with the torch model on test images where they are at hand, else on noise; a file that
-    differs is not kept. With binary inputs a sign may flip where rounding put its input on the other side of
-    0: then that is shown to be all.
+    The file runs in onnxruntime at the speed of the float model, and faster with the binarize kernels,
+    which the native form requires. It is compared with the torch model on test images if they are
+    available, else on noise, and a file that differs is deleted. With binary inputs, rounding may flip the
+    sign of an input close to 0; the export then checks that nothing else differs.
     """
     if onnx is None:
         raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 HELP = "Recipes: list, show, copy and validate them."
 
-Name = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A name from `binarize recipes ls`, or a .yaml file."),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as stages.0.epochs=3."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key, such as stages.0.epochs=3; repeatable."
+    ),
 ]
 
 
@@ -37,12 +42,12 @@ def ls(as_json: render.Json = False) -> None:
 def show(
     recipe: Name,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="With extends, --set and every default written out.")
+        bool, typer.Option("--resolved", help="Write out extends, --set and all defaults.")
     ] = False,
     overrides: Set = None,
     as_json: render.Json = False,
 ) -> None:
-    """Print a recipe as it is written, or as it would be run (--resolved, --set or --json)."""
+    """Print a recipe as written, or with everything resolved (--resolved, --set or --json)."""
     from binarize.recipe import as_data, dump, find, load
 
     checked = load(recipe, overrides or [])
@@ -57,9 +62,12 @@ def show(
 
 
 def cp(
-    recipe: Annotated[str, typer.Argument(metavar="NAME", help="A name from `recipes ls`.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name from `binarize recipes ls`.")
+    ],
     to: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="By default NAME.yaml, here.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="The copy. [default: NAME.yaml, in this directory]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
@@ -82,7 +90,10 @@ def cp(
 
 def validate(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE", help="Names of recipes, or YAML files.")
+        list[str],
+        typer.Argument(
+            metavar="NAME|FILE", help="Names from `binarize recipes ls`, or .yaml files."
+        ),
     ],
     overrides: Set = None,
     as_json: render.Json = False,
@@ -111,13 +122,14 @@ def validate(
 
 def schema(
     to: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write to FILE. [default: stdout]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Print the JSON Schema of recipes, with which editors complete and check them.
 
-    It is JSON with --json or without.
+    The output is JSON with and without --json.
     """
     from binarize.recipe import json_schema
     from binarize.run import write_json

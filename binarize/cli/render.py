@@ -34,7 +34,8 @@ def use_json(on: bool) -> bool:
 
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Data on stdout, talk on stderr.", callback=use_json)
+    bool,
+    typer.Option("--json", help="Write JSON to stdout, messages to stderr.", callback=use_json),
 ]
 
 

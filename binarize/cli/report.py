@@ -20,17 +20,20 @@ binarize report runs/cifar_resnet20-digits -o digits.html
 
 def command(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+        Path | None,
+        typer.Argument(metavar="RUN", help="A trained or converted run. [default: the newest run]"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The page; default: RUN/report.html."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The HTML page to write. [default: RUN/report.html]"
+        ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Write a page about a run (curves, layers, estimator plots) and its model card, RUN/README.md.
+    """Write an HTML page about a run (curves, layers, estimator plots) and a model card, RUN/README.md.
 
-    The page is one file that loads nothing from elsewhere.
+    The page is one self-contained file.
     """
     from binarize.report import report
     from binarize.run import newest_run

@@ -1,4 +1,4 @@
-"""`binarize summary`: what became of every layer of a run, or would become of a model's."""
+"""`binarize summary`: the layers of a run, or those that a model would have once converted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ binarize summary vit_base_patch16_224 --json
 def command(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="RUN|MODEL", help="A run or a model; default: the newest run."),
+        typer.Argument(metavar="RUN|MODEL", help="A run or a model. [default: the newest run]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Show the layer table and totals of a run, or those that a model would have once converted."""
+    """Show the layer table and totals of a run, or of a model as `binarize convert` would convert it."""
     from binarize.run import newest_run
 
     if target is None:

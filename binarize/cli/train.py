@@ -12,7 +12,7 @@ from binarize.errors import BinarizeError
 
 EXAMPLES = """
 binarize train --recipe digits
-binarize train --recipe cifar10-resnet20 --data-dir cifar10 --set stages.0.epochs=20 -o runs/r20
+binarize train resnet18 --recipe mine.yaml --data-dir images -o runs/mine
 """
 
 
@@ -20,18 +20,22 @@ def command(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|MODEL]",
-            help="A run to go on from, or the name of a model to convert and train; "
-            "default: the recipe's model, else the newest run.",
+            metavar="RUN|MODEL",
+            help="A run to start from, or a model to convert and train. "
+            "[default: the recipe's model, else the newest run]",
         ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="See `binarize recipes ls`; a file ends in .yaml."),
+        typer.Option(
+            metavar="NAME|FILE", help="A name from `binarize recipes ls`, or a .yaml file."
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the images are; wins over the recipe's data.dir."),
+        typer.Option(
+            metavar="DIR", help="Directory of the images; overrides the recipe's data.dir."
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -43,22 +47,27 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="The new run; default: one under runs/."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Directory of the new run. [default: one under runs/]",
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Finish this interrupted training: everything comes from the run "
-            "(only --data-dir may be given, where the images have moved).",
+            help="Resume this interrupted training. All settings come from the run; only "
+            "--data-dir may be given, if the images have moved.",
         ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Train a run or a model by a recipe, into a new run.
 
-    Training a run keeps its conversion, but for what the recipe's `binarize` section sets. Interrupted,
-    by Ctrl-C or a power cut, it goes on with --resume from the last finished epoch.
+    A run keeps its conversion, except for what the recipe's `binarize` section sets. After Ctrl-C or a
+    power cut, --resume continues from the last finished epoch.
     """
     _check_usage(target, recipe, changes, out, resume)
     from binarize.train import train

@@ -12,6 +12,7 @@ from pydantic import (
     field_validator,
 )
 
+from binarize.choices import ScaleName
 from binarize.recipe.section import Named, Section, key
 
 
@@ -67,9 +68,6 @@ class Estimator(Named):
     def constants(self) -> dict[str, Any]:
         """The constants that were written, as `binarize.estimators.get` takes them."""
         return dict(self.__pydantic_extra__ or {})
-
-
-ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "learned", "none"]
 
 
 class LayerChoice(Section):

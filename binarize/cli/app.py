@@ -29,6 +29,7 @@ from binarize.cli import (
     convert,
     estimators,
     export,
+    interrupt,
     models,
     recipes,
     render,
@@ -38,7 +39,8 @@ from binarize.cli import (
 )
 from binarize.cli import eval as evaluate
 from binarize.cli.command import Command, Group
-from binarize.cli.explain import TRACEBACK, ctrl_c_stays_ctrl_c, explain
+from binarize.cli.explain import explain
+from binarize.cli.quiet import TRACEBACK, libraries_are_quiet, wants_everything
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,
@@ -135,7 +137,7 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a crash
     render.use_json(False)
     try:
-        with ctrl_c_stays_ctrl_c():
+        with interrupt.waits_for_imports(), libraries_are_quiet():
             run(list(sys.argv[1:] if args is None else args))
         return 0
     except typer.Exit as done:
@@ -143,7 +145,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as done:  # Typer's way out of completion
         return int(done.code or 0)
     except (Exception, KeyboardInterrupt) as problem:
-        if os.environ.get(TRACEBACK) == "1":
+        if wants_everything():
             raise
         return explain(problem)
 

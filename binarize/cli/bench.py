@@ -83,16 +83,20 @@ def show(done: Bench, rounds: int, no_kernels: bool) -> None:
     for note in done.notes:
         render.say(note)
     if installed() is None and not no_kernels:
-        render.say("this installation has no kernels: stock onnxruntime alone")
+        render.say("this installation has no binarize kernels: stock onnxruntime only")
     compared = any(result.max_diff is not None for result in done.results)
     render.say(
-        "ratio: of a round's time to the float model's, median; load: of a session; "
-        "peak: memory beyond Python's"
-        + "; max diff: of a logit, kernels to stock onnxruntime, of the largest"
+        "ratio: median time relative to the float baseline; load: time to create a session; "
+        "peak: memory on top of Python's"
+        + "; max diff: of a logit, with and without the kernels, relative to the largest"
         * compared
     )
     columns = ("file", "form", "in", "ms", "p10-p90", "ratio", "load ms", "peak MB", "bytes")
-    render.table((*columns, *["max diff"] * compared), (row(one, compared) for one in done.results))
+    render.table(
+        (*columns, *["max diff"] * compared),
+        (row(one, compared) for one in done.results),
+        drop=("p10-p90", "load ms", "peak MB", "max diff"),
+    )
     for result in done.results:
         if result.max_diff is not None and not result.max_diff <= SAME:
             render.warn(
@@ -129,7 +133,7 @@ def show_profile(profile: Profile) -> None:
     if rest:
         spent, share = sum(one.median_ms for one in rest), sum(one.share for one in rest)
         rows.append((f"{len(rest)} more", None, f"{spent:.3f}", f"{share:.1%}"))
-    render.table(("node", "op", "ms", "share"), rows)
+    render.table(("node", "op", "ms", "share"), rows, drop=("op",))
 
 
 def way(one: Result | Profile) -> str:

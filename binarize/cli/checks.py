@@ -28,7 +28,9 @@ def command(as_json: render.Json = False) -> None:
     facts["native_kernels"] = _kernels()
     for title, values in facts.items():
         render.table(
-            (title.replace("_", " "), ""), ((name, _words(value)) for name, value in values.items())
+            (title.replace("_", " "), "value"),
+            ((name, _words(value)) for name, value in values.items()),
+            prose=("value",),
         )
     with render.progress(f"self-test: binarize, export and run {MODEL}"):
         result = self_test()

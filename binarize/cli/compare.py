@@ -113,7 +113,8 @@ def show(comparison: Comparison) -> None:
     """The table, what its columns mean, and the files."""
     from binarize.compare.table import LEGEND, shown
 
-    render.table(*shown(comparison.lines))
+    titles, rows = shown(comparison.lines)
+    render.table(titles, rows, drop=[name for name in reversed(titles[4:]) if name != "failed"])
     render.say(LEGEND)
     for path in comparison.files:
         render.say(f"wrote {path}")

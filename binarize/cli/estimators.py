@@ -55,6 +55,7 @@ def ls(
                 )
                 for row in rows
             ),
+            prose=("constants",),
         )
     render.next_command("binarize estimators plot")
 

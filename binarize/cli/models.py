@@ -43,6 +43,7 @@ def ls(
                 (model.name, model.library, model.task, "yes" if model.pretrained else "no")
                 for model in found
             ),
+            drop=("library", "task"),
         )
     render.say(f"{len(found)} model{'s' if len(found) > 1 else ''}")
     render.next_command(f"binarize convert {found[0].name}")

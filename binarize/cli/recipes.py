@@ -35,7 +35,12 @@ def ls(as_json: render.Json = False) -> None:
     if as_json:
         render.emit_json(rows)
     columns = ("name", "model", "data", "duration", "description")
-    render.table(columns, [[row[column] for column in columns] for row in rows])
+    render.table(
+        columns,
+        [[row[column] for column in columns] for row in rows],
+        prose=("description",),
+        drop=("duration", "data", "model"),
+    )
     render.next_command("binarize recipes show digits")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-PROSE_WIDTH = 24  # columns that a cell of prose gets at least
+PROSE_WIDTH = 34  # columns that a cell of prose gets at least
 
 
 def fit(

@@ -10,7 +10,7 @@ binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from binarize import environment
 from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
+from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
     CalibrationImages,
@@ -105,14 +106,15 @@ def make(
     options: Options,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
     **source: Any,
 ) -> Converted:
     """`convert` with its layer table. `source` are the arguments of `rewrite.open_source`."""
-    step("loading the model")
+    progress = progress or Progress()
+    progress.task("loading the model")
     opened = open_source(target, **source)
-    return convert_source(opened, options, values=values, step=step, images=images)
+    return convert_source(opened, options, values=values, progress=progress, images=images)
 
 
 def calibration_images(
@@ -162,7 +164,7 @@ def convert_to_run(
     seed: int = 0,
     out: Path | None = None,
     dry_run: bool = False,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     calib_data: Path | None = None,
     calib_images: int | None = None,
     **source: Any,
@@ -171,18 +173,21 @@ def convert_to_run(
 
     `seed` is that of weights that are random; the caller's generator stays as it was.
     """
+    progress = progress or Progress()
     images = calibration_images(options, calib_data, calib_images)
     wanted = None if dry_run else images
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        converted = make(target, options, values=not dry_run, step=step, images=wanted, **source)
+        converted = make(
+            target, options, values=not dry_run, progress=progress, images=wanted, **source
+        )
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.recording),
     )
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
-    step("writing the run")
+    progress.task("writing the run")
     words = [converted.info.model["name"], options.estimator_name]
     words += [options.activations] if options.binary_inputs else []
     path = out or new_run_path("-".join(words))

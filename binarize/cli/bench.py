@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.bench import Bench, Profile, Result
@@ -57,7 +58,7 @@ def command(
     if not files:
         files = [str(newest_run().path)]
         render.say(f"benching the newest run, {files[0]}")
-    with render.progress("loading") as bar:
+    with working("loading") as progress:
         done = bench(
             files,
             threads=threads,
@@ -66,7 +67,7 @@ def command(
             kernels=not no_kernels,
             int8_baseline=int8_baseline,
             profile=profile,
-            on_progress=lambda what, count, total: bar.restart(what, total, count),
+            progress=progress,
         )
     show(done, rounds, no_kernels)
     if as_json:

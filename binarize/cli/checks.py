@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 EXAMPLES = """
 binarize checks
@@ -32,7 +33,7 @@ def command(as_json: render.Json = False) -> None:
             ((name, _words(value)) for name, value in values.items()),
             prose=("value",),
         )
-    with render.progress(f"self-test: binarize, export and run {MODEL}"):
+    with working(f"self-test: binarize, export and run {MODEL}"):
         result = self_test()
     if result["passed"]:
         difference = f"max |diff| to torch {result['max_abs_diff']:.2g}"

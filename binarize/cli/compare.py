@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.compare import Comparison
@@ -83,8 +84,7 @@ def command(
         raise typer.BadParameter("give --recipe NAME|FILE, or --out DIR of an earlier comparison")
     from binarize.compare import compare
 
-    with render.progress("loading") as bar:
-        watcher = _watcher(bar)
+    with working("loading") as progress:
         try:
             comparison = compare(
                 recipe,
@@ -95,11 +95,11 @@ def command(
                 overrides=changes or (),
                 out=out,
                 jobs=jobs,
-                watcher=watcher,
+                progress=progress,
             )
         except KeyboardInterrupt:
-            if watcher.path is not None:
-                render.say(f"the sweep is kept; to resume it: binarize compare -o {watcher.path}")
+            if progress.path is not None:
+                render.say(f"the sweep is kept; to resume it: binarize compare -o {progress.path}")
             raise
     show(comparison)
     if as_json:
@@ -133,69 +133,3 @@ def _close(comparison: Comparison) -> None:
         render.next_command(f"binarize compare -o {comparison.grid.path}")
     else:
         render.next_command(f"binarize report {comparison.example}")
-
-
-def _watcher(bar: render.Bar) -> Any:
-    """A watcher that draws on `bar` and says one line per cell."""
-    from binarize.compare import Watcher
-    from binarize.compare.grid import Cell, Grid
-    from binarize.train import Reporter
-
-    class CellTalk(Reporter):
-        """The bar of one cell. What is said on the way stays unsaid: it is the same in every cell."""
-
-        def __init__(self, title: str, is_float: bool) -> None:
-            self.title, self.is_float = title, is_float
-            self.epochs = self.done = 0
-
-        def warn(self, text: str, hint: str = "") -> None:
-            if not self.is_float:  # which stays float, as it was asked to
-                render.warn(f"{self.title}: {text}", hint)
-
-        def phase(self, name: str, epochs: int, done: int) -> None:
-            self.epochs = epochs
-
-        def epoch(self, number: int, steps: int) -> None:
-            self.done = 0
-            bar.restart(f"{self.title}, epoch {number}/{self.epochs}", steps)
-
-        def step(self, done: int, loss: float) -> None:
-            bar.step(done - self.done, f"loss {loss:.3f}")
-            self.done = done
-
-    class Talk(Watcher):
-        path: Path | None = None
-
-        def begins(self, grid: Grid, left: int, done: int) -> None:
-            self.path = grid.path
-            arms, seeds = len(grid.manifest.arms), grid.manifest.seeds
-            finished = f", {done} finished already" if done else ""
-            render.say(f"grid: {grid.path}, {arms} arms x {seeds} seeds{finished}")
-
-        def warn(self, text: str, hint: str = "") -> None:
-            render.warn(text, hint)
-
-        def starts(self, cell: Cell, number: int, total: int) -> Reporter:
-            title = f"{cell.arm.name}, seed {cell.seed} ({number}/{total})"
-            bar.restart(title)
-            return CellTalk(title, cell.arm.is_float)
-
-        def ends(self, cell: Cell, record: Any) -> None:
-            render.say(_line(record))
-
-        def busy(self, cell: Cell) -> None:
-            render.say(f"{cell.arm.name}, seed {cell.seed}: another process is training it")
-
-    return Talk()
-
-
-def _line(record: Any) -> str:
-    """What is said of a cell that has ended."""
-    name = f"{record.arm}, seed {record.seed}"
-    if record.failed:
-        return f"{name}: failed, {record.error}"
-    result = record.result
-    return (
-        f"{name}: top-1 {result['top1']:.2f} % after {result['epochs']} epochs "
-        f"({result['seconds']:.0f} s)"
-    )

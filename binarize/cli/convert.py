@@ -9,6 +9,7 @@ import typer
 
 from binarize.choices import SCALES
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
@@ -137,7 +138,7 @@ def command(
     """
     from binarize import api, rewrite
 
-    with render.progress("converting") as bar:
+    with working("converting") as progress:
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
@@ -154,7 +155,7 @@ def command(
             seed=seed,
             out=out,
             dry_run=dry_run,
-            step=bar.restart,
+            progress=progress,
             calib_data=calib_data,
             calib_images=calib_images,
             pretrained="auto" if pretrained is None else pretrained,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.evaluate import Evaluation
@@ -61,7 +62,7 @@ def command(
     if not targets:
         targets = [str(newest_run().path)]
         render.say(f"evaluating the newest run, {targets[0]}")
-    with render.progress("evaluating") as bar:
+    with working("loading") as progress:
         evaluations = evaluate(
             targets,
             data_dir=data_dir,
@@ -69,7 +70,7 @@ def command(
             batch_size=batch_size,
             workers=workers,
             kernels=not no_kernels,
-            on_progress=lambda target, done, total: bar.restart(target, total, done),
+            progress=progress,
         )
     show(evaluations)
     if as_json:

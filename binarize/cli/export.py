@@ -10,6 +10,7 @@ import typer
 
 from binarize.cli import command as commands
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.export import ExportResult
@@ -103,14 +104,14 @@ def command(
     target = run or str(newest_run().path)
     if run is None:
         render.say(f"exporting the newest run, {target}")
-    with render.working("loading the model") as step:
+    with working("loading the model") as progress:
         result = export(
             target,
             onnx or _in_run(target),
             opset=opset,
             form=form,
             classifier=classifier,
-            step=step,
+            progress=progress,
         )
     show(result)
     if as_json:

@@ -9,18 +9,17 @@ Rich is imported inside the functions, so that `--help` does not pay for it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import interrupt, tables
+from binarize.cli import tables
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -139,51 +138,17 @@ def size(count: int) -> str:
     return f"{count:,} bytes"
 
 
-class Bar:
-    """What `progress` yields: a bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, bar: Any, task: Any) -> None:
-        self._bar = bar
-        self._task = task
-
-    def step(self, count: float = 1, note: str | None = None) -> None:
-        """Move on by `count`; `note` replaces the words at the bar's end."""
-        interrupt.check()
-        extra = {} if note is None else {"note": note}
-        self._bar.update(self._task, advance=count, **extra)
-
-    def restart(self, description: str, total: float | None = None, done: float = 0) -> None:
-        """Begin again at `done` of `total`, under another description."""
-        interrupt.check()
-        self._bar.reset(self._task, description=description, total=total, completed=done)
-
-
-@contextlib.contextmanager
-def progress(description: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar on stderr for anything over two seconds; silent with `--json` or without a terminal."""
-    from rich import progress as rich
-
+def terminal() -> Console | None:
+    """stderr, where a bar can be drawn on it: a terminal, without `--json`. Else None."""
     console = _console(stderr=True)
-    columns = (
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
-        rich.TaskProgressColumn(),
-        rich.TimeRemainingColumn(),
-        rich.TextColumn("{task.fields[note]}", markup=False),
-    )
-    with rich.Progress(*columns, console=console, transient=True, disable=_silent(console)) as bar:
-        yield Bar(bar, bar.add_task(description, total=total, note=""))
+    drawn = console.is_terminal and not json_is_on() and _first_process()
+    return console if drawn else None
 
 
-@contextlib.contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
-    """A bar for work of unknown length; call what it yields to say what is done now."""
-    with progress(what) as bar:
-        yield bar.restart
-
-
-def _silent(console: Console) -> bool:
-    return json_is_on() or not console.is_terminal or not _first_process()
+def line_on_stderr(text: str) -> None:
+    """A line of progress: talk that goes to stderr also where stdout holds the rest of it."""
+    if _first_process():
+        _print(_console(stderr=True), text)
 
 
 def _complain(label: str, style: str, message: str, hint: str) -> None:

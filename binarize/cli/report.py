@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.report import Report
@@ -41,7 +42,7 @@ def command(
     if run is None:
         run = newest_run().path
         render.say(f"the newest run, {run}")
-    with render.progress("reporting"):
+    with working("reporting"):
         written = report(run, out)
     show(written)
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.run import Run
@@ -76,11 +77,11 @@ def of_run(run: Run) -> dict[str, Any]:
 
 def of_model(name: str) -> dict[str, Any]:
     """The same of a model as the library makes it, converted with the default options."""
-    with render.working(f"reading {name}") as step:
+    with working(f"reading {name}") as progress:
         from binarize import api, rewrite
 
         saved = api.convert_to_run(
-            name, rewrite.Options(), dry_run=True, step=step, pretrained=False
+            name, rewrite.Options(), dry_run=True, progress=progress, pretrained=False
         )
     info = saved.info
     return {**saved.as_json(), "model": f"{info.model['library']}/{info.model['name']}"}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 from binarize.errors import BinarizeError
 
 EXAMPLES = """
@@ -72,8 +73,7 @@ def command(
     _check_usage(target, recipe, changes, out, resume)
     from binarize.train import train
 
-    with render.progress("loading") as bar:
-        reporter = _reporter(bar)
+    with working("loading") as progress:
         try:
             result = train(
                 recipe,
@@ -82,12 +82,12 @@ def command(
                 overrides=changes or (),
                 out=out,
                 resume=resume,
-                reporter=reporter,
+                progress=progress,
             )
         except BinarizeError:
             raise
         except (KeyboardInterrupt, Exception):
-            _say_how_to_resume(reporter.path)
+            _say_how_to_resume(progress.path)
             raise
     if as_json:
         render.emit_json(result.as_json())
@@ -110,56 +110,6 @@ def _check_usage(
     for name, value in given.items():
         if resume is not None and value:
             raise typer.BadParameter(f"--resume takes everything from the run; leave {name} away")
-
-
-def _reporter(bar: render.Bar) -> Any:
-    """A reporter that draws on `bar` and says one line per epoch."""
-    from binarize.train import Reporter
-
-    class Talk(Reporter):
-        path: Path | None = None
-        name, epochs, done = "", 0, 0
-
-        def run(self, path: Path) -> None:
-            self.path = path
-            render.say(f"run: {path}")
-
-        def say(self, text: str) -> None:
-            render.say(text)
-
-        def warn(self, text: str, hint: str = "") -> None:
-            render.warn(text, hint)
-
-        def phase(self, name: str, epochs: int, done: int) -> None:
-            self.name, self.epochs = name, epochs
-            render.say(f"{name}: {epochs} epochs" + (f", {done} of them done" if done else ""))
-
-        def epoch(self, number: int, steps: int) -> None:
-            self.done = 0
-            bar.restart(f"{self.name}, epoch {number}/{self.epochs}", steps)
-
-        def step(self, done: int, loss: float) -> None:
-            bar.step(done - self.done, f"loss {loss:.3f}")
-            self.done = done
-
-        def epoch_done(self, row: dict[str, Any]) -> None:
-            render.say(_line(row, self.epochs))
-
-    return Talk()
-
-
-def _line(row: dict[str, Any], epochs: int) -> str:
-    """What is said of an epoch."""
-    number = f"{row['epoch']:>{len(str(epochs))}}/{epochs}"
-    scores = "  ".join(
-        f"{split} loss {row[f'{split}_loss']:.4f}  {words} {row[f'{split}_top1']:.2f} %"
-        for split, words in (("val", "held-out top-1"), ("test", "top-1"))
-        if row.get(f"{split}_top1", "") != ""
-    )
-    return (
-        f"epoch {number}  loss {row['train_loss']:.4f}  {scores}  "
-        f"{row['seconds']:.1f} s  {row['images_per_s']:.0f} images/s"
-    )
 
 
 def _outcome(result: Any) -> str:

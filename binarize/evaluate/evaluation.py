@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from binarize.errors import DataError
 from binarize.evaluate.accuracy import Answers, ask, top_k
 from binarize.evaluate.parity import Parity, compare
 from binarize.evaluate.targets import Target, find
+from binarize.progress import Progress
 from binarize.recipe import Data
 
 BATCH_SIZE = 64
 WORKERS = 2
-
-OnProgress = Callable[[str, int, int], None]
-"""Told a target's name, how many images it has answered, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
     kernels: bool = True,
-    on_progress: OnProgress = lambda target, done, total: None,
+    progress: Progress | None = None,
 ) -> list[Evaluation]:
     """Score runs and ONNX files on their test images.
 
@@ -80,6 +77,7 @@ def evaluate(
         workers: processes that load images.
         kernels: have ours compute the ONNX files, where this installation has them; else stock
             onnxruntime does.
+        progress: is told how many images each target has answered.
 
     Raises RunError, ExportError and CheckpointError for a target that cannot be read, DataError for
     images that are missing or of another number of classes.
@@ -92,7 +90,7 @@ def evaluate(
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
     for target, test in zip(found, tests, strict=True):
-        answers = _answers(target, test, on_progress)
+        answers = _answers(target, test, progress or Progress())
         reference = target.reference or found[0].name
         parity = None
         if target.kind == "onnx" and reference in answered:
@@ -148,7 +146,7 @@ def _same_images(one: Data, other: Data) -> bool:
     return one.name == other.name and places[0] == places[1]
 
 
-def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
+def _answers(target: Target, test: _Test, progress: Progress) -> Answers:
     total, done = len(test.loader.dataset), 0
     predictor = target.predictor()
 
@@ -160,9 +158,9 @@ def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
     def after_batch(images: int) -> None:
         nonlocal done
         done += images
-        on_progress(target.name, done, total)
+        progress.update(done)
 
-    on_progress(target.name, 0, total)
+    progress.task(f"evaluating {target.name}", total)
     return ask(predict, test.loader, after_batch)
 
 

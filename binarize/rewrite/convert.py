@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from binarize.errors import ModelError
 from binarize.layers import activation, binarize_weight, binary_weights, layer_name
+from binarize.progress import Progress
 from binarize.rewrite.census import Layer, census
 from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.record import Recording, Size
@@ -65,7 +66,7 @@ def convert(
     size: Size,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Binarize `model` in place.
 
@@ -74,22 +75,23 @@ def convert(
         options: what to binarize and how.
         size: of the image or clip that it is recorded on.
         values: also compare outputs before and after on noise (False for a dry run: one forward less).
-        step: told what is being done, for a progress bar.
+        progress: is told what is being done.
 
     Raises ModelError where the model does not run or a gate fails, PatternError for a pattern that
     matches nothing or only what cannot be binarized, and for a submodule that there is not.
     """
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
-    step("recording")
+    progress = progress or Progress()
+    progress.task("recording")
     with traced_once():
         plan = _plan(model, options, size)
         keys = set(model.state_dict())
         before = logits(plan.subject) if values else None
-        step("binarizing")
+        progress.task("binarizing")
         apply_edits(model, plan.edits)
     _swap(model, plan.parameters, options)
-    step("verifying")
+    progress.task("verifying")
     verify_keys(keys, model)
     verify_executed(plan.subject, plan.chosen, plan.chosen if options.binary_inputs else set())
     if before is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
+from binarize.progress import Progress
 from binarize.rewrite.build import CUSTOM, added_keys, build_info, load_weights, locate
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
 from binarize.rewrite.convert import Conversion, convert
@@ -109,7 +109,7 @@ def convert_source(
     options: Options,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
 ) -> Converted:
     """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced.
@@ -118,7 +118,7 @@ def convert_source(
     """
     part = options.submodule or models.part_of(source.model)
     options = replace(options, submodule=part)
-    conversion = convert(source.model, options, source.size, values=values, step=step)
+    conversion = convert(source.model, options, source.size, values=values, progress=progress)
     earlier = (source.info.conversion or {}).get("replaced_stem")
     record = conversion.replay
     record["replaced_stem"] = record["replaced_stem"] or earlier
@@ -126,7 +126,7 @@ def convert_source(
     source.model.binarize_info = info  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
-        step("calibrating")
+        (progress or Progress()).task("calibrating")
         subject = find_subject(source.model, source.size, part)
         calibration = calibrate_subject(subject, info.preprocess, images)
     return Converted(conversion, info, calibration)

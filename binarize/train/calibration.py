@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
+from binarize.progress import Progress
 from binarize.recipe.schema import Stage
 from binarize.train.plan import Epoch
-from binarize.train.reporter import Reporter
 
 BATCHES = 4
 """Of training images; thresholds and shifts are learned from there on."""
@@ -60,16 +60,16 @@ class Watch:
         rows: of metrics.csv so far; a training that goes on has said it already.
     """
 
-    def __init__(self, rows: list[dict[str, str]], reporter: Reporter) -> None:
+    def __init__(self, rows: list[dict[str, str]], progress: Progress) -> None:
         counts = [int(row["saturated"]) for row in rows if row.get("saturated")]
-        self._before, self._reporter = (counts or [0])[-1], reporter
+        self._before, self._progress = (counts or [0])[-1], progress
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 
     def see(self, layers: list[str] | None) -> None:
         """After an epoch: the layers that are saturated now."""
         count = len(layers or ())
         if layers and count > self._before and not self._said:
-            self._reporter.warn(
+            self._progress.warn(
                 f"more than {SATURATED:.0%} of one value come into {_listed(layers)}",
                 'they learn little; --set "binarize.keep=[NAME]" keeps a layer float',
             )

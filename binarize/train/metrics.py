@@ -1,4 +1,4 @@
-"""metrics.csv: one line per epoch, and the counting of right answers that fills it.
+"""metrics.csv: one line per epoch.
 
 epoch, stage, step      epochs and optimiser steps done, and the name or number of the stage
 progress                what the estimators were told in the last step: 0 to 1 over the steps in which
@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from binarize.layers import SATURATED
 from binarize.run import write_text
 
 COLUMNS = (
@@ -49,36 +47,6 @@ COLUMNS = (
     "seconds",
     "images_per_s",
 )
-
-
-@dataclass
-class Scores:
-    """Mean loss, and top-1 and top-5 in per cent, over `images` images.
-
-    `saturation`: layer name -> share of the commoner value of its binary input; None where no input is
-    binary.
-    """
-
-    images: int
-    loss: float
-    top1: float
-    top5: float
-    saturation: dict[str, float] | None = None
-
-    @property
-    def saturated(self) -> list[str] | None:
-        """The layers whose binary input hardly ever changes; None where no input is binary."""
-        if self.saturation is None:
-            return None
-        return [name for name, share in self.saturation.items() if share > SATURATED]
-
-    def columns(self, split: str) -> dict[str, float]:
-        """What a row of metrics.csv has of them; `split` is "val" or "test"."""
-        values = {"loss": round(self.loss, 5), "top1": round(self.top1, 3)}
-        return {
-            f"{split}_{name}": value
-            for name, value in {**values, "top5": round(self.top5, 3)}.items()
-        }
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

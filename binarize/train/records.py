@@ -16,8 +16,8 @@ from binarize.train.tensorboard import TensorBoard
 
 
 class Records:
-    """The records of the run in `directory`. Made from its `place`: what was written of epochs that the
-    checkpoint knows nothing of is dropped. Only the first process writes.
+    """The records of the run in `directory`, for as long as a `with` block. Made from its `place`: what was
+    written of epochs that the checkpoint knows nothing of is dropped. Only the first process writes.
 
     Attributes:
         rows: of metrics.csv so far, as text.
@@ -50,6 +50,9 @@ class Records:
         if self._board is not None:
             self._board.add(row, layers)
 
-    def close(self) -> None:
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._board is not None:
             self._board.close()

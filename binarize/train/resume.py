@@ -16,16 +16,18 @@ from torch import nn
 
 from binarize.data import test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, RunError
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build_info, load_weights
 from binarize.run import Run, RunInfo, open_run
 from binarize.train import checkpoint
 from binarize.train.device import shard_test, shard_train
-from binarize.train.engine import Loaders, Phase, Place, Trainer
+from binarize.train.engine import Trainer
+from binarize.train.estimator_progress import own_estimators
+from binarize.train.phase import Loaders, Phase
+from binarize.train.place import Place
 from binarize.train.plan import lay_out
-from binarize.train.progress import own_estimators
-from binarize.train.reporter import Reporter
 from binarize.train.source import has_learned_inputs
 from binarize.train.start import INITIAL, RECIPE, TWIN, binarizes, twin_info
 from binarize.train.teacher import make_teacher
@@ -99,7 +101,7 @@ def open_training(path: str | Path, data_dir: str | Path | None = None) -> Train
     return Training(run, run.info, recipe)
 
 
-def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> TrainResult:
+def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> TrainResult:
     """Train what is left of it and say what came out. A finished training is only reported."""
     path = training.run.path
     if accelerator.is_main_process:
@@ -108,9 +110,9 @@ def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> T
     accelerator.wait_for_everyone()
     places = [finished(directory, training.recipe) for _, directory, _ in training.phases]
     if all(places):
-        reporter.say(f"run {path} is finished: nothing is left to train")
+        progress.say(f"run {path} is finished: nothing is left to train")
         return result(path, places)
-    trainer = _trainer(training, accelerator, reporter)
+    trainer = _trainer(training, accelerator, progress)
     for index, (name, directory, info) in enumerate(training.phases):
         if places[index] is None:
             model = build_info(info)
@@ -161,7 +163,7 @@ def result(path: Path, places: list[Place]) -> TrainResult:
     )
 
 
-def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -> Trainer:
+def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
     recipe, info = training.recipe, training.info
     shares = functools.partial(shard_test, accelerator=accelerator)
     held_out = None
@@ -172,7 +174,7 @@ def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -
         shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
         held_out,
     )
-    return Trainer(recipe, accelerator, loaders, len(info.classes), reporter)
+    return Trainer(recipe, accelerator, loaders, len(info.classes), progress)
 
 
 def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from binarize import models
+from binarize.progress import Progress
 from binarize.recipe import schema
 from binarize.recipe.schema import Recipe
 from binarize.rewrite import (
@@ -26,7 +27,6 @@ from binarize.rewrite import (
     with_classes,
 )
 from binarize.run import Run, RunInfo, newest_run
-from binarize.train.reporter import Reporter
 
 FLOAT = Options(keep=("*",), stem="keep")
 """The options that leave every layer float."""
@@ -38,7 +38,7 @@ Target = Run | str | Path
 
 
 def choose_target(
-    recipe: Recipe, target: Target | None, reporter: Reporter
+    recipe: Recipe, target: Target | None, progress: Progress
 ) -> tuple[Target, schema.Model | None]:
     """What is trained: a run (and None) or a model (and its section of the recipe).
 
@@ -48,13 +48,13 @@ def choose_target(
     section = recipe.model
     if target is None and section is None:
         run = newest_run()
-        reporter.say(f"training the newest run, {run.path}")
+        progress.say(f"training the newest run, {run.path}")
         return run, None
     if target is None:
         return section.name, section
     name = str(target.path if isinstance(target, Run) else target)
     if section is not None and name != section.name:
-        reporter.say(f"training {name}, not the recipe's model ({section.name})")
+        progress.say(f"training {name}, not the recipe's model ({section.name})")
     if isinstance(target, (Run, Path)) or _is_path(name):
         locate(target)
         return target, None
@@ -68,26 +68,26 @@ def prepare(
     section: schema.Model | None,
     recipe: Recipe,
     classes: list[str],
-    reporter: Reporter,
+    progress: Progress,
 ) -> Converted:
     """The converted module with its initial weights and a classifier for `classes`, and its RunInfo."""
     size = recipe.data.img_size
     if section is None:
         source = open_source(_path(target), img_size=size)
-        source = _with_data_classes(source, classes, reporter)
+        source = _with_data_classes(source, classes, progress)
         before = source.info.conversion
         kept = options_of(before) if before and before["parameters"] else None
-        options = merge(kept, recipe.binarize, reporter)
+        options = merge(kept, recipe.binarize, progress)
     else:
-        source = _from_library(section, size, classes, reporter)
+        source = _from_library(section, size, classes, progress)
         options = replace(
-            merge(None, recipe.binarize or schema.Binarize(), reporter), stem=section.stem
+            merge(None, recipe.binarize or schema.Binarize(), progress), stem=section.stem
         )
     converted = convert_source(source, options, values=section is not None)
     learned = _take_over(target, converted) if section is None else {}
     for note in converted.conversion.notes:
-        reporter.say(note)
-    _warn_of_stem(converted, reporter)
+        progress.say(note)
+    _warn_of_stem(converted, progress)
     info = replace(
         converted.info,
         kind="trained",
@@ -99,7 +99,7 @@ def prepare(
     return Converted(converted.conversion, info)
 
 
-def merge(kept: Options | None, section: schema.Binarize | None, reporter: Reporter) -> Options:
+def merge(kept: Options | None, section: schema.Binarize | None, progress: Progress) -> Options:
     """The options of a run with the fields that the recipe sets in their place; the stem stays.
 
     `kept` is None for a float run: it takes the whole section, or stays float without one.
@@ -122,7 +122,7 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
     for name, value in changed.items():
         before, after = plain(getattr(kept, name)), plain(value)
         if before != after:
-            reporter.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
+            progress.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
     return replace(kept, **changed, stem="keep")
 
 
@@ -187,7 +187,7 @@ def _path(target: Target) -> Path:
 
 
 def _from_library(
-    section: schema.Model, size: int | None, classes: list[str], reporter: Reporter
+    section: schema.Model, size: int | None, classes: list[str], progress: Progress
 ) -> Source:
     source = open_source(
         section.name,
@@ -197,32 +197,32 @@ def _from_library(
         img_size=size,
         **section.kwargs,
     )
-    reporter.say(f"{section.name}, weights: {source.info.weights}")
+    progress.say(f"{section.name}, weights: {source.info.weights}")
     if section.num_classes is None and source.info.weights.startswith("pretrained"):
-        reporter.say(f"the classifier starts anew, for the data's {len(classes)} classes")
-    return _with_data_classes(source, classes, reporter)
+        progress.say(f"the classifier starts anew, for the data's {len(classes)} classes")
+    return _with_data_classes(source, classes, progress)
 
 
-def _with_data_classes(source: Source, classes: list[str], reporter: Reporter) -> Source:
+def _with_data_classes(source: Source, classes: list[str], progress: Progress) -> Source:
     """The classifier starts anew where it was made for other classes than the data has."""
     models.require("train", source.model)
     before, known = models.num_classes(source.model), source.info.classes
     if before == len(classes) and known in ([], classes):
         return source
     names = ", ".join(classes[:3])
-    reporter.say(
+    progress.say(
         f"the classifier starts anew: it had {before} classes, the data has {len(classes)} "
         f"({names}{', …' if len(classes) > 3 else ''})"
     )
     return with_classes(source, len(classes))
 
 
-def _warn_of_stem(converted: Converted, reporter: Reporter) -> None:
+def _warn_of_stem(converted: Converted, progress: Progress) -> None:
     size, recording = converted.info.preprocess["img_size"], converted.conversion.recording
     if size > SMALL:
         return
     if shrinking_stem(converted.conversion.model, recording, census(recording)) is not None:
-        reporter.warn(
+        progress.warn(
             f"the network's first layers are made for large images, and these have {size} pixels",
             f"binarize convert with --img-size {size} puts a 3x3 stem there",
         )

@@ -12,16 +12,16 @@ from binarize.data import check_cache, open_dataset
 from binarize.errors import TrainingError
 from binarize.export.size import packed_size
 from binarize.layers import binary_inputs
+from binarize.progress import Progress
 from binarize.recipe import Recipe, dump
 from binarize.recipe.schema import FLOAT_TEACHER, Binarize, Stage
 from binarize.rewrite import Conversion, Converted, Options, options_of, summary, totals
 from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
 from binarize.train.checkpoint import WEIGHTS, save_weights
+from binarize.train.estimator_progress import own_estimators, use_estimator
 from binarize.train.objective import mixer
 from binarize.train.optim import make_optimizer
 from binarize.train.plan import lay_out
-from binarize.train.progress import own_estimators, use_estimator
-from binarize.train.reporter import Reporter
 from binarize.train.seeding import seed_everything
 from binarize.train.source import Target, choose_target, plain, prepare, spelled
 
@@ -31,17 +31,17 @@ RECIPE = "recipe.resolved.yaml"
 
 
 def start(
-    recipe: Recipe, name: str, target: Target | None, out: Path | None, reporter: Reporter
+    recipe: Recipe, name: str, target: Target | None, out: Path | None, progress: Progress
 ) -> Path:
     """Write a new run that is ready to be trained, and return its directory.
 
     `name` is the recipe's, for the directory's name. Nothing is written before everything is known to
     be right: the target, the data and its classes, the conversion.
     """
-    chosen, section = choose_target(recipe, target, reporter)
+    chosen, section = choose_target(recipe, target, progress)
     classes = _classes(recipe)
     seed_everything(recipe.seed)
-    converted = prepare(chosen, section, recipe, classes, reporter)
+    converted = prepare(chosen, section, recipe, classes, progress)
     _check_stages(recipe, converted.conversion.model)
     _check_teachers(recipe, converted.info)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
@@ -54,7 +54,7 @@ def start(
         }
     )
     if not binarizes(info):
-        reporter.warn(
+        progress.warn(
             "the model stays float: neither the run nor the recipe says what to binarize",
             "--set binarize.estimator=ab-tanh binarizes it",
         )

@@ -148,14 +148,6 @@ def test_sizes(count, words):
     assert render.size(count) == words
 
 
-def test_progress_is_silent_without_a_terminal(capsys):
-    with render.progress("working", 3) as bar:
-        bar.step()
-        bar.step(2, "loss 0.1")
-        bar.restart("again", 5)
-    assert capsys.readouterr() == ("", "")
-
-
 def test_only_the_first_process_talks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     render.say("twice")

@@ -18,7 +18,7 @@ from binarize.run import RunInfo
 from binarize.train.plan import Epoch, stage_steps
 
 
-class Progress:
+class EstimatorProgress:
     """The progress at every step of a training.
 
     Args:

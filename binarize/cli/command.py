@@ -1,4 +1,4 @@
-"""How commands show themselves: plain names of arguments, and help that breaks no word at a hyphen."""
+"""How commands are parsed and shown: plain names of arguments, help that breaks no name, wrong usage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from typer.core import TyperCommand, TyperGroup
 
 # Stand for "-" and " " while lines are wrapped: --data-dir and `binarize recipes ls` stay whole.
 HYPHEN, SPACE = "\N{NON-BREAKING HYPHEN}", "\N{NO-BREAK SPACE}"
+
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # click's; Typer has carried a copy since 0.16
+
+
+class WrongUsage(UsageError):
+    """Wrong usage with a better hint than where the help is."""
+
+    def __init__(self, message: str, hint: str, ctx: typer.Context | None = None) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class Formatter(typer.Context.formatter_class):  # type: ignore[misc, name-defined]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import recipe_options, render
+from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ EXAMPLES = """
 binarize compare resnet18 --recipe digits --estimators float,ste --seeds 2
 binarize compare --recipe mine.yaml --estimators float,ab-tanh -o sweep
 """
+Command = recipe_options.Command
 
 
 def command(
@@ -80,8 +82,10 @@ def command(
     Repeat the command to resume after an interruption, to add variants or seeds, or to retry failed
     trials; finished trials are kept.
     """
+    recipe_options.refuse_recipe(target, "binarize compare")
     if recipe is None and out is None:
-        raise typer.BadParameter("give --recipe NAME|FILE, or --out DIR of an earlier comparison")
+        hint = "give --recipe NAME|FILE, or --out DIR of an earlier comparison"
+        raise WrongUsage("there is no recipe", hint)
     from binarize.compare import compare
 
     with working("loading") as progress:

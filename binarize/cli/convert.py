@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binarize import outputs
 from binarize.choices import SCALES
-from binarize.cli import render
+from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def command(
     backbone is converted. With --activations, the inputs of binarized layers become binary too, and
     downsampling shortcuts stay float.
     """
+    if out is not None and not dry_run:
+        outputs.check_directory(out)
     from binarize import api, rewrite
 
     with working("converting") as progress:
@@ -176,7 +179,7 @@ def command(
         render.next_command(f"binarize convert {model}")
     else:
         render.say(f"run: {saved.run}")
-        render.next_command("binarize train --recipe digits")
+        render.next_command(next_step.after_converting(saved.run, saved.info))
 
 
 def _say_calibration(calibration: Calibrated) -> None:
@@ -185,6 +188,6 @@ def _say_calibration(calibration: Calibrated) -> None:
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         render.warn(
-            f"more than 95 % of what these layers get is one value: {', '.join(names[:SHOWN])}{more}",
-            "they learn little; --calib-data with other images, or --keep NAME to leave one float",
+            f"more than 95 % of the inputs of these layers are one value: {', '.join(names[:SHOWN])}{more}",
+            "they learn little; use --calib-data with other images, or keep one float with --keep NAME",
         )

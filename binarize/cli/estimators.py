@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from binarize import outputs
 from binarize.cli import render
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def plot(
     as_json: render.Json = False,
 ) -> None:
     """Plot the surrogate f of sign and its gradient f', at several points of the training."""
+    outputs.check_file(output)
     from binarize import estimators
     from binarize.estimators import plot
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import typer
 
 from binarize.cli import interrupt, render
+from binarize.cli.command import UsageError
 from binarize.cli.quiet import TRACEBACK
 from binarize.errors import BinarizeError
 
 INTERRUPTED = 130
-
-UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of its own since 0.16
 
 
 def explain(problem: BaseException) -> int:
@@ -46,13 +45,14 @@ def explain(problem: BaseException) -> int:
 
 
 def explain_usage(problem: UsageError) -> int:
-    """Wrong usage: click's sentence, and where the help is. No arguments at all: the help itself."""
+    """Wrong usage: click's sentence and a hint. No arguments at all: the help itself."""
     if type(problem).__name__ == "NoArgsIsHelpError":
         print(problem.ctx.get_help())
         return 2
     path = problem.ctx.command_path if problem.ctx else "binarize"
     message = " ".join(problem.format_message().split()).rstrip(".")
-    render.error(message[:1].lower() + message[1:], f"see {path} --help")
+    hint = getattr(problem, "hint", f"see {path} --help")
+    render.error(message[:1].lower() + message[1:], hint)
     return 2
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binarize import outputs
 from binarize.cli import command as commands
-from binarize.cli import render
+from binarize.cli import next_step, render
+from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
@@ -95,9 +97,11 @@ def command(
     sign of an input close to 0; the export then checks that nothing else differs.
     """
     if onnx is None:
-        raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")
+        raise WrongUsage("say what to write", f"add {FLAG}, or {FLAG} FILE")
     if run is None and onnx and Path(onnx).is_dir():
-        raise typer.BadParameter(f"RUN stands before {FLAG}: binarize export {onnx} {FLAG}")
+        raise WrongUsage(f"RUN stands before {FLAG}", f"binarize export {onnx} {FLAG}")
+    if onnx:
+        outputs.check_onnx(onnx)
     from binarize.export import export
     from binarize.run import newest_run
 
@@ -116,14 +120,10 @@ def command(
     show(result)
     if as_json:
         render.emit_json(result.as_json())
-    render.next_command(_next(run, onnx, result.onnx))
-
-
-def _next(run: str | None, onnx: str, file: str) -> str:
-    """Evaluate the run, which holds the file, or the file where it lies elsewhere."""
-    if onnx or (run and Path(run).name in CHECKPOINTS):
-        return f"binarize eval {file}"
-    return f"binarize eval {run}" if run else "binarize eval"
+    in_run = not onnx and Path(target).name not in CHECKPOINTS
+    newest = in_run and run is None
+    written = "" if newest else f" {target if in_run else result.onnx}"
+    render.next_command(f"binarize {next_step.measuring(Path(target))}{written}")
 
 
 def show(result: ExportResult) -> None:
@@ -132,7 +132,9 @@ def show(result: ExportResult) -> None:
 
     predicted = result.bytes / result.bytes_predicted - 1
     render.say(f"{result.onnx}: {result.form} ONNX, opset {result.opset}")
-    where = "onnxruntime with our kernels" if result.form == NATIVE else "stock onnxruntime"
+    where = (
+        "onnxruntime with the binarize kernels" if result.form == NATIVE else "stock onnxruntime"
+    )
     _check(True, f"loads in {where}; validated on {result.validated_on}")
     for good, sentence in (*_parity(result), *_choices(result)):
         _check(good, sentence)
@@ -169,10 +171,10 @@ def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     if result.parity == FLIPPED:
         yield (
             True,
-            f"equal {FLIPPED}: the clip twin to {result.clip_twin_diff:.1e} (allowed "
-            f"{result.clip_twin_allowed:.1e}); {result.flips} of {result.images} images have flips, the "
-            f"first ones of inputs within {result.largest_flip:.1e} RMS of the jump (allowed "
-            f"{result.flip_allowed:.1e})",
+            f"equal {FLIPPED}: the smooth surrogate to {result.clip_twin_diff:.1e} (allowed "
+            f"{result.clip_twin_allowed:.1e}); {result.flips} of {result.images} images have sign "
+            f"disagreements, the first ones of inputs within {result.largest_flip:.1e} RMS of the "
+            f"threshold (allowed {result.flip_allowed:.1e})",
         )
     agreement = AGREEMENT_8 if quantised else AGREEMENT
     allowed = agreement if result.trained else 100.0

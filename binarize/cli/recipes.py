@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import next_step, render
+from binarize.errors import RecipeError
 
 if TYPE_CHECKING:
     from binarize.recipe import Recipe
@@ -63,7 +65,7 @@ def show(
         text = dump(checked) if whole else find(recipe)[0].read_text(encoding="utf-8-sig")
         render.say(text.rstrip("\n"))
         render.use_json(True)  # so that `show … > mine.yaml` is a recipe and nothing else
-    render.next_command(f"binarize train --recipe {recipe}")
+    render.next_command(next_step.training(recipe, checked))
 
 
 def cp(
@@ -77,7 +79,6 @@ def cp(
     as_json: render.Json = False,
 ) -> None:
     """Copy a recipe, to change the copy."""
-    from binarize.errors import RecipeError
     from binarize.recipe import shipped_path
     from binarize.run import write_text
 
@@ -86,6 +87,7 @@ def cp(
     path = path / source.name if path.is_dir() else path
     if path.exists():
         raise RecipeError(f'"{path}" exists already', "name another file after the recipe")
+    outputs.check_file(path, RecipeError)
     write_text(path, source.read_text(encoding="utf-8"))
     if as_json:
         render.emit_json({"recipe": recipe, "file": str(path)})
@@ -107,13 +109,12 @@ def validate(
 
     Beyond the schema, the names of models, estimators (with their constants) and optimisers are looked up.
     """
-    from binarize.errors import RecipeError
     from binarize.recipe import load
 
-    wrong = []
+    wrong, valid = [], []
     for recipe in recipes:
         try:
-            load(recipe, overrides or [], check=unknown_names)
+            valid.append(load(recipe, overrides or [], check=unknown_names))
         except RecipeError as error:
             wrong.append(error)
         else:
@@ -122,7 +123,7 @@ def validate(
         raise RecipeError("\n".join(error.message for error in wrong), wrong[0].hint)
     if as_json:
         render.emit_json([{"recipe": recipe, "valid": True} for recipe in recipes])
-    render.next_command(f"binarize train --recipe {recipes[0]}")
+    render.next_command(next_step.training(recipes[0], valid[0]))
 
 
 def schema(
@@ -136,6 +137,8 @@ def schema(
 
     The output is JSON with and without --json.
     """
+    if to is not None:
+        outputs.check_file(to, RecipeError)
     from binarize.recipe import json_schema
     from binarize.run import write_json
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def command(
 
     The page is one self-contained file.
     """
+    if out is not None:
+        outputs.check_file(out)
     from binarize.report import report
     from binarize.run import newest_run
 
@@ -47,8 +50,12 @@ def command(
     show(written)
     if as_json:
         render.emit_json(written.as_json())
-    trained = f"binarize export {run} --onnx"
-    render.next_command(trained if written.facts.rows else f"binarize train {run} --recipe digits")
+    if not written.facts.rows:
+        render.next_command(next_step.after_converting(run, written.facts.info))
+    elif (run / "model.onnx").exists():
+        render.next_command(f"binarize eval {run}")
+    else:
+        render.next_command(f"binarize export {run} --onnx")
 
 
 def show(written: Report) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.run import Run
+    from binarize.run import Run, RunInfo
 
 EXAMPLES = """
 binarize summary
@@ -32,23 +32,17 @@ def command(
     if target is None:
         target = str(newest_run().path)
         render.say(f"the newest run, {target}")
-    run = run_of(Path(target))
+    run = next_step.run_of(Path(target))
     summary = of_run(run) if run else of_model(target)
     if as_json:
         render.emit_json(summary)
     for fact in ("model", "weights", "estimator", "data", "parent"):
-        if summary.get(fact):
-            render.say(f"{fact}: {summary[fact]}")
+        if summary[fact]:
+            render.say(f"{fact}: {in_words(summary[fact])}")
     render.layer_table(summary["layers"], summary["totals"])
-    render.next_command(f"binarize eval {target}" if run else f"binarize convert {target}")
-
-
-def run_of(path: Path) -> Run | None:
-    """The run at `path`, or that `path` is a checkpoint of (RUN/best, RUN/last)."""
-    from binarize.run import Run, is_run
-
-    directory = path.parent if path.name in ("best", "last") else path
-    return Run(directory) if is_run(directory) else None
+    render.next_command(
+        next_step.after_converting(target, run.info) if run else f"binarize convert {target}"
+    )
 
 
 def of_run(run: Run) -> dict[str, Any]:
@@ -67,7 +61,7 @@ def of_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "model": f"{info.model['library']}/{info.model['name']}",
         "weights": info.weights,
-        "estimator": (info.conversion or {}).get("estimator"),
+        "estimator": estimator_of(info),
         "data": info.data.get("name"),
         "parent": info.parent,
         "layers": layers,
@@ -84,4 +78,24 @@ def of_model(name: str) -> dict[str, Any]:
             name, rewrite.Options(), dry_run=True, progress=progress, pretrained=False
         )
     info = saved.info
-    return {**saved.as_json(), "model": f"{info.model['library']}/{info.model['name']}"}
+    return {
+        **saved.as_json(),
+        "model": f"{info.model['library']}/{info.model['name']}",
+        "estimator": estimator_of(info),
+        "data": None,
+        "parent": None,
+    }
+
+
+def estimator_of(info: RunInfo) -> dict[str, Any] | None:
+    """`{"name": …, constant: value, …}`; None of a float model."""
+    estimator = (info.conversion or {}).get("estimator")
+    return {"name": estimator} if isinstance(estimator, str) else estimator
+
+
+def in_words(fact: str | dict[str, Any]) -> str:
+    """`ab-tanh, a_end 0.8` of an estimator; anything else is a word already."""
+    if isinstance(fact, str):
+        return fact
+    constants = [f"{name} {value}" for name, value in fact.items() if name != "name"]
+    return ", ".join([fact["name"], *constants])

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import recipe_options, render
+from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
 
@@ -15,6 +17,7 @@ EXAMPLES = """
 binarize train --recipe digits
 binarize train resnet18 --recipe mine.yaml --data-dir images -o runs/mine
 """
+Command = recipe_options.Command
 
 
 def command(
@@ -71,6 +74,8 @@ def command(
     power cut, --resume continues from the last finished epoch.
     """
     _check_usage(target, recipe, changes, out, resume)
+    if out is not None:
+        outputs.check_directory(out)
     from binarize.train import train
 
     with working("loading") as progress:
@@ -104,18 +109,20 @@ def _check_usage(
     resume: Path | None,
 ) -> None:
     """Either a new training or an old one: refuse a mixture."""
+    if resume is None:
+        recipe_options.refuse_recipe(target, "binarize train")
     if resume is None and recipe is None:
-        raise typer.BadParameter("give --recipe NAME|FILE, or --resume RUN")
+        raise WrongUsage("there is no recipe", "give --recipe NAME|FILE, or --resume RUN")
     given = {"--recipe": recipe, "--set": changes, "--out": out, "RUN|MODEL": target}
     for name, value in given.items():
         if resume is not None and value:
-            raise typer.BadParameter(f"--resume takes everything from the run; leave {name} away")
+            raise WrongUsage("--resume takes everything from the run", f"omit {name}")
 
 
 def _outcome(result: Any) -> str:
     text = f"top-1 {result.top1:.2f} % after {result.epochs} epochs"
     if result.top1_float is not None:
-        text += f", float twin {result.top1_float:.2f} %"
+        text += f", float baseline {result.top1_float:.2f} %"
     return f"{text} ({result.seconds:.0f} s)"
 
 
@@ -132,4 +139,4 @@ def _is_newest(path: str) -> bool:
 
 def _say_how_to_resume(path: Path | None) -> None:
     if path is not None:
-        render.say(f"the run is kept; to go on: binarize train --resume {path}")
+        render.say(f"the run is kept; to resume it: binarize train --resume {path}")

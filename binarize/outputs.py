@@ -23,7 +23,7 @@ def check_file(path: str | Path, error: type[BinarizeError] = BinarizeError) -> 
     """Raises `error` where no file can be written at `path`: a directory is there, or none above it."""
     path = Path(path)
     if path.is_dir():
-        raise error(f'"{path}" is a directory', f"name a file, such as {path / 'NAME'}")
+        raise error(f'"{path}" is a directory', "name a file in it, or another one")
     if not path.parent.is_dir():
         raise error(f'there is no directory "{path.parent}"', "make it, or name another file")
     _check_rights(path.parent, error)

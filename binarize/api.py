@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from binarize import environment
+from binarize import environment, outputs
 from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
@@ -192,6 +192,8 @@ def convert_to_run(
     `seed` is that of weights that are random; the caller's generator stays as it was.
     """
     progress = progress or Progress()
+    if out is not None and not dry_run:
+        outputs.check_directory(out)
     images = calibration_images(options, calib_data, calib_images)
     wanted = None if dry_run else images
     with torch.random.fork_rng(devices=[]):

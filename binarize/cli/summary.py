@@ -1,4 +1,4 @@
-"""`binarize summary`: what became of every layer of a run, or would become of a model's."""
+"""`binarize summary`: the layers of a run, or those that a model would have once converted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.run import Run
+    from binarize.run import Run, RunInfo
 
 EXAMPLES = """
 binarize summary
@@ -22,33 +22,27 @@ binarize summary vit_base_patch16_224 --json
 def command(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="RUN|MODEL", help="A run or a model; default: the newest run."),
+        typer.Argument(metavar="RUN|MODEL", help="A run or a model. [default: the newest run]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Show the layer table and totals of a run, or those that a model would have once converted."""
+    """Show the layer table and totals of a run, or of a model as `binarize convert` would convert it."""
     from binarize.run import newest_run
 
     if target is None:
         target = str(newest_run().path)
         render.say(f"the newest run, {target}")
-    run = run_of(Path(target))
+    run = next_step.run_of(Path(target))
     summary = of_run(run) if run else of_model(target)
     if as_json:
         render.emit_json(summary)
     for fact in ("model", "weights", "estimator", "data", "parent"):
-        if summary.get(fact):
-            render.say(f"{fact}: {summary[fact]}")
+        if summary[fact]:
+            render.say(f"{fact}: {in_words(summary[fact])}")
     render.layer_table(summary["layers"], summary["totals"])
-    render.next_command(f"binarize eval {target}" if run else f"binarize convert {target}")
-
-
-def run_of(path: Path) -> Run | None:
-    """The run at `path`, or that `path` is a checkpoint of (RUN/best, RUN/last)."""
-    from binarize.run import Run, is_run, layout
-
-    directory = layout.run_of(path)
-    return Run(directory) if is_run(directory) else None
+    render.next_command(
+        next_step.after_converting(target, run.info) if run else f"binarize convert {target}"
+    )
 
 
 def of_run(run: Run) -> dict[str, Any]:
@@ -58,7 +52,7 @@ def of_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "model": info.model.title,
         "weights": info.weights,
-        "estimator": info.conversion.estimator.to_json() if info.conversion else None,
+        "estimator": estimator_of(info),
         "data": info.data.name,
         "parent": info.parent,
         "layers": summary["layers"],
@@ -78,4 +72,24 @@ def of_model(name: str) -> dict[str, Any]:
             dry_run=True,
             progress=progress,
         )
-    return {**saved.as_json(), "model": saved.info.model.title}
+    info = saved.info
+    return {
+        **saved.as_json(),
+        "model": info.model.title,
+        "estimator": estimator_of(info),
+        "data": None,
+        "parent": None,
+    }
+
+
+def estimator_of(info: RunInfo) -> dict[str, Any] | None:
+    """`{"name": …, constant: value, …}`; None of a float model."""
+    return info.conversion.estimator.to_json() if info.conversion else None
+
+
+def in_words(fact: str | dict[str, Any]) -> str:
+    """`ab-tanh, a_end 0.8` of an estimator; anything else is a word already."""
+    if isinstance(fact, str):
+        return fact
+    constants = [f"{name} {value}" for name, value in fact.items() if name != "name"]
+    return ", ".join([fact["name"], *constants])

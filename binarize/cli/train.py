@@ -7,32 +7,39 @@ from typing import Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import recipe_options, render
+from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
 
 EXAMPLES = """
 binarize train --recipe digits
-binarize train --recipe cifar10-resnet20 --data-dir cifar10 --set stages.0.epochs=20 -o runs/r20
+binarize train resnet18 --recipe mine.yaml --data-dir images -o runs/mine
 """
+Command = recipe_options.Command
 
 
 def command(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|MODEL]",
-            help="A run to go on from, or the name of a model to convert and train; "
-            "default: the recipe's model, else the newest run.",
+            metavar="RUN|MODEL",
+            help="A run to start from, or a model to convert and train. "
+            "[default: the recipe's model, else the newest run]",
         ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="See `binarize recipes ls`; a file ends in .yaml."),
+        typer.Option(
+            metavar="NAME|FILE", help="A name from `binarize recipes ls`, or a .yaml file."
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the images are; wins over the recipe's data.dir."),
+        typer.Option(
+            metavar="DIR", help="Directory of the images; overrides the recipe's data.dir."
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -44,24 +51,31 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="The new run; default: one under runs/."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Directory of the new run. [default: one under runs/]",
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Finish this interrupted training: everything comes from the run "
-            "(only --data-dir may be given, where the images have moved).",
+            help="Resume this interrupted training. All settings come from the run; only "
+            "--data-dir may be given, if the images have moved.",
         ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Train a run or a model by a recipe, into a new run.
 
-    Training a run keeps its conversion, but for what the recipe's `binarize` section sets. Interrupted,
-    by Ctrl-C or a power cut, it goes on with --resume from the last finished epoch.
+    A run keeps its conversion, except for what the recipe's `binarize` section sets. After Ctrl-C or a
+    power cut, --resume continues from the last finished epoch.
     """
     _check_usage(target, recipe, changes, out, resume)
+    if out is not None:
+        outputs.check_directory(out)
     from binarize.train import train
 
     with working("loading") as progress:
@@ -95,18 +109,20 @@ def _check_usage(
     resume: Path | None,
 ) -> None:
     """Either a new training or an old one: refuse a mixture."""
+    if resume is None:
+        recipe_options.refuse_recipe(target, "binarize train")
     if resume is None and recipe is None:
-        raise typer.BadParameter("give --recipe NAME|FILE, or --resume RUN")
+        raise WrongUsage("there is no recipe", "give --recipe NAME|FILE, or --resume RUN")
     given = {"--recipe": recipe, "--set": changes, "--out": out, "RUN|MODEL": target}
     for name, value in given.items():
         if resume is not None and value:
-            raise typer.BadParameter(f"--resume takes everything from the run; leave {name} away")
+            raise WrongUsage("--resume takes everything from the run", f"omit {name}")
 
 
 def _outcome(result: Any) -> str:
     text = f"top-1 {result.top1:.2f} % after {result.epochs} epochs"
     if result.top1_float is not None:
-        text += f", float twin {result.top1_float:.2f} %"
+        text += f", float baseline {result.top1_float:.2f} %"
     return f"{text} ({result.seconds:.0f} s)"
 
 
@@ -123,4 +139,4 @@ def _is_newest(path: str) -> bool:
 
 def _say_how_to_resume(path: Path | None) -> None:
     if path is not None:
-        render.say(f"the run is kept; to go on: binarize train --resume {path}")
+        render.say(f"the run is kept; to resume it: binarize train --resume {path}")

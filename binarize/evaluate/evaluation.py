@@ -29,6 +29,7 @@ class Evaluation:
         kind: "torch" or "onnx".
         data: the data set's name, or its folder.
         images: how many test images were asked.
+        classes: how many classes the target tells apart; of up to five, top-5 is always 100.
         top1, top5: percent.
         images_per_s: images per second of prediction alone, without loading.
         ms_per_image: median milliseconds of a prediction for one image alone.
@@ -49,6 +50,7 @@ class Evaluation:
     images_per_s: float
     ms_per_image: float
     bytes: int
+    classes: int
     compared_with: str | None = None
     max_abs_diff: float | None = None
     max_abs_logit: float | None = None
@@ -188,6 +190,7 @@ def _evaluation(
         images_per_s=answers.images_per_s,
         ms_per_image=answers.ms_per_image,
         bytes=target.bytes,
+        classes=answers.logits.shape[-1],
         kernels=target.kernels,
         **({"compared_with": reference, **vars(parity)} if parity else {}),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from binarize import environment, layers, rewrite
+from binarize import environment, layers, outputs, rewrite
 from binarize.errors import ExportError
 from binarize.export.classifier import CLASSIFIERS, PLAIN, find_classifier
 from binarize.export.formed import Formed, put_into_form
@@ -110,8 +110,7 @@ def export(
     Raises ExportError where the model cannot be exported or the file does not validate, RunError or
     CheckpointError for a run that cannot be read.
     """
-    if Path(path).is_dir():
-        raise ExportError(f'"{path}" is a directory', "name a file, such as model.onnx")
+    outputs.check_onnx(path)
     progress = progress or Progress()
     progress.task("loading the model")
     subject = open_subject(model_or_run, input_size)

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from binarize.choices import ScaleName
 from binarize.recipe.section import Named, Section, key
 from binarize.run import EstimatorSpec
 
@@ -74,9 +75,6 @@ class Estimator(Named):
     def spec(self) -> EstimatorSpec:
         """In the shape that it has outside of recipes."""
         return EstimatorSpec.of({"name": self.name, **self.constants})
-
-
-ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "learned", "none"]
 
 
 class LayerChoice(Section):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from binarize import outputs
 from binarize.errors import BinarizeError
 from binarize.report.card import write_card
 from binarize.report.curves import NEEDS_PLOT, can_draw
@@ -39,6 +40,8 @@ def report(run: Run | str | Path | None = None, out: str | Path | None = None) -
     `run` is the newest one by default. Without matplotlib the page is left out, and a README.md that
     somebody else wrote stays; `notes` says so. Raises RunError where there is no run.
     """
+    if out is not None:
+        outputs.check_file(out)
     path = run.path if isinstance(run, Run) else Path(run) if run else newest_run().path
     facts = facts_of(path)
     files, notes = [], []

@@ -20,7 +20,8 @@ def in_words(facts: Facts) -> str:
 def scores(facts: Facts) -> list[tuple[str, str]]:
     """(what, `83.08 % top-1, 99.10 % top-5`) of the last epoch, the best one and the twin."""
     figures = facts.figures()
-    found = [("last epoch, test images", _score(figures["test"]))]
+    few = 0 < len(facts.info.classes) <= 5  # top-5 of so few is always 100 %
+    found = [("last epoch, test images", _score(figures["test"], few))]
     best = figures["best"]
     if best is not None:
         found.append(
@@ -30,12 +31,12 @@ def scores(facts: Facts) -> list[tuple[str, str]]:
             )
         )
     if figures["float"] is not None:
-        found.append(("float twin, last epoch, test images", _score(figures["float"])))
+        found.append(("float twin, last epoch, test images", _score(figures["float"], few)))
     return [(what, score) for what, score in found if score]
 
 
-def _score(score: Mapping[str, float | None]) -> str:
-    names = (("top1", "top-1"), ("top5", "top-5"))
+def _score(score: Mapping[str, float | None], few: bool) -> str:
+    names = (("top1", "top-1"), *[("top5", "top-5")] * (not few))
     return ", ".join(f"{score[key]:.2f} % {name}" for key, name in names if score[key] is not None)
 
 

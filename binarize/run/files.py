@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from binarize.errors import RunError
+from binarize.outputs import check_directory
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,22 +40,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_free(path: Path) -> None:
-    """Raises RunError where a new directory cannot be called `path`: to be known before any work."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f'"{path}" exists already', "name another directory with -o")
-
-
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory beside `path` that becomes `path` when the block ends well."""
-    check_free(path)
+    check_directory(path)
     with _temporary_directory(path) as temporary:
         yield temporary
         try:
             temporary.replace(path)
         except OSError:
-            check_free(path)  # another process took the name in the meantime
+            check_directory(path)  # another process took the name in the meantime
             raise
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from binarize import outputs
 from binarize.errors import TrainingError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
@@ -63,6 +64,8 @@ def train(
     elif recipe is None:
         raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
     else:
+        if out is not None:
+            outputs.check_directory(out)
         chosen, name = _recipe(recipe, overrides, data_dir)
         accelerator = _accelerator(chosen)
         path = _start(accelerator, chosen, name, target, out and Path(out), progress)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from binarize.train.metrics import COLUMNS, write_rows
+
 from binarize.compare.cell import Record, write_record
 from binarize.compare.grid import Cell, Grid
 from binarize.progress import Progress
 from binarize.recipe import Recipe, dump, load
 from binarize.train import TrainResult
-from binarize.train.metrics import COLUMNS, write_rows
 
 CONTENTS: dict[str, Any] = {
     "model": {"name": "cifar_resnet20", "pretrained": False},

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import RandomSampler
 
 from binarize.data import Loader
 from binarize.data.shuffle import Shuffle
@@ -40,7 +41,7 @@ class EpochSeeds:
         self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
         sampler = _sampler(loader)
-        if isinstance(sampler, Shuffle):
+        if isinstance(sampler, (Shuffle, RandomSampler)):
             sampler.generator = self._shuffle
 
     def start(self, epoch: int) -> None:

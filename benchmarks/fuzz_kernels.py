@@ -183,7 +183,7 @@ def residual_of(
     node: dict[str, Any], x: np.ndarray, random: np.random.Generator
 ) -> np.ndarray | None:
     """Of y's shape, where the op takes one."""
-    if "Add" not in ALL_OPS[node["op"]].ending:
+    if "Add" not in ALL_OPS[node["op"]].epilogue:
         return None
     about = node["attributes"]
     size = (*x.shape[:-1], about["shape"][0])

@@ -31,7 +31,7 @@ from binarize.export.functions import DOMAIN, OPS, function
 from binarize.export.graph import to_graph
 from binarize.export.subject import open_subject
 from binarize.export.write import write
-from binarize.rewrite import Options, convert_source, open_source
+from binarize.rewrite import Options, convert_float, open_float
 
 LIMIT = 1.25
 REPEATS = 9
@@ -52,12 +52,12 @@ for path in sys.argv[1:]:
 
 def files(name: str, folder: Path) -> dict[str, Path]:
     """The model's files by what they are."""
-    source = open_source(name, pretrained=False)
+    float_model = open_float(name, pretrained=False)
     paths = {"float": folder / "float.onnx"}
-    subject = open_subject(source.model)
-    plain = to_graph(copy.deepcopy(source.model).eval(), {}, subject.size, OPSET)
+    subject = open_subject(float_model.model)
+    plain = to_graph(copy.deepcopy(float_model.model).eval(), {}, subject.size, OPSET)
     write(plain, describe(subject, "float"), paths["float"])
-    converted = open_subject(convert_source(source, Options()).conversion.model)
+    converted = open_subject(convert_float(float_model, Options()).conversion.model)
     for form in ("packed", "inline"):
         model = copy.deepcopy(converted.model).eval()
         graph = to_graph(model, layers.freeze(model), converted.size, OPSET)

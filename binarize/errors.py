@@ -12,7 +12,7 @@ line prints both and exits with 1; a Python caller catches `BinarizeError` or on
       CheckpointError   weights that are missing, corrupt or of another model
       RunError          a run directory that is missing or not one
       ExportError       an ONNX file that cannot be written, read or validated
-      TrainingError     training that cannot go on
+      TrainingError     training that cannot continue
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ExportError(BinarizeError):
 
 
 class TrainingError(BinarizeError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 The file knows the name of its architecture and its arguments, so the float model is built again, with random
 weights, and exported as any float model is: what it computes does not matter to how long that takes. Block
-surgery is left out, a replaced stem is kept: so is the twin that a recipe trains.
+surgery is left out, a replaced stem is kept: so is the float baseline that a recipe trains.
 """
 
 from __future__ import annotations

@@ -33,12 +33,14 @@ def bench(
         threads: within an operator.
         batch: images per run.
         rounds: how often each runs.
-        kernels: also with ours, where this installation has them and a file has nodes for them.
+        kernels: also with the binarize kernels, where this installation has them and a file has nodes for
+            them.
         int8_baseline: also onnxruntime's static int8 quantisation of the float model.
         profile: also the time of every node of the files.
         progress: is told how many rounds are over.
 
-    Raises ExportError for a file that is missing, corrupt or not ours, RunError where there is no run.
+    Raises ExportError for a file that is missing, corrupt or not written by binarize, RunError where there is
+    no run.
     """
     progress = progress or Progress()
     notes: list[str] = []

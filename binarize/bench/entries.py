@@ -1,4 +1,5 @@
-"""What stands in the rounds: every file with our kernels and without, and the float model beside it."""
+"""What stands in the rounds: every file with the binarize kernels and without, and the float model beside
+it."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class Entry:
         file: what it is called.
         path: where it lies.
         form: "packed", "float", …; "float-int8" for the quantised float model.
-        kernels: whether ours compute its binary layers.
+        kernels: whether the binarize kernels compute its binary layers.
         architecture: entries of one architecture are compared.
         baseline: whether the others of its architecture are divided by it.
         given: whether it was asked for; else it was built to be compared with.
@@ -56,7 +57,8 @@ class Entry:
 def find(names: Sequence[str | Path]) -> list[File]:
     """The files of those names, each once; of a run its model.onnx. None: the newest run's.
 
-    Raises ExportError for a file that is missing, corrupt or not ours, and for a run without one.
+    Raises ExportError for a file that is missing, corrupt or not written by binarize, and for a run without
+    one.
     """
     files: dict[Path, File] = {}
     for name in names or [newest_run().path]:
@@ -82,7 +84,8 @@ def _of_run(path: Path) -> Path:
 
 
 def entries_of(file: File, kernels: bool) -> list[Entry]:
-    """A file in stock onnxruntime, and with our kernels where they are wanted, here and of use to it."""
+    """A file in stock onnxruntime, and with the binarize kernels where they are wanted, here and of use to
+    it."""
     ways = [False] if file.info.form != NATIVE else []
     ways += [True] if kernels and uses_kernels(file.path) else []
     if not ways:

@@ -40,7 +40,7 @@ def quantise(float_file: Path, out: Path) -> None:
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(
             f"onnxruntime cannot quantise the float model to int8: {str(error).splitlines()[0]}",
-            "leave --int8-baseline away",
+            "omit --int8-baseline",
         ) from error
     finally:
         logging.root.setLevel(before)

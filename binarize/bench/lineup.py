@@ -53,7 +53,11 @@ def with_baseline(
             given = entries[0]
             notes.append(
                 f"no float model for {file.name}: {problem.message}; ratios are to the file itself in "
-                + ("stock onnxruntime" if not given.kernels else "onnxruntime with our kernels")
+                + (
+                    "stock onnxruntime"
+                    if not given.kernels
+                    else "onnxruntime with the binarize kernels"
+                )
             )
         else:
             notes.append(f"float: {name_of(file.info)}, built for this with random weights")
@@ -68,7 +72,7 @@ def with_int8(
     """The float model in int8 comes second, where there is a float model."""
     first = entries[0]
     if first.form != FLOAT:
-        notes.append(f"no int8 model for {first.file}, for want of a float one")
+        notes.append(f"no int8 model for {first.file} without a float one")
         return entries
     progress.task("quantising the float model")
     return [first, int8_entry(first, folder), *entries[1:]]

@@ -15,7 +15,7 @@ class Result:
     Attributes:
         file: what it was called; of a float model that was built for this, its name.
         form: "packed", "float", …; "float-int8": onnxruntime's static quantisation of the float model.
-        kernels: whether ours computed its binary layers; else stock onnxruntime did.
+        kernels: whether the binarize kernels computed its binary layers; else stock onnxruntime did.
         threads: within an operator.
         batch: images per run.
         median_ms, p10_ms, p90_ms: milliseconds of a run.

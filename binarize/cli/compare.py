@@ -134,6 +134,6 @@ def _close(comparison: Comparison) -> None:
     for record in comparison.failed:
         render.warn(f"{record.arm}, seed {record.seed}: {record.error}", record.hint)
     if comparison.example is None:
-        render.next_command(f"binarize compare -o {comparison.grid.path}")
+        render.next_command(f"binarize compare -o {comparison.sweep.path}")
     else:
         render.next_command(f"binarize report {comparison.example}")

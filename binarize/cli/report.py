@@ -60,10 +60,10 @@ def command(
 
 def show(written: Report) -> None:
     """The run's figures, and the files."""
-    from binarize.report.words import in_words, scores
+    from binarize.report.description import describe_run, scores
 
     facts = written.facts
-    render.say(f"{facts.model}: {in_words(facts)}")
+    render.say(f"{facts.model}: {describe_run(facts)}")
     found = scores(facts)
     if found:
         render.table(("", "accuracy"), found)

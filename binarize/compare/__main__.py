@@ -1,7 +1,7 @@
-"""`python -m binarize.compare GRID CELL [DIR]`: one cell in a process of its own.
+"""`python -m binarize.compare SWEEP TRIAL [DIR]`: one trial in a process of its own.
 
-The exit code is 0 with a record, whatever it says, and where another process is at the cell. What stops
-the whole grid is one line of JSON at the end of stderr, for the process that started this one. Where
+The exit code is 0 with a record, whatever it says, and where another process is running the trial. What stops
+the whole sweep is one line of JSON at the end of stderr, for the process that started this one. Where
 stdin is a pipe from that process, this one stops when it dies, however it dies.
 """
 
@@ -15,18 +15,18 @@ import sys
 import threading
 from pathlib import Path
 
-from binarize.compare.cell import run_cell
-from binarize.compare.grid import open_grid
+from binarize.compare.sweep import open_sweep
+from binarize.compare.trial import run_trial
 from binarize.errors import BinarizeError
 
 INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
-    grid = open_grid(Path(arguments[0]))
+    sweep = open_sweep(Path(arguments[0]))
     data_dir = Path(arguments[2]) if len(arguments) > 2 else None
     try:
-        run_cell(grid, grid.cell(arguments[1]), data_dir)
+        run_trial(sweep, sweep.trial(arguments[1]), data_dir)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (BinarizeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""One process per cell: a lock file that the system gives back when its holder dies, however it dies."""
+"""One process per trial: a lock file that the system gives back when its holder dies, however it dies."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""GRID/report.html: the table, the curves of every arm, and by what all of it was made."""
+"""SWEEP/report.html: the table, the curves of every variant, and by what all of it was made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from binarize.compare.grid import Grid
+from binarize.compare.sweep import Sweep
 from binarize.compare.table import LEGEND, Outcome, outcomes, records, shown, table
 from binarize.recipe import dump, load
 from binarize.report.curves import Curve, Panel, draw
@@ -20,24 +20,24 @@ PANELS = {
     "training loss": "train_loss",
     **{name.replace("_", " "): name for name in OF_MODEL},
 }
-LONG = 8  # epochs, from which on the first ones hide what sets the arms apart in the last
+LONG = 8  # epochs, from which on the first ones hide what sets the variants apart in the last
 
 
-def write_compare_page(grid: Grid) -> Path:
-    """Write the page of the cells that have ended. Raises BinarizeError without matplotlib."""
-    path, done = grid.path / layout.PAGE, outcomes(grid)
-    titles, rows = shown(table(grid))
-    runs = [grid.run(cell) for cell in grid.cells]
-    manifest, recipe = grid.manifest, load(grid.manifest.contents)
+def write_compare_page(sweep: Sweep) -> Path:
+    """Write the page of the trials that have ended. Raises BinarizeError without matplotlib."""
+    path, done = sweep.path / layout.PAGE, outcomes(sweep)
+    titles, rows = shown(table(sweep))
+    runs = [sweep.run(trial) for trial in sweep.trials]
+    manifest, recipe = sweep.manifest, load(sweep.manifest.contents)
     write_page(
         path,
         "compare.html",
         title=f"{Path(manifest.recipe).stem}: {len(manifest.arms)} estimators compared",
-        state=f"{len(done)} of {len(grid.cells)} cells finished",
+        state=f"{len(done)} of {len(sweep.trials)} trials finished",
         titles=titles,
         rows=rows,
         legend=LEGEND,
-        failures=[record for record in records(grid) if record.failed],
+        failures=[record for record in records(sweep) if record.failed],
         curves=svg(draw(panels(manifest.arms, done))),
         settings=[
             ("recipe", manifest.recipe),
@@ -50,19 +50,19 @@ def write_compare_page(grid: Grid) -> Path:
             ("machine", machines(runs)),
             ("versions", versions(runs)),
         ],
-        reconstructed=any(arm.estimator.startswith("ab-") for arm in grid.arms),
+        reconstructed=any(variant.estimator.startswith("ab-") for variant in sweep.variants),
         recipe=dump(recipe),
     )
     return path
 
 
-def panels(arms: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
-    """The curves of every arm. A score that only the last epoch has is no curve."""
+def panels(variants: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
+    """The curves of every variant. A score that only the last epoch has is no curve."""
     found = []
     for title, column in PANELS.items():
         if _only_last(column, done):
             continue
-        curves = [_curve(arm, number, column, done) for number, arm in enumerate(arms)]
+        curves = [_curve(variant, number, column, done) for number, variant in enumerate(variants)]
         found.append(Panel(title, curves))
         half = max((len(outcome.rows) for outcome in done), default=0) // 2
         if column in SCORES.values() and 2 * half >= LONG:
@@ -71,9 +71,9 @@ def panels(arms: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
     return found
 
 
-def _curve(arm: str, number: int, column: str, done: Sequence[Outcome]) -> Curve:
-    seeds = [series(outcome.rows, column) for outcome in done if outcome.arm == arm]
-    return Curve(arm, [seed for seed in seeds if seed], colour=number)
+def _curve(variant: str, number: int, column: str, done: Sequence[Outcome]) -> Curve:
+    seeds = [series(outcome.rows, column) for outcome in done if outcome.arm == variant]
+    return Curve(variant, [seed for seed in seeds if seed], colour=number)
 
 
 def _only_last(column: str, done: Sequence[Outcome]) -> bool:

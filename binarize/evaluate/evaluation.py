@@ -38,7 +38,7 @@ class Evaluation:
             lies in one, else the first target, if that answered the same images with as many classes.
             None, like the three, for anything else: two runs are two models.
         max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluate.parity.Parity`.
-        kernels: for an ONNX file, whether our kernels computed its binary layers; None for torch.
+        kernels: for an ONNX file, whether the binarize kernels computed its binary layers; None for torch.
     """
 
     target: str
@@ -77,8 +77,8 @@ def evaluate(
         limit: ask this many images only.
         batch_size: images per prediction.
         workers: processes that load images.
-        kernels: have ours compute the ONNX files, where this installation has them; else stock
-            onnxruntime does.
+        kernels: have the binarize kernels compute the ONNX files, where this installation has them; else
+            stock onnxruntime does.
         progress: is told how many images each target has answered.
 
     Raises RunError, ExportError and CheckpointError for a target that cannot be read, DataError for

@@ -30,7 +30,7 @@ class Target:
         bytes: of the file that holds its weights.
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
             first target.
-        kernels: whether our kernels compute its binary layers, or stock onnxruntime; None for torch.
+        kernels: whether the binarize kernels compute its binary layers, or stock onnxruntime; None for torch.
         predictor: gives the function from images to logits; called when its turn comes, so that one
             model at a time is in memory.
     """
@@ -49,7 +49,7 @@ class Target:
 def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
     """The targets of those names, a run that holds model.onnx giving two. None: the newest run's.
 
-    `kernels`: have ours compute the ONNX files, where this installation has them.
+    `kernels`: have the binarize kernels compute the ONNX files, where this installation has them.
 
     Raises RunError for a name that is neither, ExportError for an ONNX file that cannot be read.
     """
@@ -122,7 +122,7 @@ def torch_predictor(path: Path) -> Predict:
 
 
 def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
-    """The file in onnxruntime, with our kernels or without."""
+    """The file in onnxruntime, with the binarize kernels or without."""
     opened = session.open_session(path, kernels=kernels)
     return lambda images: torch.from_numpy(opened.logits(images.numpy()))
 

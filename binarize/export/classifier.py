@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from binarize import rewrite
 from binarize.errors import ExportError
 from binarize.layers import FrozenWeight
-from binarize.rewrite import Recording
+from binarize.rewrite import Trace
 
 PLAIN = "float"
 ONE_BIT = "1bit"
 
 
 @dataclass(frozen=True)
-class Small:
+class CompressedTensor:
     """A weight [O, ...] as it is stored.
 
     Attributes:
@@ -45,29 +45,29 @@ class Small:
         return torch.from_numpy(whole if self.scale is None else whole * self.scale)
 
 
-def half(weight: Tensor) -> Small:
+def to_fp16(weight: Tensor) -> CompressedTensor:
     """fp16; what is too large for it stays the largest there is."""
     largest = torch.finfo(torch.float16).max
-    return Small(weight.clamp(-largest, largest).half().numpy())
+    return CompressedTensor(weight.clamp(-largest, largest).half().numpy())
 
 
-def eighths(weight: Tensor) -> Small:
+def to_int8(weight: Tensor) -> CompressedTensor:
     """int8 with a scale per row."""
     rows = weight.abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.ndim - 1))
     scale = torch.where(rows > 0, rows / 127, 1.0)
-    return Small((weight / scale).round().to(torch.int8).numpy(), scale.numpy())
+    return CompressedTensor((weight / scale).round().to(torch.int8).numpy(), scale.numpy())
 
 
-def one_bit(weight: Tensor) -> FrozenWeight:
+def to_1bit(weight: Tensor) -> FrozenWeight:
     """Signs, and the mean |w| of each row."""
     return FrozenWeight(weight >= 0, weight.abs().flatten(1).mean(1))
 
 
-CLASSIFIERS: dict[str, Callable[[Tensor], Small | FrozenWeight] | None] = {
+CLASSIFIERS: dict[str, Callable[[Tensor], CompressedTensor | FrozenWeight] | None] = {
     PLAIN: None,
-    "fp16": half,
-    "int8": eighths,
-    ONE_BIT: one_bit,
+    "fp16": to_fp16,
+    "int8": to_int8,
+    ONE_BIT: to_1bit,
 }
 """How the weight of the last layer may be stored; None: as it is."""
 
@@ -82,7 +82,7 @@ class Classifier:
     """
 
     key: str
-    weight: Small | FrozenWeight
+    weight: CompressedTensor | FrozenWeight
 
     def put_into(self, model: nn.Module) -> None:
         """Give `model` the rounded weight."""
@@ -95,12 +95,12 @@ class Classifier:
         return {self.key: self.weight} if isinstance(self.weight, FrozenWeight) else {}
 
     @property
-    def stored(self) -> dict[str, Small]:
+    def stored(self) -> dict[str, CompressedTensor]:
         """It, as a tensor of fewer bits; or nothing."""
-        return {self.key: self.weight} if isinstance(self.weight, Small) else {}
+        return {self.key: self.weight} if isinstance(self.weight, CompressedTensor) else {}
 
 
-def find_classifier(model: nn.Module, recording: Recording, kind: str) -> Classifier | None:
+def find_classifier(model: nn.Module, trace: Trace, kind: str) -> Classifier | None:
     """The classifier of a converted or float model, rounded to `kind`; None for "float".
 
     Raises ExportError where there is none whose weight could be rounded.
@@ -108,17 +108,15 @@ def find_classifier(model: nn.Module, recording: Recording, kind: str) -> Classi
     round_to = CLASSIFIERS[kind]
     if round_to is None:
         return None
-    layer = rewrite.classifier(model, recording)
+    layer = rewrite.classifier(model, trace)
     parameters = dict(model.named_parameters())
     if layer is None or layer.parameter not in parameters:
         raise ExportError(
             f"this model has no last layer that could be stored as {kind}",
-            "leave --classifier away",
+            "omit --classifier",
         )
     module, _, name = layer.parameter.rpartition(".")
     if not isinstance(getattr(model.get_submodule(module), name), nn.Parameter):
-        raise ExportError(
-            f'the last layer, "{layer.name}", is binary already', "leave --classifier away"
-        )
+        raise ExportError(f'the last layer, "{layer.name}", is binary already', "omit --classifier")
     weight = parameters[layer.parameter].detach().float()
     return Classifier(layer.parameter, round_to(weight))

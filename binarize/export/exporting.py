@@ -13,10 +13,10 @@ from torch import nn
 from binarize import environment, layers, outputs, rewrite
 from binarize.errors import ExportError
 from binarize.export.classifier import CLASSIFIERS, PLAIN, find_classifier
-from binarize.export.formed import Formed, put_into_form
 from binarize.export.forms import DEFAULT_FORM, FLOAT, FORMS
 from binarize.export.graph import to_graph
 from binarize.export.images import MORE_IMAGES, images_for
+from binarize.export.lower import LoweredModel, lower
 from binarize.export.size import packed_size
 from binarize.export.subject import Subject, open_subject
 from binarize.export.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
@@ -42,12 +42,13 @@ class ExportResult:
         bytes, bytes_predicted: size of the file, and what was predicted from the layers.
         parity: "exact": the file computes what the torch model computes, up to 1e-4 of the largest logit;
             "up to rounding": up to what the model itself makes of rounding, which is more; "up to sign
-            flips": but for binary inputs that rounding put on the other side of their jump; "quantised":
-            activations are rounded to 8 bits, the figures say what that does.
+            flips": but for binary inputs that rounding put on the other side of their decision boundary;
+            "quantised": activations are rounded to 8 bits, the figures say what that does.
         max_abs_diff, max_abs_logit, top1_agreement, trained, images, validated_on, own_rounding: see
             `validate.Validation`.
         allowed: what max_abs_diff may be, of the largest logit, where no sign flips.
-        clip_twin_diff, flips, largest_flip, clip_twin_allowed, flip_allowed: see `flips.Flips`; None where
+        clip_twin_diff, flips, largest_flip, clip_twin_allowed, flip_allowed: see
+            `disagreements.SignDisagreements`; None where
             no flips were looked for.
         classifier: how the last layer's weight is stored.
         classifier_diff, classifier_agreement: what that changes: largest difference of a logit, and
@@ -129,17 +130,17 @@ def export(
     progress.task("exporting")
     model = copy.deepcopy(subject.model).cpu().float().eval()
     with layers.binarization_off(model):
-        recording = rewrite.record(model, subject.size)
-    last = find_classifier(model, recording, classifier)
+        trace = rewrite.capture(model, subject.size)
+    last = find_classifier(model, trace, classifier)
     before = copy.deepcopy(model) if last else model
     if last:
         last.put_into(model)
     plain = copy.deepcopy(model)
     frozen = layers.freeze(plain) | (last.frozen if last else {})
     info = describe(subject, form if frozen else FLOAT, classifier)
-    predicted = packed_size(model, recording, info, last)
+    predicted = packed_size(model, trace, info, last)
     graph = to_graph(plain, frozen, subject.size, opset, last.stored if last else {})
-    written = put_into_form(graph, info.form, subject, progress)
+    written = lower(graph, info.form, subject, progress)
     with replacing(Path(path)) as temporary:
         progress.task("writing")
         write(written.graph, info, temporary)
@@ -200,13 +201,13 @@ def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     )
 
 
-def _validated(path: Path, model: nn.Module, subject: Subject, written: Formed) -> Validation:
+def _validated(path: Path, model: nn.Module, subject: Subject, written: LoweredModel) -> Validation:
     validation = validate(
         path,
         model,
         images_for(subject),
         lambda: images_for(subject, MORE_IMAGES),
-        twin=written.twin,
+        surrogate=written.surrogate,
         kernels=written.kernels,
         quantised=written.calibrated_on is not None,
     )
@@ -238,7 +239,7 @@ def _how(validation: Validation) -> str:
     if why is None:
         return difference
     return (
-        f"{difference}, and flipped signs are not why (clip twin {why.clip_twin_diff:.1e}, largest "
+        f"{difference}, and flipped signs are not why (smooth surrogate {why.clip_twin_diff:.1e}, largest "
         f"first flip {why.largest_flip:.1e}, without a flip {why.unflipped_diff:.1e})"
     )
 

@@ -43,8 +43,8 @@ _CUT = """
   signs = Reshape (positive, shape)
 """
 
-# What happens to x, as the part of an op's name that says so. In the clip twin the jump is a slope, as in
-# `InputBinarizer.clipped`. `moved` is the shift, ready to be added to x.
+# What happens to x, as the part of an op's name that says so. In the smooth surrogate the threshold is a
+# slope, as in `InputBinarizer.smooth`. `moved` is the shift, ready to be added to x.
 _BINARY = {
     "Sign": """
   sum = Add (x, moved)
@@ -59,7 +59,7 @@ _BINARY = {
 """,
 }
 _SLOPE = f"  slope = Constant <value = float {{{SLOPE}}}> ()\n"
-_CLIPPED = {
+_SMOOTH = {
     "Sign": f"""
   sum = Add (x, moved)
 {_SLOPE}  sloped = Mul (sum, slope)
@@ -74,7 +74,7 @@ _CLIPPED = {
   b = Clip (centred, nought, plus)
 """,
 }
-_SPLIT = {"Sign": "shift", "Step": "threshold"}
+_BOUNDARY = {"Sign": "shift", "Step": "threshold"}
 
 _AROUND = """strides: ints = @strides, pads: ints = @pads,
             dilations: ints = @dilations, group: int = @group"""
@@ -156,7 +156,7 @@ _GELU_BY_ERF = f"""
   share = Mul (moved, half)
   y{{after}} = Mul (y{{before}}, share)
 """
-ENDINGS = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu")]
+EPILOGUES = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu")]
 """Every one that a name may have."""
 
 
@@ -168,62 +168,66 @@ class Op:
         binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
         product: "Conv" or "Linear".
         ending: what follows, in order: some of "Add", then "Relu" or "Gelu".
-        packed: x comes as the words that the op before it wrote (the native form).
-        packs: what the next op makes of y comes first among the outputs, as words.
+        packed: x is bit-packed, as the op before it wrote it (the native form).
+        packs: what the next op makes of y comes first among the outputs, bit-packed.
     """
 
     binary: str
     product: str
-    ending: tuple[str, ...] = ()
+    epilogue: tuple[str, ...] = ()
     packed: bool = False
     packs: bool = False
 
     @property
     def name(self) -> str:
-        ends = "".join(self.ending) + ("Pack" if self.packs else "")
+        ends = "".join(self.epilogue) + ("Pack" if self.packs else "")
         return ("Packed" if self.packed else "") + self.base + ends
 
     @property
     def base(self) -> str:
-        """The op without its ending."""
+        """The op without its epilogue."""
         return f"{self.binary}Binary{self.product}"
 
     @property
     def inputs(self) -> list[str]:
-        split = [_SPLIT[self.binary]] if self.binary and not self.packed else []
-        residual = ["residual"] if "Add" in self.ending else []
-        return ["x", "bits", "scale", "bias", *split, *residual, *["next"] * self.packs]
+        boundary = [_BOUNDARY[self.binary]] if self.binary and not self.packed else []
+        residual = ["residual"] if "Add" in self.epilogue else []
+        return ["x", "bits", "scale", "bias", *boundary, *residual, *["next"] * self.packs]
 
     @property
     def attributes(self) -> str:
         return _ATTRIBUTES[self.product]
 
-    def body(self, opset: int, clipped: bool, whole: bool) -> str:
-        """The op in standard ops, or in those behind the op without an ending; `clipped`: that of its clip
-        twin; `whole`: for weights that fill their last byte."""
-        if self.ending:
-            return self._ended(opset)
+    def body(self, opset: int, smooth: bool, whole: bool) -> str:
+        """The op in standard ops, or in those behind the op without an epilogue; `smooth`: that of its smooth
+        surrogate; `whole`: for weights that fill their last byte."""
+        if self.epilogue:
+            return self._with_epilogue(opset)
         unpack = _OCTETS + (_WHOLE if whole else _CUT)
         if not self.binary:
             return unpack + _FLOAT[self.product]
         places = _PLACES if self.product == "Conv" else ""
         moved = _MOVED[self.product] if self.binary == "Sign" else ""
-        binary = (_CLIPPED if clipped else _BINARY)[self.binary]
+        binary = (_SMOOTH if smooth else _BINARY)[self.binary]
         return unpack + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
 
-    def _ended(self, opset: int) -> str:
-        steps = {"Add": _ADD, "Relu": _RELU, "Gelu": _GELU if opset >= GELU_OPSET else _GELU_BY_ERF}
-        values = [*map(str, range(len(self.ending))), ""]  # y0, y1, y
+    def _with_epilogue(self, opset: int) -> str:
+        bodies = {
+            "Add": _ADD,
+            "Relu": _RELU,
+            "Gelu": _GELU if opset >= GELU_OPSET else _GELU_BY_ERF,
+        }
+        values = [*map(str, range(len(self.epilogue))), ""]  # y0, y1, y
         inputs = ", ".join(OPS[self.base].inputs)
         body = f"  y0 = {DOMAIN}.{self.base} <{_PASSED_ON[self.product]}> ({inputs})\n"
-        for step, before, after in zip(self.ending, values[:-1], values[1:], strict=True):
-            body += steps[step].format(before=before, after=after)
+        for each, before, after in zip(self.epilogue, values[:-1], values[1:], strict=True):
+            body += bodies[each].format(before=before, after=after)
         return body
 
 
 _FAMILY = [
-    Op(binary, product, ending)
-    for ending in ENDINGS
+    Op(binary, product, epilogue)
+    for epilogue in EPILOGUES
     for binary in ("", *_BINARY)
     for product in _FLOAT
 ]
@@ -236,22 +240,22 @@ NATIVE_OPS: dict[str, Op] = {
     if one.binary
     for op in [replace(one, packed=packed, packs=packs)]
 }
-"""Those of the native form, which our kernels alone compute."""
+"""Those of the native form, which the binarize kernels alone compute."""
 ALL_OPS = OPS | NATIVE_OPS
 
 
-def function(name: str, opset: int, clipped: bool = False, whole: bool = False) -> ir.Function:
+def function(name: str, opset: int, smooth: bool = False, whole: bool = False) -> ir.Function:
     """The body of the op of that name in standard ops at that opset.
 
-    `clipped`: with a slope for the jump of a binary input, so that rounding cannot flip it (for
+    `smooth`: with a slope for the threshold of a binary input, so that rounding cannot flip it (for
     validation; never in a file). `whole`: only for weights whose number is a multiple of 8, which a session
     unpacks in less time.
     """
     op = OPS[name]
-    ours = f', "{DOMAIN}" : {VERSION}' if op.ending else ""
+    own = f', "{DOMAIN}" : {VERSION}' if op.epilogue else ""
     text = f"""
-<domain: "{DOMAIN}", opset_import: ["" : {opset}{ours}]>
-{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(opset, clipped, whole)}}}
+<domain: "{DOMAIN}", opset_import: ["" : {opset}{own}]>
+{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(opset, smooth, whole)}}}
 """
     return ir.from_proto(onnx.parser.parse_function(text))
 
@@ -275,13 +279,13 @@ def stem_function(opset: int) -> ir.Function:
 
 
 def append_functions(model: ir.Model) -> None:
-    """Give `model` the functions that its ops of ours need, at its own opset, and the import."""
+    """Give `model` the functions that its binarize ops need, at its own opset, and the import."""
     opset = model.opset_imports[""]
-    ours = [node for node in model.graph if node.domain == DOMAIN]
-    family = [node for node in ours if node.op_type in OPS]
+    own = [node for node in model.graph if node.domain == DOMAIN]
+    family = [node for node in own if node.op_type in OPS]
     weights = [(node.op_type, node.attributes.get_ints("shape")) for node in family]
     bodies = [function(name, opset, whole=whole) for name, whole in needed(weights).items()]
-    if len(family) < len(ours):
+    if len(family) < len(own):
         bodies.append(stem_function(opset))
     for body in bodies:
         model.functions[body.identifier()] = body

@@ -1,4 +1,5 @@
-"""A frozen module to a graph of our ops, which a form then writes: trace, optimise, pack, tidy."""
+"""A frozen module to a graph of binarize ops, which a form then writes: export, optimise, pack, strip
+metadata."""
 
 from __future__ import annotations
 
@@ -9,20 +10,20 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from torch import nn
 
 from binarize.errors import ExportError
-from binarize.export.classifier import Small
+from binarize.export.classifier import CompressedTensor
 from binarize.export.optimise import optimise
 from binarize.export.passes import (
+    DeduplicateInitializers,
     FoldNorm,
     FuseInputs,
     FuseOutputs,
+    MarkAsInput,
     PackWeights,
-    PartPools,
-    SealWeights,
-    ShareIntegers,
-    StoreSmall,
-    Tidy,
+    SeparatePoolPadding,
+    StoreCompressed,
+    StripMetadata,
 )
-from binarize.export.trace import Size, quiet, trace
+from binarize.export.to_onnx import Size, quiet, to_onnx_graph
 from binarize.layers import FrozenWeight
 
 IR_VERSION = 10
@@ -34,30 +35,30 @@ def to_graph(
     frozen: Mapping[str, FrozenWeight],
     size: Size,
     opset: int,
-    stored: Mapping[str, Small] = {},
+    stored: Mapping[str, CompressedTensor] = {},
 ) -> ir.Model:
-    """The graph of `model`, whose parameters `frozen` hold ±s or ±1. `model` is changed (`trace`).
+    """The graph of `model`, whose parameters `frozen` hold ±s or ±1. `model` is changed (`to_onnx_graph`).
 
-    The general optimiser runs while the frozen weights are sealed, and `stored` (the classifier, where it
-    is stored smaller): it knows our ops as little as it may touch our weights.
+    The general optimiser runs while the frozen weights are graph inputs, and `stored` (the classifier, where
+    it is compressed): it does not know binarize ops and must not touch binary weights.
     """
-    graph = trace(model, size, opset)
-    sealed = [*frozen, *stored]
-    SealWeights(sealed)(graph)
-    _check_all_there(graph, sealed)
+    graph = to_onnx_graph(model, size, opset)
+    marked = [*frozen, *stored]
+    MarkAsInput(marked)(graph)
+    _check_all_there(graph, marked)
     with quiet():
         optimise(graph)
     PackWeights(frozen)(graph)  # outside the sequence, which would wrap an ExportError in another
     FuseInputs()(graph)
-    StoreSmall(stored)(graph)
+    StoreCompressed(stored)(graph)
     ir.passes.Sequential(
         FoldNorm(),
         FuseOutputs(),
-        PartPools(),
+        SeparatePoolPadding(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),
-        ShareIntegers(),
-        Tidy(),
+        DeduplicateInitializers(),
+        StripMetadata(),
     )(graph)
     graph.ir_version = IR_VERSION
     return graph
@@ -65,9 +66,9 @@ def to_graph(
 
 def _check_all_there(graph: ir.Model, frozen: Iterable[str]) -> None:
     """A weight that the graph knows by another name would be written as float, and nobody told."""
-    sealed = {value.name for value in graph.graph.inputs}
+    marked = {value.name for value in graph.graph.inputs}
     for name in frozen:
-        if name not in sealed:
+        if name not in marked:
             raise ExportError(
                 f'the exported graph does not have the weight "{name}"',
                 "this is a defect of binarize: please report the model's name",

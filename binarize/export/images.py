@@ -30,12 +30,12 @@ class Images:
 
     Attributes:
         pixels: of all of them.
-        words: what they are.
+        description: what they are.
         of_test_set: of the data that the model was trained on; else the model need not know them.
     """
 
     pixels: Tensor
-    words: str
+    description: str
     of_test_set: bool = False
 
     def batches(self) -> Iterator[Tensor]:

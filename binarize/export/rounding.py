@@ -67,10 +67,13 @@ def _keep_float32(binarizer: WeightBinarizer) -> None:
 
 
 def _forward(
-    binarizer: WeightBinarizer, latent: Tensor, apart: bool = False, gain: Tensor | None = None
+    binarizer: WeightBinarizer,
+    latent: Tensor,
+    return_scale: bool = False,
+    gain: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    binary = type(binarizer).forward(binarizer, latent.float(), apart)
-    if apart:
+    binary = type(binarizer).forward(binarizer, latent.float(), return_scale)
+    if return_scale:
         signs, scale = binary
         return signs.double(), scale.double()
     return binary.double() if gain is None else binary.double() * gain

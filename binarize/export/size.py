@@ -24,8 +24,8 @@ from binarize.export.forms import DEFAULT_FORM, FLOAT
 from binarize.layers import binary_weights
 from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
-from binarize.rewrite import Recording
-from binarize.rewrite.census import KINDS, argument, function_name
+from binarize.rewrite import Trace
+from binarize.rewrite.inventory import KINDS, argument, function_name
 from binarize.runtime import NATIVE, FileInfo
 
 TOLERANCE = 0.02
@@ -41,7 +41,7 @@ FILE_BYTES = {FLOAT: 100, DEFAULT_FORM: 2500, "inline": 100, "int8": 100, NATIVE
 LAYER_BYTES = {FLOAT: 0, DEFAULT_FORM: 120, "inline": 220, "int8": 390, NATIVE: 80}
 """Form -> bytes of the nodes of a binary layer, with the heads of its tensors."""
 INPUT_BYTES, ADDED_BYTES, CALL_BYTES, TENSOR_BYTES = 100, 265, 30, 30
-"""The same of a binary input, of an addition of block surgery, of any function in the recording, and of a
+"""The same of a binary input, of an addition of block surgery, of any function in the trace, and of a
 float tensor."""
 LAYER_NAMES, TENSOR_NAMES = 7, 2
 """How often the name of a binary weight or a float tensor is written."""
@@ -49,7 +49,7 @@ LAYER_NAMES, TENSOR_NAMES = 7, 2
 
 def packed_size(
     model: nn.Module,
-    recording: Recording,
+    trace: Trace,
     info: FileInfo | None = None,
     last: Classifier | None = None,
 ) -> int:
@@ -57,12 +57,12 @@ def packed_size(
 
     Args:
         model: converted, or a float one; its tensors need no values.
-        recording: of its float form: before conversion, or with binarization off.
+        trace: of its float form: before conversion, or with binarization off.
         info: the file's metadata, where it is known already: its form counts, and what it says.
         last: the classifier, where it is stored smaller.
     """
-    binary = _binary_weights(model, recording, last)
-    floats = _float_tensors(model, recording, binary)
+    binary = _binary_weights(model, trace, last)
+    floats = _float_tensors(model, trace, binary)
     form = info.form if info is not None else DEFAULT_FORM if binary else FLOAT
     properties = info.to_properties().items() if info is not None else ()
     allowance = FILE_BYTES[form] + (sum(len(k) + len(v) for k, v in properties) or PROPERTIES)
@@ -71,8 +71,8 @@ def packed_size(
         allowance += INPUT_BYTES if weight.splits else 0
     allowance += sum(TENSOR_BYTES + TENSOR_NAMES * len(key) for key in floats)
     allowance += ADDED_BYTES * sum(isinstance(m, (RPReLU, Shortcut)) for m in model.modules())
-    allowance += CALL_BYTES * sum(node.op == "call_function" for node in recording.graph.nodes)
-    return payload(model, recording, last) + allowance
+    allowance += CALL_BYTES * sum(node.op == "call_function" for node in trace.graph.nodes)
+    return payload(model, trace, last) + allowance
 
 
 def is_close(predicted: int, size: int) -> bool:
@@ -80,11 +80,11 @@ def is_close(predicted: int, size: int) -> bool:
     return abs(predicted - size) <= max(TOLERANCE * size, TOLERANCE_BYTES)
 
 
-def payload(model: nn.Module, recording: Recording, last: Classifier | None = None) -> int:
+def payload(model: nn.Module, trace: Trace, last: Classifier | None = None) -> int:
     """Bytes of the tensors in the file."""
-    binary = _binary_weights(model, recording, last)
+    binary = _binary_weights(model, trace, last)
     total = sum(weight.bytes for weight in binary.values())
-    total += sum(_float_tensors(model, recording, binary).values())
+    total += sum(_float_tensors(model, trace, binary).values())
     total += sum(_bytes(value) for value in _added(model))
     for small in last.stored.values() if last else ():
         total += small.elements.nbytes - FLOAT32 * small.elements.size
@@ -113,20 +113,20 @@ class _BinaryWeight:
 
 
 def _binary_weights(
-    model: nn.Module, recording: Recording, last: Classifier | None
+    model: nn.Module, trace: Trace, last: Classifier | None
 ) -> dict[str, _BinaryWeight]:
-    """By the state_dict key that the recording knows them by."""
+    """By the state_dict key that the trace knows them by."""
     paths = {module: name for name, module in model.named_modules()}
     found = {}
     for _, module, parameter, binarizer in binary_weights(model):
-        splits = binarizer.inputs.split.numel() if binarizer.inputs is not None else 0
+        splits = binarizer.inputs.boundary.numel() if binarizer.inputs is not None else 0
         found[_key(paths[module], parameter)] = _binary_weight(
             module, paths[module], parameter, splits
         )
     if last is not None and last.frozen:
         path, _, parameter = last.key.rpartition(".")
         found[last.key] = _binary_weight(model.get_submodule(path), path, parameter, 0)
-    return {names[0]: found[names[0]] for names in recording.names.values() if names[0] in found}
+    return {names[0]: found[names[0]] for names in trace.names.values() if names[0] in found}
 
 
 def _binary_weight(module: nn.Module, path: str, parameter: str, splits: int) -> _BinaryWeight:
@@ -143,19 +143,19 @@ def _key(path: str, parameter: str) -> str:
 
 
 def _float_tensors(
-    model: nn.Module, recording: Recording, binary: Mapping[str, _BinaryWeight]
+    model: nn.Module, trace: Trace, binary: Mapping[str, _BinaryWeight]
 ) -> dict[str, int]:
     """State_dict key -> bytes of what is stored as it is; equal index tables are stored once."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     gone = set(binary).union(*(weight.folded for weight in binary.values()))
     biases = {}
-    for norm, convolution in _folded_norms(recording.graph):
+    for norm, convolution in _folded_norms(trace.graph):
         gone.update(_parameters(norm))
         weight, *bias = _parameters(convolution) or [""]
         if weight not in binary and not bias:
             biases[f"{weight}_bias"] = FLOAT32 * convolution.meta["shape"][1]
     found, tables = {}, set()
-    for node in recording.graph.find_nodes(op="get_attr"):
+    for node in trace.graph.find_nodes(op="get_attr"):
         tensor = tensors.get(node.target)
         if tensor is None or node.target in gone or not _is_read(node):
             continue
@@ -184,7 +184,7 @@ def _is_read(node: fx.Node) -> bool:
 
 
 def _added(model: nn.Module) -> Iterator[Tensor]:
-    """Parameters of block surgery, which the recording of the float form does not have."""
+    """Parameters of block surgery, which the trace of the float form does not have."""
     for module in model.modules():
         if isinstance(module, RPReLU):
             yield from module.parameters()

@@ -11,7 +11,7 @@ from torch import nn
 
 from binarize import models, rewrite
 from binarize.errors import ExportError
-from binarize.rewrite.record import Size
+from binarize.rewrite.capture import Size
 from binarize.run import Run, RunInfo, layout, locate
 
 
@@ -62,7 +62,7 @@ def _info(model: nn.Module, input_size: int | None) -> RunInfo:
     """The description that `binarize.convert` left on the module, else one made from the module alone."""
     info = getattr(model, "binarize_info", None)
     if info is None:
-        info = rewrite.open_source(model).info
+        info = rewrite.open_float(model).info
     if input_size is None:
         return info
     return info.replace(preprocess=info.preprocess.replace(img_size=input_size))

@@ -1,7 +1,7 @@
 """The file that was written, loaded in onnxruntime and compared with the torch model.
 
 (i)   max |diff| <= 1e-4 · max |logit|: "exact"
-(ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`flips`)
+(ii)  else, for a model with binary inputs, flipped signs alone are why: "up to sign flips" (`disagreements`)
       and for one without, max |diff| <= 4 times what torch's float32 is off from its float64, and
       <= 1e-2 · max |logit|: "up to rounding" (`rounding`)
 (iii) and a trained model has the same top-1 on 99.9 % of its test images
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from binarize.errors import ExportError
-from binarize.export.flips import Flips, trace_flips
+from binarize.export.disagreements import SignDisagreements, find_disagreements
 from binarize.export.images import Images
 from binarize.export.rounding import allowed, rounding
 from binarize.layers import binary_inputs
@@ -61,7 +61,7 @@ class Validation:
     max_abs_logit: float
     top1_agreement: float
     trained: bool = False
-    why: Flips | None = None
+    why: SignDisagreements | None = None
     own_rounding: float | None = None
     quantised: bool = False
 
@@ -104,15 +104,15 @@ def validate(
     images: Images,
     more: Callable[[], Images] | None = None,
     *,
-    twin: Callable[[], bytes] | None = None,
+    surrogate: Callable[[], bytes] | None = None,
     kernels: bool = False,
     quantised: bool = False,
 ) -> Validation:
     """Compare the file with `model` in eval mode. Raises ExportError where onnxruntime refuses it.
 
     `more` gives more test images of the same set: they are asked where `images` are too few to tell
-    99.9 % from less. `twin` makes the clip twin of a file without functions, `quantised` files are rounded,
-    and ours are the `kernels` that compute what stock onnxruntime cannot.
+    99.9 % from less. `surrogate` makes the smooth surrogate of a file without functions, `quantised` files
+    are rounded, `kernels` lets the binarize kernels compute what stock onnxruntime cannot.
     """
     session = open_session(path, kernels=kernels)
     expected, given = _answers(session, model, images)
@@ -120,7 +120,7 @@ def validate(
     exact = quantised or difference <= TOLERANCE * largest
     why = own_rounding = None
     if not exact and any(True for _ in binary_inputs(model)):
-        why = trace_flips(path, model, images, twin, kernels)
+        why = find_disagreements(path, model, images, surrogate, kernels)
     elif not exact:
         own_rounding = rounding(model, images.pixels)
     agreement = _agreement(expected, given)
@@ -128,7 +128,7 @@ def validate(
         agreement = _agreement(*_answers(session, model, more()))
     return Validation(
         images=len(images.pixels),
-        validated_on=images.words,
+        validated_on=images.description,
         max_abs_diff=difference,
         max_abs_logit=largest,
         top1_agreement=agreement,

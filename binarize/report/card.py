@@ -6,10 +6,10 @@ from pathlib import Path
 
 from binarize.errors import BinarizeError
 from binarize.estimators import TABLE
+from binarize.report.description import describe_run, scores, size
 from binarize.report.facts import Facts
 from binarize.report.page import day, write_page
 from binarize.report.settings import environment_of, machines, versions
-from binarize.report.words import in_words, scores, size
 from binarize.run import EstimatorSpec, layout
 
 MARK = "<!-- Written by `binarize report`; take this line out, and it stays as you leave it. -->"
@@ -29,7 +29,7 @@ def write_card(facts: Facts, path: Path) -> None:
         mark=MARK,
         name=facts.run.path.resolve().name,
         model=facts.model,
-        words=in_words(facts),
+        words=describe_run(facts),
         weights=facts.info.weights,
         binary=facts.binary,
         kept=[x["name"] for x in facts.summary["layers"] if x["action"] == "kept"],

@@ -34,8 +34,8 @@ class Facts:
         return tables.METRICS.read(self.run.path)
 
     @cached_property
-    def twin(self) -> list[dict[str, str]]:
-        """The lines of the float twin."""
+    def baseline(self) -> list[dict[str, str]]:
+        """The lines of the float baseline."""
         return tables.METRICS.read(self.run.path / layout.BASELINE)
 
     @cached_property
@@ -86,7 +86,7 @@ class Facts:
             "test": score(self.rows, "test"),
             "best": best_epoch(self.rows, "val" if self.held_out else "test"),
             "best_on": "held-out images" if self.held_out else "test images",
-            "float": score(self.twin, "test") if self.twin else None,
+            "float": score(self.baseline, "test") if self.baseline else None,
             "seconds": sum(series(self.rows, "seconds").values()) or None,
             "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
             "totals": self.summary["totals"],

@@ -34,7 +34,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
 
 
 def svg(text: str) -> Markup:
-    """A drawing of our own: it goes into a page as it is."""
+    """An SVG drawn here: it goes into a page as it is."""
     return Markup(text)
 
 

@@ -1,4 +1,4 @@
-"""RUN/report.html: curves, layers and estimators of one run; its float twin's curves beside it."""
+"""RUN/report.html: curves, layers and estimators of one run; its float baseline's curves beside it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from binarize import estimators
 from binarize.estimators.plot import plot
 from binarize.recipe import dump
 from binarize.report.curves import Curve, Panel, draw, inline
+from binarize.report.description import describe_run, scores
 from binarize.report.facts import Facts
 from binarize.report.page import day, svg, write_page
 from binarize.report.settings import machines, versions
-from binarize.report.words import in_words, scores
 from binarize.run import EstimatorSpec
 from binarize.run.tables import OF_LAYER, OF_MODEL, series
 
@@ -29,7 +29,7 @@ def write_run_page(facts: Facts, path: Path) -> None:
     write_page(
         path,
         "run.html",
-        title=f"{facts.info.model.name}: {in_words(facts)}",
+        title=f"{facts.info.model.name}: {describe_run(facts)}",
         state=f"{facts.run.path.name}, {_state(facts)}",
         scores=scores(facts),
         curves=svg(draw(panels(facts))),
@@ -51,9 +51,12 @@ def write_run_page(facts: Facts, path: Path) -> None:
 
 
 def panels(facts: Facts) -> list[Panel]:
-    """Loss and top-1, learning rate, indicators; dashed is the float twin."""
-    rows, twin = facts.rows, facts.twin
-    both = [(rows, "binarized" if facts.binary else "float", "-"), (twin, "float twin", "--")]
+    """Loss and top-1, learning rate, indicators; dashed is the float baseline."""
+    rows, baseline = facts.rows, facts.baseline
+    both = [
+        (rows, "binarized" if facts.binary else "float", "-"),
+        (baseline, "float baseline", "--"),
+    ]
     scored = [(HELD_OUT, "val_top1", 0), (TESTED, "test_top1", 1)]
     return [
         Panel("training loss", [_curve(r, "train_loss", name, s, 0) for r, name, s in both]),

@@ -1,7 +1,7 @@
-"""Training by recipe: `train` makes a run and trains it, or goes on with one that was interrupted.
+"""Training by recipe: `train` makes a run and trains it, or resumes one that was interrupted.
 
 plan         the stages of a recipe as epochs
-source       what is trained: a run or a model, converted
+prepare      what is trained: a run or a model, converted
 calibration  thresholds and shifts of binary inputs, before their first step
 start        the new run's directory, complete before the first step
 resume       from a run's directory to its end
@@ -23,8 +23,8 @@ from binarize.errors import TrainingError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.train.device import cpu_threads, leave_group_at_exit, make_accelerator
+from binarize.train.prepare import RunOrModel
 from binarize.train.resume import TrainResult, go_on, open_training
-from binarize.train.source import Target
 from binarize.train.start import start
 
 __all__ = ["TrainResult", "train"]
@@ -32,7 +32,7 @@ __all__ = ["TrainResult", "train"]
 
 def train(
     recipe: Recipe | str | Path | None = None,
-    target: Target | None = None,
+    target: RunOrModel | None = None,
     *,
     data_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -44,7 +44,7 @@ def train(
 
     Args:
         recipe: name of a shipped recipe, a YAML file, or a Recipe.
-        target: a run to go on from, or the name of a model. Left out: the recipe's model, else the newest
+        target: a run to start from, or the name of a model. Left out: the recipe's model, else the newest
             run under runs/.
         data_dir: where the images are; wins over the recipe's data.dir.
         overrides: "key=value" changes to the recipe, as `--set` takes them.
@@ -106,7 +106,7 @@ def _start(
     accelerator: Accelerator,
     recipe: Recipe,
     name: str,
-    target: Target | None,
+    target: RunOrModel | None,
     out: Path | None,
     progress: Progress,
 ) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.data import Loader
-from binarize.layers import SATURATED
+from binarize.layers import IMBALANCED
 from binarize.models import logits_of
 from binarize.train.calibration import input_shares
 
@@ -19,7 +19,7 @@ from binarize.train.calibration import input_shares
 class Scores:
     """Mean loss, and top-1 and top-5 in per cent, over `images` images.
 
-    `saturation`: layer name -> share of the commoner value of its binary input; None where no input is
+    `imbalance`: layer name -> share of the commoner value of its binary input; None where no input is
     binary.
     """
 
@@ -27,14 +27,14 @@ class Scores:
     loss: float
     top1: float
     top5: float
-    saturation: dict[str, float] | None = None
+    imbalance: dict[str, float] | None = None
 
     @property
     def saturated(self) -> list[str] | None:
         """The layers whose binary input hardly ever changes; None where no input is binary."""
-        if self.saturation is None:
+        if self.imbalance is None:
             return None
-        return [name for name, share in self.saturation.items() if share > SATURATED]
+        return [name for name, share in self.imbalance.items() if share > IMBALANCED]
 
     def columns(self, split: str) -> dict[str, float]:
         """What a row of metrics.csv has of them; `split` is "val" or "test"."""

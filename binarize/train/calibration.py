@@ -1,4 +1,4 @@
-"""Binary inputs in training: calibrated once, when they are switched on, and watched for saturation."""
+"""Binary inputs in training: calibrated once, when they are switched on, and watched for sign imbalance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from binarize.data import Loader
-from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
+from binarize.layers import IMBALANCED, Calibration, binary_inputs, calibrate, imbalance
 from binarize.progress import Progress
 from binarize.recipe.schema import Stage
-from binarize.run.tables import SATURATED as SATURATED_COLUMN
+from binarize.run.tables import IMBALANCED as SATURATED_COLUMN
 from binarize.train.plan import Epoch
 
 BATCHES = 4
@@ -50,15 +50,15 @@ def input_shares(model: nn.Module, images: Tensor) -> dict[str, float] | None:
     names = [name for name, binarizer in binary_inputs(model) if binarizer.enabled]
     if not names:
         return None
-    shares = saturation(model, images)
+    shares = imbalance(model, images)
     return {name: shares[name] for name in names if name in shares}
 
 
 class Watch:
-    """Warns once when more layers saturate than after the epoch before.
+    """Warns once when more layers are imbalanced than after the epoch before.
 
     Args:
-        rows: of metrics.csv so far; a training that goes on has said it already.
+        rows: of metrics.csv so far; a resumed training has said it already.
     """
 
     def __init__(self, rows: list[dict[str, str]], progress: Progress) -> None:
@@ -66,12 +66,12 @@ class Watch:
         self._before, self._progress = (counts or [0])[-1], progress
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 
-    def see(self, layers: list[str] | None) -> None:
-        """After an epoch: the layers that are saturated now."""
+    def update(self, layers: list[str] | None) -> None:
+        """After an epoch: the layers that are imbalanced now."""
         count = len(layers or ())
         if layers and count > self._before and not self._said:
             self._progress.warn(
-                f"more than {SATURATED:.0%} of one value come into {_listed(layers)}",
+                f"more than {IMBALANCED:.0%} of one value come into {_listed(layers)}",
                 'they learn little; --set "binarize.keep=[NAME]" keeps a layer float',
             )
             self._said = True

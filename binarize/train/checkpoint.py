@@ -27,7 +27,7 @@ from binarize.errors import CheckpointError
 from binarize.run import layout, replacing
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
 from binarize.run.weights import save_weights
-from binarize.train.state import pack, portable, unpack
+from binarize.train.tensor_tree import pack, portable, unpack
 
 
 @dataclass
@@ -38,13 +38,13 @@ class Checkpoint:
         weights: state_dict that evaluation uses.
         raw: state_dict that the optimiser works on where that is another one (EMA), else None.
         optimizer: the optimiser's state_dict; None at the end of a stage, as the next one has its own.
-        place: JSON object that says where in the recipe this is (`place.Place`).
+        state: JSON object that says where in the recipe this is (`training_state.TrainingState`).
     """
 
     weights: dict[str, Tensor]
     raw: dict[str, Tensor] | None
     optimizer: dict[str, Any] | None
-    place: dict[str, Any]
+    state: dict[str, Any]
 
 
 def save(last: Path, checkpoint: Checkpoint) -> None:
@@ -108,7 +108,7 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
     with replacing(part / TRAINING_TENSORS) as temporary:
         save_file(tensors, temporary)
     files = {name: _fingerprint(part / name) for name in (WEIGHTS, TRAINING_TENSORS)}
-    scalars = {"place": checkpoint.place, "optimizer": optimizer, "files": files}
+    scalars = {"place": checkpoint.state, "optimizer": optimizer, "files": files}
     with replacing(part / TRAINING_SCALARS) as temporary:
         temporary.write_text(json.dumps(scalars))
 

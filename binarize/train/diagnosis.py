@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from binarize.errors import TrainingError
-from binarize.layers import Addition
+from binarize.layers import AddedModule
 from binarize.train.plan import Epoch
 
 
@@ -38,7 +38,7 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
     """
     found: list[str] = []
 
-    def look(name: str) -> Any:
+    def hook_for(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             if not found and isinstance(output, Tensor) and not output.isfinite().all():
                 found.append(name)
@@ -46,7 +46,7 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
         return hook
 
     leaves = [(name, module) for name, module in model.named_modules() if name and _is_leaf(module)]
-    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    handles = [module.register_forward_hook(hook_for(name)) for name, module in leaves]
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     try:
         model(images)
@@ -60,5 +60,5 @@ def first_bad_layer(model: nn.Module, images: Tensor) -> str | None:
 
 def _is_leaf(module: nn.Module) -> bool:
     """Whether no other layer runs inside of it. What conversion added to a layer is a part of that."""
-    parts = [isinstance(child, Addition) for child in module.children()]
-    return all(parts) and not isinstance(module, Addition)
+    parts = [isinstance(child, AddedModule) for child in module.children()]
+    return all(parts) and not isinstance(module, AddedModule)

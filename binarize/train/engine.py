@@ -1,7 +1,7 @@
 """The loop that trains one model: epochs, evaluation, checkpoints, metrics.
 
 It is a function of what is on disk. `Trainer.train` reads the last checkpoint of a directory (or the
-initial weights), goes on from there to the end of the plan, and leaves every epoch on disk before it
+initial weights), continues from there to the end of the plan, and leaves every epoch on disk before it
 starts the next; a new training and a resumed one are the same code.
 """
 
@@ -27,18 +27,18 @@ from binarize.train.indicators import Indicators
 from binarize.train.norms import reestimate, synchronised
 from binarize.train.objective import Objective
 from binarize.train.phase import Phase, Setup
-from binarize.train.place import Place
 from binarize.train.plan import Epoch
 from binarize.train.records import Records
 from binarize.train.seeding import EpochSeeds
 from binarize.train.stages import RunningStage
 from binarize.train.steps import Trained, run_steps
+from binarize.train.training_state import TrainingState
 
 
 class Trainer(Setup):
     """Trains the phases of one run."""
 
-    def train(self, phase: Phase) -> Place:
+    def train(self, phase: Phase) -> TrainingState:
         """Train `phase` to the end from where its directory says it is.
 
         Raises TrainingError where the loss is no longer finite, CheckpointError where the last
@@ -46,36 +46,36 @@ class Trainer(Setup):
         """
         phase.model = synchronised(phase.model, self.recipe.engine, self.accelerator)
         phase.model.to(self.accelerator.device).to(memory_format=self.layout)
-        place, saved = self._where(phase)
-        with Records(phase.directory, self.recipe, self.accelerator, place, self.plan) as records:
-            RunningPhase(self, phase, place, records).finish(saved)
-        return place
+        state, saved = self._where(phase)
+        with Records(phase.directory, self.recipe, self.accelerator, state, self.plan) as records:
+            RunningPhase(self, phase, state, records).finish(saved)
+        return state
 
-    def _where(self, phase: Phase) -> tuple[Place, checkpoint.Checkpoint | None]:
+    def _where(self, phase: Phase) -> tuple[TrainingState, checkpoint.Checkpoint | None]:
         """How far the phase is, its model holding the weights that it had there."""
         last = phase.directory / layout.LAST
         if not last.exists():
-            return Place(per_epoch=self.per_epoch), None
+            return TrainingState(per_epoch=self.per_epoch), None
         saved = checkpoint.load(last)
-        place = Place.of(saved.place)
-        place.check(self.per_epoch)
-        stage = self.recipe.stages[self.plan[place.epochs - 1].stage]
+        state = TrainingState.of(saved.state)
+        state.check(self.per_epoch)
+        stage = self.recipe.stages[self.plan[state.epochs - 1].stage]
         use_estimator(phase.model, self.recipe, stage, phase.own)
         phase.model.load_state_dict(saved.weights)
-        return place, saved
+        return state, saved
 
 
 class RunningPhase:
     """Everything that lives as long as the training of one model, besides what stages have of their own.
 
     Args:
-        phase: its model is on the device, with the weights of `place`.
+        phase: its model is on the device, with the weights of `state`.
         place: how far it is; kept up to date.
         records: what is written down of every epoch.
     """
 
-    def __init__(self, setup: Setup, phase: Phase, place: Place, records: Records) -> None:
-        self.setup, self.phase, self.place, self.records = setup, phase, place, records
+    def __init__(self, setup: Setup, phase: Phase, state: TrainingState, records: Records) -> None:
+        self.setup, self.phase, self.state, self.records = setup, phase, state, records
         self.recipe, self.accelerator = setup.recipe, setup.accelerator
         self.objective: nn.Module = self.accelerator.prepare_model(Objective(phase.model))
         rank = self.accelerator.process_index
@@ -84,12 +84,12 @@ class RunningPhase:
         self.watch = Watch(records.rows, setup.progress)
 
     def finish(self, saved: checkpoint.Checkpoint | None) -> None:
-        """Train all epochs that are left; `saved` is the checkpoint that the first one goes on from."""
+        """Train all epochs that are left; `saved` is the checkpoint that the first one continues from."""
         self._announce()
         stage: RunningStage | None = None
         indicators: Indicators | None = None
         for epoch in self.setup.plan:
-            if epoch.number <= self.place.epochs:
+            if epoch.number <= self.state.epochs:
                 continue
             if stage is None:
                 stage = self._open(epoch)
@@ -103,7 +103,7 @@ class RunningPhase:
                 stage = None
 
     def _announce(self) -> None:
-        name, plan, done = self.phase.name, self.setup.plan, self.place.epochs
+        name, plan, done = self.phase.name, self.setup.plan, self.state.epochs
         self.setup.progress.say(
             f"{name}: {len(plan)} epochs" + (f", {done} of them done" if done else "")
         )
@@ -135,36 +135,36 @@ class RunningPhase:
         )
 
     def _run_epoch(self, epoch: Epoch, stage: RunningStage, indicators: Indicators) -> bool:
-        """One epoch, its evaluation, and their traces on disk. `place` is brought up to date.
+        """One epoch, its evaluation, and what they leave on disk. `state` is brought up to date.
 
         Returns whether the stage is over, because the plan says so or because it no longer gets better.
         """
-        began, place, rule = (
+        began, state, rule = (
             time.monotonic(),
-            self.place,
+            self.state,
             self.recipe.stages[epoch.stage].early_stop,
         )
         trained = run_steps(self.setup, stage, epoch, self.estimators, indicators)
         ended = epoch.last_of_stage
-        scores = self._end_stage(stage, epoch) if ended else self._judge(stage, epoch)
-        if place.stops(epoch.number, scores.top1, rule) and not ended:
+        scores = self._end_stage(stage, epoch) if ended else self._evaluate(stage, epoch)
+        if state.stops(epoch.number, scores.top1, rule) and not ended:
             self.setup.progress.say(
-                f"the stage ends early: no better since epoch {place.stage_epoch}"
+                f"the stage ends early: no better since epoch {state.stage_epoch}"
             )
             scores, ended = self._end_stage(stage, epoch), True
-        better = place.judge(epoch.number, scores, stage.is_whole)
+        better = state.update_best(epoch.number, scores, stage.is_whole)
         row = self._row(epoch, stage, trained, scores)
         if ended and epoch.stage + 1 == len(self.recipe.stages) and self.setup.loaders.held_out:
             tested = self._score(stage, self.setup.loaders.test, epoch)
-            place.top1, place.top5 = tested.top1, tested.top5
+            state.top1, state.top5 = tested.top1, tested.top5
             row |= tested.columns("test")
-        self.watch.see(scores.saturated)
-        summary, layers = indicators.record(stage.model, scores.saturation)
+        self.watch.update(scores.imbalanced)
+        summary, layers = indicators.record(stage.model, scores.imbalance)
         seconds = time.monotonic() - began
-        place.epochs = self.setup.end_of(epoch.stage) if ended else epoch.number
-        place.seconds += seconds
+        state.epochs = self.setup.end_of(epoch.stage) if ended else epoch.number
+        state.seconds += seconds
         if ended:
-            place.end_stage()
+            state.end_stage()
         row |= {**summary, "seconds": round(seconds, 2)}
         self._write(stage, row, layers, better)
         self.setup.progress.epoch(row, len(self.setup.plan))
@@ -183,22 +183,22 @@ class RunningPhase:
             "train_loss": round(trained.loss, 5),
             "train_top1": "" if stage.mix else round(trained.top1, 3),
             **scores.columns("val" if self.setup.loaders.held_out else "test"),
-            "saturated": "" if scores.saturated is None else len(scores.saturated),
+            "saturated": "" if scores.imbalanced is None else len(scores.imbalanced),
             "images_per_s": round(trained.images_per_s, 1),
         }
 
     def _end_stage(self, stage: RunningStage, epoch: Epoch) -> Scores:
-        """The stage is over: its weights are settled, its batch norms measured again, and judged."""
+        """The stage is over: its weights are settled, its batch norms measured again, and evaluated."""
         stage.close()
         loader, images = self.setup.loaders.train, self.recipe.stages[epoch.stage].reestimate_norms
         if images:
             reestimate(stage.model, loader, images, self.accelerator, self.setup.layout)
-        return self._judge(stage, epoch)
+        return self._evaluate(stage, epoch)
 
-    def _judge(self, stage: RunningStage, epoch: Epoch) -> Scores:
+    def _evaluate(self, stage: RunningStage, epoch: Epoch) -> Scores:
         if self.accelerator.num_processes > 1:
             distribute_bn(stage.evaluated, self.accelerator.num_processes, reduce=True)
-        return self._score(stage, self.setup.loaders.judging, epoch)
+        return self._score(stage, self.setup.loaders.selection, epoch)
 
     def _score(self, stage: RunningStage, loader: Loader, epoch: Epoch) -> Scores:
         scores = score(stage.evaluated, loader, self.accelerator, self.setup.layout)
@@ -211,10 +211,10 @@ class RunningPhase:
         """Metrics, best, last: in this order, so that what `last` says is done is on disk."""
         if not self.accelerator.is_main_process:
             return
-        directory, place = self.phase.directory, self.place
+        directory, state = self.phase.directory, self.state
         self.records.add(row, layers)
         if better:
-            best = {"epoch": place.best_epoch, "top1": place.best_top1}
+            best = {"epoch": state.best_epoch, "top1": state.best_top1}
             weights = stage.evaluated.state_dict()
             save_weights(directory / layout.BEST / layout.WEIGHTS, weights, **best)
-        checkpoint.save(directory / layout.LAST, stage.checkpoint(asdict(place)))
+        checkpoint.save(directory / layout.LAST, stage.checkpoint(asdict(state)))

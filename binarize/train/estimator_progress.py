@@ -37,8 +37,9 @@ class EstimatorProgress:
             for stage in recipe.stages
         ]
 
-    def tell(self, model: nn.Module, epoch: Epoch, step: int) -> float:
-        """Tell every estimator of `model` before step `step` of `epoch`; returns what most were told."""
+    def update(self, model: nn.Module, epoch: Epoch, step: int) -> float:
+        """Set the progress of every estimator of `model` before step `step` of `epoch`; returns that of
+        most."""
         common = self._share(self._sharing[epoch.stage], epoch, step)
         set_progress(model, common)
         if self._own:

@@ -28,7 +28,7 @@ from binarize.estimators import sign, widened
 from binarize.layers import WeightBinarizer, adapters, binary_weights
 from binarize.run.tables import LAYER, OF_WEIGHTS, SATURATION
 
-DIGITS = 6
+SIGNIFICANT = 6
 
 Number = float | None
 
@@ -36,7 +36,7 @@ Number = float | None
 class Indicators:
     """Remembers the signs of all binary weights of a model, to tell at each record which have changed.
 
-    Made from the weights of a checkpoint it goes on exactly as one that was there before, if records are
+    Made from the weights of a checkpoint it continues exactly as one that was there before, if records are
     made of the weights that the checkpoint holds: at the end of a stage, after `RunningStage.close`.
     """
 
@@ -59,36 +59,36 @@ class Indicators:
 
     @torch.no_grad()
     def record(
-        self, model: nn.Module, saturation: Mapping[str, float] | None = None
+        self, model: nn.Module, imbalance: Mapping[str, float] | None = None
     ) -> tuple[dict[str, Number], list[dict[str, Any]]]:
         """(what metrics.csv gets: `OF_WEIGHTS`, rows of indicators.csv without their epoch).
 
         Args:
-            saturation: layer name -> share of the commoner value of its binary input, where measured.
+            imbalance: layer name -> share of the commoner value of its binary input, where measured.
 
         The signs are remembered for the next record, the gradients forgotten.
         """
-        seen = [self._look(weight) for weight in _weights(model)]
+        seen = [self._inspect(weight) for weight in _weights(model)]
         self._stability = {}
-        numbers = iter(_numbers([x for look in seen for x in look.sums.values()]))
-        shares = saturation or {}
+        numbers = iter(_numbers([x for layer_sums in seen for x in layer_sums.sums.values()]))
+        shares = imbalance or {}
         layers = [
             _Layer(
-                look.name,
-                look.count,
-                shares.get(look.name),
-                **{key: next(numbers) for key in look.sums},
+                layer_sums.name,
+                layer_sums.count,
+                shares.get(layer_sums.name),
+                **{key: next(numbers) for key in layer_sums.sums},
             )
-            for look in seen
+            for layer_sums in seen
         ]
         return _over_all(layers), [layer.row() for layer in layers]
 
-    def _look(self, weight: _Weight) -> _Look:
+    def _inspect(self, weight: _Weight) -> _Sums:
         """One pass over one layer's weights; its sums stay on the device until all are made."""
         positive, before = weight.positive, self._positive[weight.name]
         self._positive[weight.name] = positive
         if not weight.binarizer.enabled:
-            return _Look(weight.name, 0, {})
+            return _Sums(weight.name, 0, {})
         sums = {
             "flipped": (positive != before).sum(),
             "dead": (weight.slope == 0).sum(),
@@ -96,7 +96,7 @@ class Indicators:
             "stability": self._stability.get(weight.name),
         }
         known = {key: value for key, value in sums.items() if value is not None}
-        return _Look(weight.name, positive.numel(), known)
+        return _Sums(weight.name, positive.numel(), known)
 
 
 @dataclass
@@ -113,21 +113,21 @@ class _Weight:
 
     @property
     def error(self) -> Tensor | None:
-        f = self.binarizer.estimator.surrogate(*self._judged)
+        f = self.binarizer.estimator.surrogate(*self._arguments)
         return None if f is None else torch.linalg.vector_norm(f - sign(self.z))
 
     @property
     def slope(self) -> Tensor:
-        return self.binarizer.estimator.surrogate_grad(*self._judged)
+        return self.binarizer.estimator.surrogate_grad(*self._arguments)
 
     @property
-    def _judged(self) -> tuple[Any, ...]:
+    def _arguments(self) -> tuple[Any, ...]:
         """z, the progress and the layer's own values: what f and f' are functions of."""
         return self.z, self.binarizer.progress, *self.binarizer.own(self.z)
 
 
 @dataclass
-class _Look:
+class _Sums:
     """What one pass over a layer saw. `count`: its binary weights; `sums`: scalars on the device."""
 
     name: str
@@ -141,14 +141,14 @@ class _Layer:
 
     name: str
     count: int
-    saturation: Number = None
+    imbalance: Number = None
     flipped: float = 0.0
     dead: float = 0.0
     error: Number = None
     stability: Number = None
 
     def row(self) -> dict[str, Any]:
-        values = _over_all([self]) | {SATURATION: _short(self.saturation)}
+        values = _over_all([self]) | {SATURATION: _short(self.imbalance)}
         return {LAYER: self.name, **values}
 
 
@@ -172,8 +172,8 @@ def _over_all(layers: list[_Layer]) -> dict[str, Number]:
 
 
 def _short(value: Number) -> Number:
-    """With `DIGITS` digits; None where it is no finite number, as after an overflow of fp16."""
-    return float(f"{value:.{DIGITS}g}") if value is not None and math.isfinite(value) else None
+    """With `SIGNIFICANT` digits; None where it is no finite number, as after an overflow of fp16."""
+    return float(f"{value:.{SIGNIFICANT}g}") if value is not None and math.isfinite(value) else None
 
 
 def _variance(grad: Tensor) -> Tensor:

@@ -49,6 +49,6 @@ def synchronised(model: nn.Module, config: Engine, accelerator: Accelerator) -> 
     if accelerator.device.type == "cpu":
         raise TrainingError(
             "engine.sync_norms needs GPUs: torch has no synchronised batch norm for CPUs",
-            "leave it away: --set engine.sync_norms=false",
+            "omit it: --set engine.sync_norms=false",
         )
     return convert_sync_batchnorm(model)

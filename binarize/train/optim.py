@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from binarize.errors import RecipeError
-from binarize.layers import additions, binary_weights
+from binarize.layers import added_modules, binary_weights
 from binarize.recipe import schema
 
 
@@ -80,7 +80,7 @@ def _spared(model: nn.Module, named: dict[str, nn.Parameter]) -> set[str]:
 
 def _roles(model: nn.Module) -> dict[int, str]:
     """id of a parameter -> the name of its group, where that is not the rest."""
-    added = {id(p): "scales" for addition in additions(model) for p in addition.parameters()}
+    added = {id(p): "scales" for module in added_modules(model) for p in module.parameters()}
     latent = {id(m._parameters[name]): "latent" for _, m, name, _ in binary_weights(model)}
     return added | latent
 

@@ -13,7 +13,7 @@ from torch import nn
 from binarize.data import Loader
 from binarize.progress import Progress
 from binarize.recipe.schema import Distill, Recipe
-from binarize.train.plan import Epoch, lay_out
+from binarize.train.plan import Epoch, build_schedule
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Phase:
     """One model to train.
 
     Attributes:
-        name: as shown, "binarized" or "float twin".
+        name: as shown, "binarized" or "float baseline".
         directory: a run; its checkpoints and metrics are written there.
         model: holds the initial weights.
         calibrated: its binary inputs keep their thresholds and shifts: training has found them already.
@@ -50,7 +50,7 @@ class Loaders:
     held_out: Loader | None = None
 
     @property
-    def judging(self) -> Loader:
+    def selection(self) -> Loader:
         """The images that choices are made on: the best epoch, the end of a stage."""
         return self.held_out or self.test
 
@@ -76,7 +76,7 @@ class Setup:
         self.recipe, self.accelerator, self.progress = recipe, accelerator, progress
         self.loaders, self.classes = loaders, classes
         self.per_epoch = len(loaders.train)
-        self.plan: list[Epoch] = lay_out(recipe.stages, self.per_epoch)
+        self.plan: list[Epoch] = build_schedule(recipe.stages, self.per_epoch)
         last = recipe.engine.channels_last
         self.layout = torch.channels_last if last else torch.contiguous_format
 

@@ -39,7 +39,7 @@ def stage_steps(stage: Stage, per_epoch: int) -> int:
     return stage.steps if stage.steps is not None else (stage.epochs or 0) * per_epoch
 
 
-def lay_out(stages: Sequence[Stage], per_epoch: int) -> list[Epoch]:
+def build_schedule(stages: Sequence[Stage], per_epoch: int) -> list[Epoch]:
     """All epochs, in order. Raises TrainingError where one pass over the data makes no step."""
     if per_epoch < 1:
         raise TrainingError(

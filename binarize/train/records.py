@@ -10,13 +10,13 @@ from accelerate import Accelerator
 
 from binarize.recipe.schema import Recipe
 from binarize.run import tables
-from binarize.train.place import Place
 from binarize.train.plan import Epoch
 from binarize.train.tensorboard import TensorBoard
+from binarize.train.training_state import TrainingState
 
 
 class Records:
-    """The records of the run in `directory`, for as long as a `with` block. Made from its `place`: what was
+    """The records of the run in `directory`, for as long as a `with` block. Made from its `state`: what was
     written of epochs that the checkpoint knows nothing of is dropped. Only the first process writes.
 
     Attributes:
@@ -28,16 +28,16 @@ class Records:
         directory: Path,
         recipe: Recipe,
         accelerator: Accelerator,
-        place: Place,
+        state: TrainingState,
         plan: Sequence[Epoch],
     ) -> None:
         self.directory = directory
         self._board: TensorBoard | None = None
         if accelerator.is_main_process:
-            tables.METRICS.keep(directory, place.epochs)
-            tables.INDICATORS.keep(directory, place.epochs)
+            tables.METRICS.keep(directory, state.epochs)
+            tables.INDICATORS.keep(directory, state.epochs)
             if recipe.engine.tensorboard:
-                done = sum(epoch.steps for epoch in plan[: place.epochs])
+                done = sum(epoch.steps for epoch in plan[: state.epochs])
                 self._board = TensorBoard(directory, done)
         self.rows = tables.METRICS.read(directory)
 

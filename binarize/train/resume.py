@@ -1,6 +1,6 @@
 """Train what a run's directory describes, from where it is to its end.
 
-A new training is one that has done nothing yet: `start` writes the directory, then this goes on from it.
+A new training is one that has done nothing yet: `start` writes the directory, then this continues from it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from binarize.train.device import shard_test, shard_train
 from binarize.train.engine import Trainer
 from binarize.train.estimator_progress import own_estimators
 from binarize.train.phase import Loaders, Phase
-from binarize.train.place import Place
-from binarize.train.plan import lay_out
-from binarize.train.source import has_learned_inputs
+from binarize.train.plan import build_schedule
+from binarize.train.prepare import has_learned_inputs
 from binarize.train.teacher import make_teacher
+from binarize.train.training_state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class TrainResult:
         epochs: of each model that was trained.
         top1, top5: of the last epoch, which is what every later command uses.
         top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
-        top1_float: of the float twin's last epoch; None where the recipe trains none.
-        seconds: spent in epochs, the twin's included.
+        top1_float: of the float baseline's last epoch; None where the recipe trains none.
+        seconds: spent in epochs, the baseline's included.
     """
 
     run: str
@@ -72,7 +72,7 @@ class Training:
 
     @property
     def phases(self) -> list[tuple[str, Path, RunInfo]]:
-        """(name, directory, RunInfo) of the float twin, where there is one, then of the model."""
+        """(name, directory, RunInfo) of the float baseline, where there is one, then of the model."""
         name = "binarized" if self.info.binary else "float model"
         phases = [(name, self.run.path, self.info)]
         if self.recipe.twin and self.info.binary:
@@ -109,26 +109,26 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
         for _, directory, _ in training.phases:
             checkpoint.recover(directory)
     accelerator.wait_for_everyone()
-    places = [finished(directory, training.recipe) for _, directory, _ in training.phases]
-    if all(places):
+    states = [finished(directory, training.recipe) for _, directory, _ in training.phases]
+    if all(states):
         progress.say(f"run {path} is finished: nothing is left to train")
-        return result(path, places)
+        return result(path, states)
     trainer = _trainer(training, accelerator, progress)
     for index, (name, directory, info) in enumerate(training.phases):
-        if places[index] is None:
+        if states[index] is None:
             model = build_named(info, directory / layout.INFO)
             if not (directory / layout.LAST).exists():
                 _load_initial(model, path, added_keys(training.info))
-            places[index] = trainer.train(_phase(training, name, directory, info, model))
+            states[index] = trainer.train(_phase(training, name, directory, info, model))
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
-    return result(path, places)
+    return result(path, states)
 
 
 def _phase(
     training: Training, name: str, directory: Path, info: RunInfo, model: nn.Module
 ) -> Phase:
-    """A float twin does not learn from the float model: that is what it is."""
+    """A float baseline does not learn from the float model: that is what it is."""
     is_twin = directory != training.run.path
 
     def teacher(distill: Distill) -> nn.Module | None:
@@ -140,18 +140,18 @@ def _phase(
     return Phase(name, directory, model, has_learned_inputs(info), own, teacher)
 
 
-def finished(directory: Path, recipe: Recipe) -> Place | None:
-    """The place of a phase that is done; None where something is left. Raises CheckpointError."""
+def finished(directory: Path, recipe: Recipe) -> TrainingState | None:
+    """The state of a phase that is done; None where something is left. Raises CheckpointError."""
     if not (directory / layout.LAST).exists():
         return None
-    place = Place.of(checkpoint.check(directory / layout.LAST)["place"])
-    done = place.epochs == len(lay_out(recipe.stages, place.per_epoch))
-    return place if done else None
+    state = TrainingState.of(checkpoint.check(directory / layout.LAST)["place"])
+    done = state.epochs == len(build_schedule(recipe.stages, state.per_epoch))
+    return state if done else None
 
 
-def result(path: Path, places: list[Place]) -> TrainResult:
-    """The outcome of a run from the places of its phases, the binarized model's last."""
-    main = places[-1]
+def result(path: Path, states: list[TrainingState]) -> TrainResult:
+    """The outcome of a run from the states of its phases, the binarized model's last."""
+    main = states[-1]
     return TrainResult(
         run=str(path),
         epochs=main.epochs,
@@ -159,8 +159,8 @@ def result(path: Path, places: list[Place]) -> TrainResult:
         top5=round(main.top5, 3),
         top1_best=round(main.best_top1, 3),
         epoch_best=main.best_epoch,
-        top1_float=round(places[0].top1, 3) if len(places) > 1 else None,
-        seconds=round(sum(place.seconds for place in places), 1),
+        top1_float=round(states[0].top1, 3) if len(states) > 1 else None,
+        seconds=round(sum(state.seconds for state in states), 1),
     )
 
 
@@ -179,7 +179,7 @@ def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -
 
 
 def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:
-    """The float twin has no use for what conversion `added`."""
+    """The float baseline has no use for what conversion `added`."""
     if not (path / layout.INITIAL).is_file():
         raise CheckpointError(
             f'run "{path}" has neither a checkpoint nor its initial weights',

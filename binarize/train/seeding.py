@@ -34,7 +34,7 @@ def seed_everything(seed: int) -> None:
 class EpochSeeds:
     """Seeds the generators at the start of each epoch; the shuffling of `loader` gets one of its own.
 
-    A model and its float twin see the same images in the same order, changed in the same ways.
+    A model and its float baseline see the same images in the same order, changed in the same ways.
     """
 
     def __init__(self, seed: int, rank: int, loader: Loader) -> None:

@@ -11,13 +11,13 @@ from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from binarize.layers import additions
+from binarize.layers import added_modules
 from binarize.recipe.schema import Recipe
 from binarize.train.checkpoint import Checkpoint
 from binarize.train.objective import Objective, criterion, distillation, mixer
 from binarize.train.optim import make_optimizer, make_schedule
 from binarize.train.plan import stage_steps
-from binarize.train.state import load_optimizer
+from binarize.train.tensor_tree import load_optimizer
 
 
 class RunningStage:
@@ -67,24 +67,24 @@ class RunningStage:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The module that this stage is judged by."""
+        """The module that this stage is evaluated with."""
         return self.ema.module if self.ema else self.model
 
     @property
     def is_whole(self) -> bool:
         """Whether all is binary that will be in the end."""
-        return all(addition.enabled for addition in additions(self.model))
+        return all(module.enabled for module in added_modules(self.model))
 
     def step(
         self,
         update: int,
         images: Tensor,
         labels: Tensor,
-        look: Callable[[float], None] | None = None,
+        on_gradients: Callable[[float], None] | None = None,
     ) -> Tensor:
         """Optimiser step number `update` of the stage. Returns [3]: images, summed loss, right answers.
 
-        `look` is called when the gradients are there, with what they are still multiplied by.
+        `on_gradients` is called when the gradients are there, with what they are still multiplied by.
         """
         self.schedule.step_update(update)
         target = labels
@@ -100,9 +100,9 @@ class RunningStage:
             total += torch.stack([count, loss.detach() * count, right.to(loss.dtype)])
         if self.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
-        if look is not None:
+        if on_gradients is not None:
             scaler = self.accelerator.scaler
-            look(scaler.get_scale() if scaler and self.clip_grad is None else 1.0)
+            on_gradients(scaler.get_scale() if scaler and self.clip_grad is None else 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
@@ -110,24 +110,24 @@ class RunningStage:
         return total
 
     def close(self) -> None:
-        """The stage is over: the next one goes on from the weights that this one is judged by."""
+        """The stage is over: the next one continues from the weights that this one is evaluated with."""
         if self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
             self.ema = None
         self._closed = True
 
-    def checkpoint(self, place: dict[str, Any]) -> Checkpoint:
+    def checkpoint(self, state: dict[str, Any]) -> Checkpoint:
         """What the end of an epoch leaves behind; the optimiser ends with its stage."""
         raw = self.model.state_dict() if self.ema else None
         optimizer = None if self._closed else self._bare_optimizer.state_dict()
         if self.accelerator.scaler is not None:
-            place = {**place, "scaler": self.accelerator.scaler.state_dict()}
-        return Checkpoint(self.evaluated.state_dict(), raw, optimizer, place)
+            state = {**state, "scaler": self.accelerator.scaler.state_dict()}
+        return Checkpoint(self.evaluated.state_dict(), raw, optimizer, state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: one made within this stage, or at the end of the one before."""
+        """Continue from a checkpoint: one made within this stage, or at the end of the one before."""
         if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(checkpoint.place["scaler"])
+            self.accelerator.scaler.load_state_dict(checkpoint.state["scaler"])
         if checkpoint.optimizer is None:
             return
         if self.ema is not None and checkpoint.raw is not None:

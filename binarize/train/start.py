@@ -29,13 +29,13 @@ from binarize.run.weights import save_weights
 from binarize.train.estimator_progress import own_estimators, use_estimator
 from binarize.train.objective import mixer
 from binarize.train.optim import make_optimizer
-from binarize.train.plan import lay_out
+from binarize.train.plan import build_schedule
+from binarize.train.prepare import RunOrModel, choose_target, plain, prepare
 from binarize.train.seeding import seed_everything
-from binarize.train.source import Target, choose_target, plain, prepare
 
 
 def start(
-    recipe: Recipe, name: str, target: Target | None, out: Path | None, progress: Progress
+    recipe: Recipe, name: str, target: RunOrModel | None, out: Path | None, progress: Progress
 ) -> Path:
     """Write a new run that is ready to be trained, and return its directory.
 
@@ -99,7 +99,7 @@ def _classes(recipe: Recipe) -> list[str]:
     images = open_dataset(undecoded, "train")
     classes = list(images.classes)
     open_dataset(undecoded, "test", classes)
-    lay_out(recipe.stages, len(images) // recipe.data.batch_size)
+    build_schedule(recipe.stages, len(images) // recipe.data.batch_size)
     return classes
 
 
@@ -124,7 +124,7 @@ def _check_teachers(recipe: Recipe, info: RunInfo) -> None:
         if info.weights.startswith("random"):
             raise TrainingError(
                 f"stages.{number}.distill learns from the float model, which has random weights",
-                "train its float twin first, and learn from that: --set twin=true",
+                "train its float baseline first, and learn from that: --set twin=true",
             )
 
 
@@ -133,7 +133,7 @@ def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:
     save_weights(directory / layout.INITIAL, conversion.model.state_dict())
     write_text(directory / layout.RECIPE, dump(recipe))
     write_json(directory / layout.ENVIRONMENT, environment.describe())
-    sums = totals(conversion, packed_size(conversion.model, conversion.recording))
+    sums = totals(conversion, packed_size(conversion.model, conversion.trace))
     write_json(directory / layout.SUMMARY, summary(conversion.rows, sums))
     if recipe.twin and info.binary:
         write_info(directory / layout.BASELINE, info.undone())

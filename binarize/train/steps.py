@@ -57,7 +57,7 @@ def run_steps(
     progress = 0.0
     read_gradients = functools.partial(indicators.read_gradients, stage.model)
     for step, (images, labels) in zip(range(epoch.steps), setup.loaders.train, strict=False):
-        progress = estimators.tell(stage.model, epoch, step)
+        progress = estimators.update(stage.model, epoch, step)
         images = images.contiguous(memory_format=setup.layout)
         last = step + 1 == epoch.steps
         look = read_gradients if last else None

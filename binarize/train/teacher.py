@@ -51,7 +51,7 @@ class Renormalised(nn.Module):
 
 
 def _float_model(path: Path, info: RunInfo) -> nn.Module:
-    """The run's float twin, or without one the float model with the weights that the run began with."""
+    """The run's float baseline, or without one the float model with the weights that the run began with."""
     model = build_info(info.undone())
     trained = path / layout.BASELINE / layout.LAST / layout.WEIGHTS
     if trained.is_file():

@@ -23,7 +23,7 @@ SCORED = ("train", "val", "test")
 
 class TensorBoard:
     """Writes RUN/tensorboard. A resumed training adds a file that takes the place of what was written
-    after the step it goes on from, so that no step is there twice.
+    after the step it resumes from, so that no step is there twice.
 
     Args:
         run: the run's directory.

@@ -73,7 +73,7 @@ def test_a_file_that_needs_the_kernels(packed, monkeypatch):
     native = replace(file, info=replace(file.info, form="native"))
     monkeypatch.setattr(entries, "uses_kernels", lambda path: True)
     assert [entry.kernels for entry in entries_of(native, True)] == [True]
-    with pytest.raises(ExportError, match="needs our kernels"):
+    with pytest.raises(ExportError, match="needs the binarize kernels"):
         entries_of(native, False)
 
 

@@ -94,12 +94,12 @@ def test_a_trained_model_that_8_bits_change_is_refused(
 @needs_kernels
 def test_a_native_file_needs_the_kernels(capsys, folder, trained) -> None:
     assert run("export", trained, "--onnx", "m.onnx", "--form", "native") == 0
-    assert "✓ loads in onnxruntime with our kernels" in capsys.readouterr().out
+    assert "✓ loads in onnxruntime with the binarize kernels" in capsys.readouterr().out
     for command in ("eval", "bench"):
         assert run(command, "m.onnx", "--no-kernels") == 1
         assert capsys.readouterr().err.endswith(
-            'error: "m.onnx" is of the form native, which needs our kernels\n'
-            "hint: leave --no-kernels away where they are installed, or export the packed form\n"
+            'error: "m.onnx" is of the form native, which needs the binarize kernels\n'
+            "hint: omit --no-kernels where they are installed, or export the packed form\n"
         )
 
 

@@ -96,9 +96,9 @@ def test_vgg_small_learns_in_every_form(options: dict[str, str]) -> None:
     """A narrow one, on a few images that differ in brightness; every parameter has a gradient."""
     torch.manual_seed(0)
     narrow = {"num_classes": 4, "channels": (16, 16, 32)}
-    source = rewrite.open_source("cifar_vgg_small", pretrained=False, **narrow)
+    float_model = rewrite.open_float("cifar_vgg_small", pretrained=False, **narrow)
     images = CalibrationImages(None)
-    model = rewrite.convert_source(source, Options(**options), images=images).conversion.model
+    model = rewrite.convert_float(float_model, Options(**options), images=images).conversion.model
     set_progress(model.train(), 0.5)
     labels = torch.arange(32) % 4
     pixels = torch.randn(32, 3, 32, 32) + labels[:, None, None, None]

@@ -85,7 +85,7 @@ def test_killed_with_sigkill_and_resumed_it_ends_with_the_same_weights(recipe_fi
 def test_ctrl_c_says_how_to_go_on(recipe_file):
     said, errors, code = stop_in_second_epoch(signal.SIGINT, "--recipe", recipe_file, "-o", "cut")
     assert code == 130
-    assert "to go on: binarize train --resume cut" in said
+    assert "to resume: binarize train --resume cut" in said
     assert errors == "error: interrupted\n"
     assert train(resume="cut").epochs == 3
 

@@ -22,7 +22,7 @@ def clone(model: ir.Model) -> ir.Model:
 
 
 def ranges(model: ir.Model, batches: Iterable[torch.Tensor]) -> Ranges:
-    """The ranges of the inputs of every op of ours in a graph without functions, in stock onnxruntime."""
+    """The ranges of the inputs of every binarize op in a graph without functions, in stock onnxruntime."""
     nodes = {node.name: node.inputs[0].name for node in model.graph if node.domain == DOMAIN}
     copy = clone(model)
     append_functions(copy)

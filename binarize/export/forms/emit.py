@@ -1,4 +1,4 @@
-"""Standard ops in the place of one of ours, as few as will do."""
+"""Standard ops in the place of a binarize op, as few as will do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from binarize.export.passes.graph import add_constant, constant, replace
 
 MASKS = 2 ** np.arange(8, dtype=np.uint8)
 ABOVE = "/above"
-"""How the node is called that compares a layer's input with its jump: LAYER/above."""
+"""How the node is called that compares a layer's input with its decision boundary: LAYER/above."""
 BOOL, INT8, FLOAT32 = (int(one) for one in (ir.DataType.BOOL, ir.DataType.INT8, ir.DataType.FLOAT))
 
 
 class Emitter:
     """Adds nodes and constants to a graph. What several layers need is there once.
 
-    `before` is the node of ours that is being replaced: new nodes stand in front of it.
+    `before` is the binarize node that is being replaced: new nodes stand in front of it.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -41,14 +41,14 @@ class Emitter:
         return node.outputs[0]
 
     def finish(self, op: str, *inputs: ir.Value, **attributes: Any) -> None:
-        """What gives what ours gave: this node, and behind it those that our op's name ends with."""
+        """What gives what the op gave: this node, and behind it those that the op's name ends with."""
         residual = self.before.inputs[-1]
-        for step in OPS[self.before.op_type].ending:
+        for each in OPS[self.before.op_type].epilogue:
             value = self(op, *inputs, **attributes)
-            op, inputs, attributes = step, (value,), {}
-            if step == "Add":
+            op, inputs, attributes = each, (value,), {}
+            if each == "Add":
                 inputs = (value, residual)
-            elif step == "Gelu" and self.graph.opset_imports[""] < GELU_OPSET:
+            elif each == "Gelu" and self.graph.opset_imports[""] < GELU_OPSET:
                 op, inputs = "Mul", (value, self._share(value))
         node = ir.node(op, inputs, attributes, num_outputs=1)
         replace(self.before, node)
@@ -74,7 +74,8 @@ class Emitter:
         return self.constant(f"{np.dtype(dtype).name}.{value:g}", value, dtype)
 
     def shaped(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
-        """A stored constant of ours in another shape; a copy where somebody else reads it as it is."""
+        """A stored constant of a binarize op in another shape; a copy where somebody else reads it as it
+        is."""
         elements = constant(value)
         if elements.shape == tuple(shape):
             return value
@@ -124,7 +125,7 @@ class Emitter:
 
 
 def rewrite(model: ir.Model, write: Callable[[Emitter, ir.Node, Op], None]) -> None:
-    """Have `write` put standard ops in the place of every op of ours, and forget the domain."""
+    """Have `write` put standard ops in the place of every binarize op, and forget the domain."""
     graph = model.graph
     emit = Emitter(graph)
     for node in tuple(graph):
@@ -151,8 +152,8 @@ def attributes(node: ir.Node) -> dict[str, Any]:
 
 def above(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
     """bool: where the binary input is the larger value."""
-    split = emit.before.inputs[4]
+    boundary = emit.before.inputs[4]
     if op.binary == "Sign":
-        moved = emit("Add", node.inputs[0], along(node, op, split, emit))
+        moved = emit("Add", node.inputs[0], along(node, op, boundary, emit))
         return emit("GreaterOrEqual", moved, emit.scalar(0.0), name=node.name + ABOVE)
-    return emit("GreaterOrEqual", node.inputs[0], split, name=node.name + ABOVE)
+    return emit("GreaterOrEqual", node.inputs[0], boundary, name=node.name + ABOVE)

@@ -21,15 +21,16 @@ from binarize.layers.activation import SLOPE
 LIMIT = 3e38
 
 
-def write_inline(model: ir.Model, ranges: Ranges | None = None, clipped: bool = False) -> None:
-    """Replace every op of ours. `clipped`: by those of the clip twin (see `flips`), never for a file."""
-    rewrite(model, functools.partial(write_op, clipped=clipped))
+def write_inline(model: ir.Model, ranges: Ranges | None = None, smooth: bool = False) -> None:
+    """Replace every binarize op. `smooth`: by those of the smooth surrogate (see `disagreements`), never for
+    a file."""
+    rewrite(model, functools.partial(write_op, smooth=smooth))
 
 
-def write_op(emit: Emitter, node: ir.Node, op: Op, clipped: bool = False) -> None:
+def write_op(emit: Emitter, node: ir.Node, op: Op, smooth: bool = False) -> None:
     """One op in standard ops."""
     if op.binary:
-        _integer(emit, node, op, clipped)
+        _integer(emit, node, op, smooth)
     elif op.product == "Conv":
         x, _, scale, bias = node.inputs[:4]
         shape = node.attributes.get_ints("shape")
@@ -42,10 +43,10 @@ def write_op(emit: Emitter, node: ir.Node, op: Op, clipped: bool = False) -> Non
         emit.finish("Add", emit("MatMul", x, weight), bias)
 
 
-def _integer(emit: Emitter, node: ir.Node, op: Op, clipped: bool) -> None:
+def _integer(emit: Emitter, node: ir.Node, op: Op, smooth: bool) -> None:
     scale, bias = (along(node, op, value, emit) for value in node.inputs[2:4])
     one, minus = emit.scalar(1.0), emit.scalar(-1.0)
-    b = (_sloped if clipped else _binary)(emit, node, op)
+    b = (_smooth if smooth else _binary)(emit, node, op)
     weight = emit("Where", emit.signs(columns=op.product == "Linear"), one, minus)
     if op.product == "Conv":
         product = emit("Conv", b, weight, **attributes(node))
@@ -61,11 +62,11 @@ def _binary(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
     return emit("Where", above(emit, node, op), emit.scalar(1.0), smaller)
 
 
-def _sloped(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
-    x, split = node.inputs[0], node.inputs[4]
+def _smooth(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
+    x, boundary = node.inputs[0], node.inputs[4]
     slope, one = emit.scalar(SLOPE), emit.scalar(1.0)
     if op.binary == "Sign":
-        sloped = emit("Mul", emit("Add", x, along(node, op, split, emit)), slope)
-        return emit("Clip", sloped, emit.scalar(-1.0), one)
-    sloped = emit("Mul", emit("Sub", x, split), slope)
-    return emit("Clip", emit("Add", sloped, emit.scalar(0.5)), emit.scalar(0.0), one)
+        smoothed = emit("Mul", emit("Add", x, along(node, op, boundary, emit)), slope)
+        return emit("Clip", smoothed, emit.scalar(-1.0), one)
+    smoothed = emit("Mul", emit("Sub", x, boundary), slope)
+    return emit("Clip", emit("Add", smoothed, emit.scalar(0.5)), emit.scalar(0.0), one)

@@ -23,34 +23,36 @@ from binarize.export.forms.inline import write_op
 from binarize.export.functions import DOMAIN, OPS, Op
 from binarize.export.passes.graph import constant
 
-LOWEST, STEPS = -128, 255
+LOWEST, SPAN = -128, 255
 
 
 def quantises(model: ir.Model) -> bool:
     """Whether activations are rounded: where no layer's input is binary."""
-    ours = [OPS[node.op_type] for node in model.graph if node.domain == DOMAIN]
-    return bool(ours) and not any(op.binary for op in ours)
+    own = [OPS[node.op_type] for node in model.graph if node.domain == DOMAIN]
+    return bool(own) and not any(op.binary for op in own)
 
 
 def write_int8(model: ir.Model, ranges: Ranges | None = None) -> None:
-    """Replace every op of ours; `ranges` of the inputs by node name, where the model is quantised."""
+    """Replace every binarize op; `ranges` of the inputs by node name, where the model is quantised."""
     rounds = quantises(model)
     rewrite(model, functools.partial(_write, ranges=ranges if rounds else None))
 
 
 def _write(emit: Emitter, node: ir.Node, op: Op, ranges: Ranges | None) -> None:
     if op.binary:
-        x, step, zero = _binary(emit, node, op), 1.0, emit.scalar(0, np.int8)
+        x, input_scale, zero = _binary(emit, node, op), 1.0, emit.scalar(0, np.int8)
     elif ranges is None:
         write_op(emit, node, op)
         return
     else:
-        step, offset = grid(*_range(ranges, node))
-        zero = emit.scalar(offset, np.int8)
-        x = emit("QuantizeLinear", node.inputs[0], emit.constant(f"{node.name}.step", step), zero)
+        input_scale, zero_point = quantisation(*_range(ranges, node))
+        zero = emit.scalar(zero_point, np.int8)
+        x = emit(
+            "QuantizeLinear", node.inputs[0], emit.constant(f"{node.name}.step", input_scale), zero
+        )
     scale, bias = node.inputs[2:4]
-    if step != 1.0:
-        scale = emit.restored(scale, (constant(scale) * np.float64(step)).astype(np.float32))
+    if input_scale != 1.0:
+        scale = emit.restored(scale, (constant(scale) * np.float64(input_scale)).astype(np.float32))
     scale, bias = (along(node, op, value, emit) for value in (scale, bias))
     signs = emit.signs(columns=op.product == "Linear")
     weight = emit("Where", signs, emit.scalar(2, np.uint8), emit.scalar(0, np.uint8))
@@ -78,8 +80,8 @@ def _range(ranges: Ranges, node: ir.Node) -> tuple[float, float]:
     return ranges[node.name]
 
 
-def grid(low: float, high: float) -> tuple[np.float32, int]:
-    """(step, zero point) of int8 over [low, high] with 0, which padding needs to be exact."""
+def quantisation(low: float, high: float) -> tuple[np.float32, int]:
+    """(scale, zero point) of int8 over [low, high] with 0, which padding needs to be exact."""
     low, high = min(low, 0.0), max(high, 0.0)
-    step = np.float32((high - low) / STEPS or 1.0)
-    return step, int(np.clip(np.round(LOWEST - low / step), LOWEST, LOWEST + STEPS))
+    input_scale = np.float32((high - low) / SPAN or 1.0)
+    return input_scale, int(np.clip(np.round(LOWEST - low / input_scale), LOWEST, LOWEST + SPAN))

@@ -1,4 +1,4 @@
-"""The native form: for our kernels alone, which hand each other words of 32 binary inputs.
+"""The native form: for the binarize kernels alone, which pass each other uint32 words of 32 binary inputs.
 
     packed      op(x) -> y, 4 bytes a value -> Step(y) in the next op
     native      opPack(x) -> words, 1 bit a value -> the next op
@@ -13,11 +13,11 @@ import onnx_ir as ir
 
 from binarize.export.forms.calibration import Ranges
 from binarize.export.functions import DOMAIN, VERSION
-from binarize.export.passes import FuseStem, PackEdges
+from binarize.export.passes import FuseStem, PackActivations
 
 
 def write_native(model: ir.Model, ranges: Ranges | None = None) -> None:
-    """Fuse what our kernels compute at once, and have binary ops hand on words."""
+    """Fuse what the binarize kernels compute at once, and have binary ops pass bit-packed activations."""
     FuseStem()(model)
-    PackEdges()(model)
+    PackActivations()(model)
     model.opset_imports[DOMAIN] = VERSION

@@ -10,6 +10,6 @@ from binarize.export.passes import FuseStem
 
 
 def write_packed(model: ir.Model, ranges: Ranges | None = None) -> None:
-    """Fuse what our kernels compute at once, and give the graph the functions of its ops."""
+    """Fuse what the binarize kernels compute at once, and give the graph the functions of its ops."""
     FuseStem()(model)
     append_functions(model)

@@ -3,11 +3,11 @@
 packed   nodes of domain `binarize`, with functions that say what they compute
 inline   the same in standard ops alone, bit by bit: for runtimes that refuse functions
 int8     products of integers, by standard ops: binary inputs exactly, float ones rounded to 8 bits
-native   what our kernels alone compute, with one bit a value between binary layers
+native   what the binarize kernels alone compute, with one bit a value between binary layers
 
-A form rewrites the ops of our domain, as the passes leave them, in place. To add one: a file here, a line in
-`FORMS`, the word in the recipe's schema, which a test holds together, and its bytes in `export.size`; the
-command and the tests iterate the table.
+A form rewrites the ops of domain `binarize`, as the passes leave them, in place. To add one: a file here, a
+line in `FORMS`, the word in the recipe's schema, which a test holds together, and its bytes in `export.size`;
+the command and the tests iterate the table.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Form:
     """One form.
 
     Attributes:
-        words: what it is, for the help of the command.
+        description: what it is, for the help of the command.
         apply: rewrites a graph; ranges are needed where the form quantises it.
         quantises: whether activations of this graph are rounded, so that the file is not exact.
-        kernels: whether our kernels alone can run it.
+        kernels: whether the binarize kernels alone can run it.
     """
 
-    words: str
+    description: str
     apply: Callable[[ir.Model, Ranges | None], None]
     quantises: Callable[[ir.Model], bool] = lambda _: False
     kernels: bool = False
@@ -47,7 +47,7 @@ FORMS: dict[str, Form] = {
     "inline": Form("1 bit a weight, standard ops alone, for OpenVINO and others", write_inline),
     "int8": Form("1 bit a weight, sums of integers in standard ops", write_int8, quantises),
     NATIVE: Form(
-        "1 bit a weight, and between binary layers, for our kernels alone",
+        "1 bit a weight, and between binary layers, for the binarize kernels alone",
         write_native,
         kernels=True,
     ),

@@ -48,7 +48,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _is_ours(node: ir.Node) -> bool:
-    return node.domain == DOMAIN and node.op_type in OPS and not OPS[node.op_type].ending
+    return node.domain == DOMAIN and node.op_type in OPS and not OPS[node.op_type].epilogue
 
 
 def _same_channels(node: ir.Node) -> bool:

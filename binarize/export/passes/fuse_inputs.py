@@ -12,18 +12,18 @@ from binarize.layers import layer_name
 
 SCALE = "Scale"
 MARKERS = {SCALE, *(op.binary for op in OPS.values() if op.binary)}
-SPLIT = "_binarizer.split"
+BOUNDARY = "_binarizer.boundary"
 
 
 class FuseInputs(ir.passes.InPlacePass):
-    """Sign(x, split) -> [Pad] -> BinaryConv(·, bits, 1, 0) -> Scale(·, s, b)
-    becomes SignBinaryConv(x, bits, s, b, split), and so on for Step and BinaryLinear.
+    """Sign(x, boundary) -> [Pad] -> BinaryConv(·, bits, 1, 0) -> Scale(·, s, b)
+    becomes SignBinaryConv(x, bits, s, b, boundary), and so on for Step and BinaryLinear.
 
     Sign, Step and Scale are the markers of a `layers.FrozenProduct`; the op between them multiplies by ±1.
 
     1. A Pad with zeros of the images alone, which is what "same" padding leaves, goes into `pads`.
     2. The Scale is the only reader of the sum; a marker before it may have several readers.
-    3. s, b and split are called LAYER.scale, LAYER.bias and LAYER.shift or LAYER.threshold, unless b is a
+    3. s, b and boundary are called LAYER.scale, LAYER.bias and LAYER.shift or LAYER.threshold, unless b is a
        parameter of the model's own.
     4. A marker that is left raises ExportError, naming the layer: no runtime knows what it means.
     """
@@ -96,8 +96,8 @@ def _image_pads(pad: ir.Node, axes: int) -> list[int] | None:
 def _drop_unused(graph: ir.Graph) -> None:
     """What was fused, and the constants that only it read."""
     for node in reversed(tuple(graph)):
-        ours = node.domain == DOMAIN or node.op_type == "Pad"
-        if ours and not any(value.uses() or value.is_graph_output() for value in node.outputs):
+        own = node.domain == DOMAIN or node.op_type == "Pad"
+        if own and not any(value.uses() or value.is_graph_output() for value in node.outputs):
             graph.remove(node, safe=True)
     for name, value in tuple(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
@@ -109,8 +109,8 @@ def _refuse_markers(graph: ir.Graph) -> None:
     if not left:
         return
     names = [value.name for node in left for value in node.inputs if value is not None]
-    key = next((name for name in names if name and name.endswith(SPLIT)), names[-1])
-    parameter = key.removesuffix(SPLIT)
+    key = next((name for name in names if name and name.endswith(BOUNDARY)), names[-1])
+    parameter = key.removesuffix(BOUNDARY)
     raise ExportError(
         f'layer "{layer_name(*parameter.rpartition(".")[::2])}" uses its binary input in a way that '
         "cannot be packed",
@@ -119,7 +119,7 @@ def _refuse_markers(graph: ir.Graph) -> None:
 
 
 def _name_constants(graph: ir.Graph, node: ir.Node) -> None:
-    """Call what the markers held by the names that constants of our ops have."""
+    """Call what the markers held by the names that constants of binarize ops have."""
     parts = dict(zip(OPS[node.op_type].inputs[2:], node.inputs[2:], strict=True))
     for part, value in parts.items():
         if "_binarizer." in value.name and value.is_initializer():

@@ -23,7 +23,7 @@ class FuseOutputs(ir.passes.InPlacePass):
        what is free. Where a dimension is not known, nothing is fused; nothing is ever broadcast.
     3. Of two ops whose outputs are added, the later one takes the other's output.
     4. Where the residual is made after the op, the op moves to where the Add was, unless that is past
-       another use of its layer: uses of a layer are counted by their order (`flips`).
+       another use of its layer: uses of a layer are counted by their order (`disagreements`).
     5. Gelu is the exact one: the node, or what torch writes below opset 20, y·((erf(y/√2) + 1)·0.5).
     6. The op keeps its layer's name; the value behind what was fused keeps its own.
     """
@@ -35,13 +35,13 @@ class FuseOutputs(ir.passes.InPlacePass):
 
 
 def _is_open(node: ir.Node | None) -> bool:
-    """One of ours that nothing was fused to yet."""
-    ours = node is not None and node.domain == DOMAIN and node.op_type in OPS
-    return ours and not OPS[node.op_type].ending
+    """A binarize op that nothing was fused to yet."""
+    own = node is not None and node.domain == DOMAIN and node.op_type in OPS
+    return own and not OPS[node.op_type].epilogue
 
 
 @dataclass
-class _Ending:
+class _Epilogue:
     """What is fused to a node.
 
     Attributes:
@@ -62,34 +62,34 @@ class _Ending:
 
 
 def _fuse(node: ir.Node, order: Order) -> bool:
-    ending = _Ending([], [node], [], node)
-    _take_add(ending, order)
-    _take_activation(ending)
-    if not ending.names:
+    epilogue = _Epilogue([], [node], [], node)
+    _take_add(epilogue, order)
+    _take_activation(epilogue)
+    if not epilogue.names:
         return False
     op = OPS[node.op_type]
     new = ir.node(
-        Op(op.binary, op.product, tuple(ending.names)).name,
-        [*node.inputs, *ending.residual],
+        Op(op.binary, op.product, tuple(epilogue.names)).name,
+        [*node.inputs, *epilogue.residual],
         {name: one.value for name, one in node.attributes.items()},
         domain=DOMAIN,
         version=VERSION,
         name=node.name,
         num_outputs=1,
     )
-    order[new] = order[ending.place]
-    for one in ending.nodes:
+    order[new] = order[epilogue.place]
+    for one in epilogue.nodes:
         del order[one]
-    old, output = ending.value, new.outputs[0]
+    old, output = epilogue.value, new.outputs[0]
     output.name, output.shape, output.type = old.name, old.shape, old.type
-    node.graph.insert_before(ending.place, new)
+    node.graph.insert_before(epilogue.place, new)
     old.replace_all_uses_with(output, replace_graph_outputs=True)
-    node.graph.remove(ending.nodes, safe=True)
+    node.graph.remove(epilogue.nodes, safe=True)
     return True
 
 
-def _take_add(ending: _Ending, order: Order) -> None:
-    (node,) = ending.nodes
+def _take_add(epilogue: _Epilogue, order: Order) -> None:
+    (node,) = epilogue.nodes
     add = only_user(node.outputs[0])
     if add is None or add.op_type != "Add" or add.domain:
         return
@@ -103,10 +103,10 @@ def _take_add(ending: _Ending, order: Order) -> None:
         between = [one for one in order if order[node] < order[one] < order[add]]
         if any(one.domain == DOMAIN and one.name == node.name for one in between):
             return
-        ending.place = add
-    ending.names.append("Add")
-    ending.nodes.append(add)
-    ending.residual.append(residual)
+        epilogue.place = add
+    epilogue.names.append("Add")
+    epilogue.nodes.append(add)
+    epilogue.residual.append(residual)
 
 
 def _same_shape(one: ir.Shape | None, other: ir.Shape | None) -> bool:
@@ -122,14 +122,14 @@ def _known(dimension: int | ir.SymbolicDim) -> int | str | None:
     return dimension.value if isinstance(dimension, ir.SymbolicDim) else dimension
 
 
-def _take_activation(ending: _Ending) -> None:
-    user = only_user(ending.value)
+def _take_activation(epilogue: _Epilogue) -> None:
+    user = only_user(epilogue.value)
     if user is not None and user.op_type == "Relu" and not user.domain:
-        ending.names.append("Relu")
-        ending.nodes.append(user)
-    elif gelu := _gelu(user) or _gelu_by_erf(ending.value):
-        ending.names.append("Gelu")
-        ending.nodes += gelu
+        epilogue.names.append("Relu")
+        epilogue.nodes.append(user)
+    elif gelu := _gelu(user) or _gelu_by_erf(epilogue.value):
+        epilogue.names.append("Gelu")
+        epilogue.nodes += gelu
 
 
 def _gelu(user: ir.Node | None) -> list[ir.Node]:

@@ -1,4 +1,4 @@
-"""A network's float beginning becomes one op, which our kernels compute in half the time."""
+"""A network's float beginning becomes one op, which the binarize kernels compute in half the time."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from binarize.packing import pack_bits
 
 
 class PackWeights(ir.passes.InPlacePass):
-    """Give every sealed weight the form of bits and scales.
+    """Store every frozen weight that is a graph input as bits and scales.
 
-    With W a graph input that `SealWeights` made, of shape [O, ...]:
+    With W a graph input that `MarkAsInput` made, of shape [O, ...]:
 
     1. Conv(x, W[, b]) -> BinaryConv(x, bits, scale, b); `auto_pad` becomes explicit `pads`.
     2. Gemm(x, W, b) with transB = 1 and alpha = beta = 1 -> BinaryLinear(x, bits, scale, b).
@@ -37,13 +37,13 @@ class PackWeights(ir.passes.InPlacePass):
         self.frozen = frozen
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        sealed = [value for value in model.graph.inputs if value.name in self.frozen]
-        for value in sealed:
+        marked = [value for value in model.graph.inputs if value.name in self.frozen]
+        for value in marked:
             weight = _Weight(model.graph, value.name, self.frozen[value.name])
             for node, index in tuple(value.uses()):
                 weight.pack(node, index)
             _unseal(model.graph, value)
-        return ir.passes.PassResult(model, bool(sealed))
+        return ir.passes.PassResult(model, bool(marked))
 
 
 @dataclass

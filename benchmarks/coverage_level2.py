@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
-from binarize.export import export
+from binarize.exporting import export
 from binarize.layers import binary_weights, calibrate
 from binarize.rewrite import FloatModel, convert_float, open_float
 

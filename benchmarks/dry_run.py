@@ -16,7 +16,7 @@ import time
 import torch
 from result_lines import append
 
-from binarize.export.size import packed_size
+from binarize.exporting.size import packed_size
 from binarize.rewrite import Options, convert_float, open_float
 
 LIMIT = 0.5  # seconds

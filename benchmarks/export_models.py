@@ -21,7 +21,7 @@ import torch
 from result_lines import RESULTS, append
 
 from binarize import environment
-from binarize.export import export
+from binarize.exporting import export
 from binarize.rewrite import Options, convert_float, open_float
 
 LINES = RESULTS / "export_models.jsonl"

@@ -38,7 +38,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from binarize import environment, kernels
-from binarize.export.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
 from binarize.packing import WORD
 
 CHUNK = 500

@@ -26,7 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from result_lines import append
 
 from binarize import kernels
-from binarize.export.functions import DOMAIN, VERSION, function
+from binarize.exporting.functions import DOMAIN, VERSION, function
 from binarize.packing import pack_bits
 
 LAYERS = {

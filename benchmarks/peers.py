@@ -46,8 +46,8 @@ from result_lines import append
 
 import binarize
 from binarize import environment
-from binarize.bench.baseline import export_float
-from binarize.bench.int8 import quantise
+from binarize.benching.baseline import export_float
+from binarize.benching.int8 import quantise
 from binarize.kernels import installed
 from binarize.runtime import metadata
 

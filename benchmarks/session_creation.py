@@ -25,12 +25,12 @@ import onnx_ir as ir
 from result_lines import append
 
 from binarize import layers
-from binarize.export import forms
-from binarize.export.exporting import describe
-from binarize.export.functions import DOMAIN, OPS, function
-from binarize.export.graph import to_graph
-from binarize.export.subject import open_subject
-from binarize.export.write import write
+from binarize.exporting import forms
+from binarize.exporting.exporting import describe
+from binarize.exporting.functions import DOMAIN, OPS, function
+from binarize.exporting.graph import to_graph
+from binarize.exporting.subject import open_subject
+from binarize.exporting.write import write
 from binarize.rewrite import Options, convert_float, open_float
 
 LIMIT = 1.25

@@ -21,8 +21,8 @@ from torch import nn
 
 from binarize import environment, outputs
 from binarize.data import check_exists
-from binarize.errors import BinarizeError
-from binarize.export.size import packed_size
+from binarize.errors import BinarizeError, near_words
+from binarize.exporting.size import packed_size
 from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
@@ -50,6 +50,7 @@ from binarize.run import (
 from binarize.run.weights import save_weights
 
 
+@near_words
 def convert(
     model_or_name: nn.Module | str | Path,
     *,
@@ -175,6 +176,7 @@ class Saved:
         }
 
 
+@near_words
 def convert_to_run(
     target: str | Path,
     options: Options,

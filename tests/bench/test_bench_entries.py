@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from binarize import api
-from binarize.bench import entries, lineup
-from binarize.bench.baseline import export_float
-from binarize.bench.entries import Entry, entries_of, find
+from binarize.benching import entries, lineup
+from binarize.benching.baseline import export_float
+from binarize.benching.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
 from binarize.progress import Progress
 from binarize.rewrite import Options

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from binarize.compare.variants import parse_variant
+from binarize.comparing.variants import parse_variant
 from binarize.recipe import load
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cifar10_resnet18.sh"

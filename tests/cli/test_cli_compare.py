@@ -7,10 +7,10 @@ import json
 import pytest
 from typed import run
 
-from binarize.compare import trial as trials
+from binarize.comparing import trial as trials
 from binarize.errors import TrainingError
 from binarize.recipe import dump, load
-from binarize.train import TrainResult
+from binarize.training import TrainResult
 
 TINY = {
     "model": {"name": "cifar_resnet20", "pretrained": False},
@@ -120,7 +120,7 @@ def test_target_and_images_reach_every_trial(trained, folder):
 
 
 def test_without_matplotlib_one_sentence_says_so(trained, capsys, monkeypatch):
-    monkeypatch.setattr("binarize.compare.comparison.can_draw", lambda: False)
+    monkeypatch.setattr("binarize.comparing.comparison.can_draw", lambda: False)
     assert run("compare", *VARIANTS) == 0
     out = capsys.readouterr().out
     assert 'the page needs matplotlib: pip install "binarize[plot]"\n' in out

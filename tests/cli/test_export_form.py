@@ -9,7 +9,7 @@ import shutil
 import pytest
 from typed import run
 
-from binarize.export.forms import FORMS
+from binarize.exporting.forms import FORMS
 from binarize.kernels import installed
 
 needs_kernels = pytest.mark.skipif(installed() is None, reason="needs the native kernels")
@@ -82,7 +82,7 @@ def test_the_recipe_decides_where_the_command_says_nothing(capsys, folder, train
 def test_a_trained_model_that_8_bits_change_is_refused(
     capsys, folder, trained, monkeypatch
 ) -> None:
-    gate = importlib.import_module("binarize.export.validate")
+    gate = importlib.import_module("binarize.exporting.validate")
     monkeypatch.setattr(gate, "AGREEMENT_8", 100.5)
     assert run("export", trained, "--onnx", "m.onnx", "--form", "int8") == 1
     err = capsys.readouterr().err

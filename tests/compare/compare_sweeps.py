@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from binarize.train.metrics import COLUMNS, write_rows
+from binarize.training.metrics import COLUMNS, write_rows
 
-from binarize.compare.sweep import Sweep, Trial
-from binarize.compare.trial import Record, write_record
+from binarize.comparing.sweep import Sweep, Trial
+from binarize.comparing.trial import Record, write_record
 from binarize.progress import Progress
 from binarize.recipe import Recipe, dump, load
-from binarize.train import TrainResult
+from binarize.training import TrainResult
 
 CONTENTS: dict[str, Any] = {
     "model": {"name": "cifar_resnet20", "pretrained": False},
@@ -56,7 +56,7 @@ def finish(
 
 
 class Trainings:
-    """Stands for `binarize.train.train`: remembers how it was called, and does what `fails` says.
+    """Stands for `binarize.training.train`: remembers how it was called, and does what `fails` says.
 
     `fails`: {(estimator, seed): exception}; "float" is the variant without binary weights.
     """

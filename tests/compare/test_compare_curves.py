@@ -5,8 +5,8 @@ from __future__ import annotations
 import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare.page import panels
-from binarize.compare.table import Outcome
+from binarize.comparing.page import panels
+from binarize.comparing.table import Outcome
 
 
 def outcome(epochs):

@@ -13,12 +13,12 @@ from pathlib import Path
 import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare import __main__ as worker
-from binarize.compare import schedule
-from binarize.compare.schedule import Child, children, outcome, run_in_processes
-from binarize.compare.sweep import Manifest, Trial, write_sweep
-from binarize.compare.trial import Record, read_record
-from binarize.compare.variants import parse_variant
+from binarize.comparing import __main__ as worker
+from binarize.comparing import schedule
+from binarize.comparing.schedule import Child, children, outcome, run_in_processes
+from binarize.comparing.sweep import Manifest, Trial, write_sweep
+from binarize.comparing.trial import Record, read_record
+from binarize.comparing.variants import parse_variant
 from binarize.errors import BinarizeError, DataError, TrainingError
 from binarize.progress import Progress
 
@@ -141,8 +141,8 @@ def test_a_directory_without_a_manifest_is_no_sweep(tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from binarize.compare.sweep import open_sweep
-from binarize.compare.schedule import start_child
+from binarize.comparing.sweep import open_sweep
+from binarize.comparing.schedule import start_child
 sweep = open_sweep(Path("sweep"))
 child = start_child(sweep, sweep.trials[1], None, 1)
 print(child.process.pid, flush=True)

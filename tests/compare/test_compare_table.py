@@ -7,10 +7,10 @@ import csv
 import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare.sweep import Manifest, Trial, write_sweep
-from binarize.compare.table import COLUMNS, shown, table, write_csv
-from binarize.compare.trial import Record, write_record
-from binarize.compare.variants import parse_variant
+from binarize.comparing.sweep import Manifest, Trial, write_sweep
+from binarize.comparing.table import COLUMNS, shown, table, write_csv
+from binarize.comparing.trial import Record, write_record
+from binarize.comparing.variants import parse_variant
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import compare_sweeps as sweeps
 import pytest
 
 from binarize import estimators
-from binarize.compare.variants import (
+from binarize.comparing.variants import (
     Variant,
     own_choices,
     parse_variant,

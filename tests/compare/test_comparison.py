@@ -7,13 +7,13 @@ import json
 import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare import compare
-from binarize.compare import trial as trials
-from binarize.compare.lock import held
+from binarize.comparing import compare
+from binarize.comparing import trial as trials
+from binarize.comparing.lock import held
 from binarize.errors import BinarizeError, DataError, EstimatorError, TrainingError
 from binarize.progress import Progress
-from binarize.report import curves
-from binarize.train import checkpoint
+from binarize.reporting import curves
+from binarize.training import checkpoint
 
 DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the learning rate")
 
@@ -28,7 +28,7 @@ def own_folder(tmp_path, monkeypatch):
 def trainings(monkeypatch):
     stand_in = sweeps.Trainings()
     monkeypatch.setattr(trials, "train", stand_in)
-    monkeypatch.setattr("binarize.compare.comparison.can_draw", lambda: False)
+    monkeypatch.setattr("binarize.comparing.comparison.can_draw", lambda: False)
     return stand_in
 
 
@@ -197,7 +197,7 @@ def test_a_trial_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
 def _manifest():
     from dataclasses import asdict
 
-    from binarize.compare.sweep import Manifest, set_keys
+    from binarize.comparing.sweep import Manifest, set_keys
     from binarize.recipe import load
 
     contents = set_keys(load("tiny.yaml"))

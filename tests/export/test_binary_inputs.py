@@ -14,11 +14,11 @@ from torch import nn
 import binarize
 from binarize import layers, rewrite
 from binarize.errors import ExportError
-from binarize.export import exporting
-from binarize.export.disagreements import SignDisagreements, find_disagreements
-from binarize.export.functions import DOMAIN, OPS
-from binarize.export.images import Images
-from binarize.export.validate import Validation, validate
+from binarize.exporting import exporting
+from binarize.exporting.disagreements import SignDisagreements, find_disagreements
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.images import Images
+from binarize.exporting.validate import Validation, validate
 from binarize.rewrite import Options
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 
-from binarize.export.functions import DOMAIN, OPS, VERSION, function
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, function
 from binarize.packing import pack_bits
 
 Level = ort.GraphOptimizationLevel

@@ -13,7 +13,7 @@ from torch import nn
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export.classifier import CLASSIFIERS, to_1bit, to_fp16, to_int8
+from binarize.exporting.classifier import CLASSIFIERS, to_1bit, to_fp16, to_int8
 from binarize.runtime import metadata
 
 SMALL = [name for name in CLASSIFIERS if name != "float"]

@@ -15,14 +15,14 @@ from torch import nn
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export.classifier import CLASSIFIERS
-from binarize.export.disagreements import find_disagreements
-from binarize.export.forms import FORMS
-from binarize.export.forms.calibration import clone
-from binarize.export.forms.emit import ABOVE
-from binarize.export.forms.inline import write_inline
-from binarize.export.graph import to_graph
-from binarize.export.images import Images
+from binarize.exporting.classifier import CLASSIFIERS
+from binarize.exporting.disagreements import find_disagreements
+from binarize.exporting.forms import FORMS
+from binarize.exporting.forms.calibration import clone
+from binarize.exporting.forms.emit import ABOVE
+from binarize.exporting.forms.inline import write_inline
+from binarize.exporting.graph import to_graph
+from binarize.exporting.images import Images
 from binarize.layers import freeze
 from binarize.recipe.schema import Export
 from binarize.runtime import metadata

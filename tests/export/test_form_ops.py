@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binarize.export.forms import FORMS
-from binarize.export.forms.int8 import quantisation
-from binarize.export.functions import DOMAIN, OPS, VERSION
-from binarize.export.passes.graph import add_constant
+from binarize.exporting.forms import FORMS
+from binarize.exporting.forms.int8 import quantisation
+from binarize.exporting.functions import DOMAIN, OPS, VERSION
+from binarize.exporting.passes.graph import add_constant
 from binarize.packing import pack_bits
 
 PLAIN = [name for name, op in OPS.items() if not op.epilogue]

@@ -9,9 +9,9 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from binarize.export.forms.calibration import clone
-from binarize.export.functions import append_functions
-from binarize.export.passes import FoldNorm, FuseOutputs
+from binarize.exporting.forms.calibration import clone
+from binarize.exporting.functions import append_functions
+from binarize.exporting.passes import FoldNorm, FuseOutputs
 from binarize.packing import pack_bits
 
 RNG = np.random.default_rng(0)

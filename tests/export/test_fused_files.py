@@ -16,10 +16,10 @@ from torch import nn
 
 import binarize
 from binarize import layers, rewrite
-from binarize.export.disagreements import find_disagreements
-from binarize.export.functions import DOMAIN, OPS
-from binarize.export.images import Images
-from binarize.export.passes import FuseOutputs
+from binarize.exporting.disagreements import find_disagreements
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.images import Images
+from binarize.exporting.passes import FuseOutputs
 from binarize.rewrite import Options
 
 MODES = {"W1A32": "float", "step": "step", "sign": "sign"}

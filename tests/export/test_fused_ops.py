@@ -11,9 +11,9 @@ import pytest
 import torch
 from form_params import STOCK
 
-from binarize.export.forms import FORMS
-from binarize.export.functions import DOMAIN, OPS, VERSION, needed
-from binarize.export.passes.graph import add_constant
+from binarize.exporting.forms import FORMS
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, needed
+from binarize.exporting.passes.graph import add_constant
 from binarize.packing import pack_bits
 
 FUSED = [name for name, op in OPS.items() if op.epilogue]

@@ -9,8 +9,8 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from binarize.export.functions import NATIVE_OPS
-from binarize.export.passes import PackActivations
+from binarize.exporting.functions import NATIVE_OPS
+from binarize.exporting.passes import PackActivations
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 from binarize.runtime import quiet_session

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from binarize.errors import ExportError
-from binarize.export.functions import append_functions
-from binarize.export.passes import (
+from binarize.exporting.functions import append_functions
+from binarize.exporting.passes import (
     DeduplicateInitializers,
     FoldNorm,
     MarkAsInput,
@@ -20,7 +20,7 @@ from binarize.export.passes import (
     SeparatePoolPadding,
     StripMetadata,
 )
-from binarize.export.passes.pack import _same_pads
+from binarize.exporting.passes.pack import _same_pads
 from binarize.layers import FrozenWeight
 
 RNG = np.random.default_rng(0)

@@ -15,13 +15,13 @@ from torch import nn
 import binarize
 from binarize import layers, rewrite
 from binarize.errors import ExportError
-from binarize.export.disagreements import SignDisagreements
-from binarize.export.images import Images
-from binarize.export.rounding import LARGEST, allowed, exact_copy, in_float64, rounding
-from binarize.export.validate import Validation
+from binarize.exporting.disagreements import SignDisagreements
+from binarize.exporting.images import Images
+from binarize.exporting.rounding import LARGEST, allowed, exact_copy, in_float64, rounding
+from binarize.exporting.validate import Validation
 from binarize.rewrite import Options
 
-VALIDATE = importlib.import_module("binarize.export.validate")
+VALIDATE = importlib.import_module("binarize.exporting.validate")
 
 
 class Amplifier(nn.Module):

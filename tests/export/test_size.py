@@ -13,7 +13,7 @@ from torch import nn
 
 import binarize
 from binarize import api, rewrite
-from binarize.export.size import TOLERANCE_BYTES, is_close, packed_size, payload
+from binarize.exporting.size import TOLERANCE_BYTES, is_close, packed_size, payload
 from binarize.layers import binarization_off
 from binarize.models.fake import without_data
 from binarize.rewrite import Options

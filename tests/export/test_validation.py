@@ -10,10 +10,10 @@ import torch
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export import exporting
-from binarize.export.images import Images, images_for
-from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import Validation, validate
+from binarize.exporting import exporting
+from binarize.exporting.images import Images, images_for
+from binarize.exporting.subject import Subject, open_subject
+from binarize.exporting.validate import Validation, validate
 from binarize.run import Run
 
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import torch
 from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
 
-from binarize.export.functions import DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, function, needed
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 

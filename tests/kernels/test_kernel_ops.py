@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_nodes import ABSENT, Node, available, run, session, tier
 
-from binarize.export.functions import OPS
+from binarize.exporting.functions import OPS
 
 CONVOLUTIONS = [name for name, op in OPS.items() if op.product == "Conv"]
 LINEAR = [name for name, op in OPS.items() if op.product == "Linear"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_nodes import ABSENT, Node, available, run, session, tier
 from onnx import TensorProto, helper, numpy_helper
 
-from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, Op
+from binarize.exporting.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, Op
 from binarize.packing import WORD, unpack_activations
 
 SIZES = [1, 31, 32, 33, 63, 64, 65]

@@ -7,10 +7,10 @@ import report_runs as runs
 import self_contained
 
 from binarize.errors import RunError
-from binarize.report import report
-from binarize.report.card import MARK, write_card
-from binarize.report.facts import facts_of
-from binarize.report.run_page import panels
+from binarize.reporting import report
+from binarize.reporting.card import MARK, write_card
+from binarize.reporting.facts import facts_of
+from binarize.reporting.run_page import panels
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_its_own_card_is_written_again(tmp_path):
 
 
 def test_without_matplotlib_the_card_still_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr("binarize.report.reporting.can_draw", lambda: False)
+    monkeypatch.setattr("binarize.reporting.reporting.can_draw", lambda: False)
     path = runs.trained(tmp_path / "run")
     result = report(path)
     assert result.files == [str(path / "README.md")]

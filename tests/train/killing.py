@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 import train_toys as toys
 
-from binarize.train import checkpoint
-from binarize.train.training_state import TrainingState
+from binarize.training import checkpoint
+from binarize.training.training_state import TrainingState
 
 KILLS, LIVES = 20, 12
 """A life lasts at most a LIVESth of the whole training."""

@@ -9,7 +9,7 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 from binarize.errors import TrainingError
-from binarize.train.tensor_tree import load_optimizer, pack, unpack
+from binarize.training.tensor_tree import load_optimizer, pack, unpack
 
 OPTIMIZERS = ["sgd", "momentum", "adamw", "adafactor", "lamb", "lion", "rmsprop", "nadam"]
 

@@ -25,9 +25,9 @@ from binarize.layers import (
 from binarize.progress import Progress
 from binarize.recipe.schema import Optimizer
 from binarize.rewrite import build
-from binarize.train import accuracy, calibration, engine, stages
-from binarize.train.accuracy import Scores
-from binarize.train.optim import make_optimizer
+from binarize.training import accuracy, calibration, engine, stages
+from binarize.training.accuracy import Scores
+from binarize.training.optim import make_optimizer
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
 

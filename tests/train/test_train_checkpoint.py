@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from binarize.errors import CheckpointError
-from binarize.train import checkpoint
-from binarize.train.checkpoint import Checkpoint
+from binarize.training import checkpoint
+from binarize.training.checkpoint import Checkpoint
 
 
 def example(number: float) -> Checkpoint:

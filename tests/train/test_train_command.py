@@ -8,7 +8,7 @@ import train_runs as tiny
 
 from binarize.cli import app
 from binarize.recipe import dump
-from binarize.train import checkpoint
+from binarize.training import checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 import train_toys as toys
-from binarize.train.metrics import COLUMNS
+from binarize.training.metrics import COLUMNS
 from torch import nn
 from train_toys import KillAt, Killed, last, rows
 
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
-from binarize.train import checkpoint, metrics, stages
+from binarize.training import checkpoint, metrics, stages
 
 EMA = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}, "ema": {"decay": 0.8}}
 CUT = {

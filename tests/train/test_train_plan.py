@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from train_toys import recipe
 
 from binarize.errors import TrainingError
-from binarize.train.plan import build_schedule, stage_steps
+from binarize.training.plan import build_schedule, stage_steps
 
 OPTIMIZER = {"name": "sgd", "lr": 0.1}
 durations = st.lists(

@@ -17,7 +17,7 @@ import train_runs as tiny
 from safetensors.torch import load_file
 
 from binarize.recipe import dump
-from binarize.train import train
+from binarize.training import train
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +140,7 @@ LEAVING = """
 import atexit
 from pathlib import Path
 from torch import distributed
-from binarize.train import train
+from binarize.training import train
 
 # Registered before training registers anything: it runs after all of that.
 atexit.register(lambda: Path(f"left{rank}").write_text(str(distributed.is_initialized())))

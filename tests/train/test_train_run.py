@@ -14,7 +14,7 @@ from binarize.layers import binary_weights
 from binarize.recipe import load
 from binarize.rewrite import Options, build
 from binarize.run import open_run
-from binarize.train import train
+from binarize.training import train
 
 STEPS = 5
 """Of an epoch: the training images of digits make so many batches."""

@@ -16,13 +16,13 @@ from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, sc
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill, Optimizer
 from binarize.rewrite import Options, convert_float, open_float
-from binarize.train import stages
-from binarize.train.diagnosis import first_bad_layer
-from binarize.train.norms import reestimate
-from binarize.train.objective import Distillation, Objective
-from binarize.train.optim import make_optimizer
-from binarize.train.phase import Phase
-from binarize.train.training_state import TrainingState
+from binarize.training import stages
+from binarize.training.diagnosis import first_bad_layer
+from binarize.training.norms import reestimate
+from binarize.training.objective import Distillation, Objective
+from binarize.training.optim import make_optimizer
+from binarize.training.phase import Phase
+from binarize.training.training_state import TrainingState
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
 

@@ -16,10 +16,10 @@ from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
-from binarize.train.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
-from binarize.train.engine import Trainer
-from binarize.train.phase import Loaders, Phase
-from binarize.train.training_state import TrainingState
+from binarize.training.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
+from binarize.training.engine import Trainer
+from binarize.training.phase import Loaders, Phase
+from binarize.training.training_state import TrainingState
 
 IMAGES, CLASSES, BATCH = 96, 4, 16
 STAGE: dict[str, Any] = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}}

@@ -34,6 +34,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -43,4 +44,4 @@ docs: setup  ## write the generated pages and plots again
 	@for page in docs/*.py; do $(BIN)/python $$page; done
 
 clean:
-	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mypy_cache

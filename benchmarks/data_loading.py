@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from binarize.data import CachedImages, ResidentLoader
 from binarize.data.changes import BatchChanges
-from binarize.data.images import WholeBatches
 from binarize.data.resident import ResidentImages
-from binarize.data.transforms import BatchTransform, train_transform
+from binarize.data.shuffle import Shuffle
+from binarize.data.training import OneByOne, WholeBatches
 from binarize.models import default_preprocess
 from binarize.recipe import Augment
 
@@ -40,17 +40,11 @@ def noise() -> CachedImages:
     return CachedImages(pixels, torch.zeros(count, dtype=torch.int64), ["noise"])
 
 
-def one_by_one() -> DataLoader:
-    images = noise()
-    images.transform = train_transform(AUGMENT, PREPROCESS)
-    return DataLoader(images, BATCH, shuffle=True)
-
-
-def whole(workers: int = 0) -> DataLoader:
-    batches = WholeBatches(noise())
-    batches.transform = BatchTransform(PREPROCESS, AUGMENT)
+def in_main_memory(kind: type[OneByOne | WholeBatches], workers: int = 0) -> DataLoader[Any]:
+    images = kind(noise(), AUGMENT, PREPROCESS)
+    shuffle = Shuffle(len(images))
     return DataLoader(
-        batches, BATCH, shuffle=True, num_workers=workers, collate_fn=lambda batch: batch
+        images, BATCH, sampler=shuffle, num_workers=workers, collate_fn=lambda batch: batch
     )
 
 
@@ -63,9 +57,9 @@ def on_device(device: torch.device) -> ResidentLoader:
 def ways(device: torch.device) -> dict[str, Iterable[Any]]:
     return {
         "device": on_device(device),
-        "true": whole(),
-        "true, 1 worker": whole(workers=1),
-        "false": one_by_one(),
+        "true": in_main_memory(WholeBatches),
+        "true, 1 worker": in_main_memory(WholeBatches, workers=1),
+        "false": in_main_memory(OneByOne),
     }
 
 

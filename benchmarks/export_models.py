@@ -5,7 +5,7 @@
 For each model: random weights (seeded), `convert`, `export` (which compares batches of 1 and 3 images
 of seeded noise with torch), the size of the file against its prediction. One JSON line per model is
 appended to benchmarks/results/export_models.jsonl; a model that stands there with the installed versions is
-not run again. Ends with the table that README.md shows.
+not run again. Ends with the table that docs/results.md shows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much faster than onnxruntime's float32 is a single binary layer with our kernels?
+"""How much faster than onnxruntime's float32 is a single binary layer with the binarize kernels?
 
     python benchmarks/kernel_layers.py [--threads N] [--rounds N] [--tier TIER] [LAYER ...]
 

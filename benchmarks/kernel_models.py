@@ -1,9 +1,9 @@
-"""How much faster than onnxruntime's float32 are whole networks with our kernels?
+"""How much faster than onnxruntime's float32 are whole networks with the binarize kernels?
 
     python benchmarks/kernel_models.py [--rounds N] [--tier TIER] [MODEL ...]
 
 Networks with random weights at their own image size, batch 1, one thread: packed files of W1A32, W1A1 `step`
-and, where blocks can be rewritten, W1A1 `sign` + `bireal`, each with our kernels and in stock onnxruntime,
+and, where blocks can be rewritten, W1A1 `sign` + `bireal`, each with the kernels and in stock onnxruntime,
 and native files of W1A1, beside the float model and onnxruntime's static int8 of it, in interleaved rounds
 (the figures are those of `binarize bench --int8-baseline`). Exactness of W1A32: the largest difference of a
 logit to torch's float64, over the largest, beside that of stock onnxruntime. Two threads: each number of

@@ -8,7 +8,7 @@ In every round each arm runs once in turn, each in a process of its own (peers_w
 - the float model in onnxruntime and OpenVINO (float32, bfloat16), and in int8 (onnxruntime's static
   quantisation, a file that both run; OpenVINO's own comes with NNCF, which is not asked);
 - our packed files with binary weights (W1A32), and with binary inputs too (W1A1: `--activations sign
-  --structure bireal`), in stock onnxruntime and with our kernels;
+  --structure bireal`), in stock onnxruntime and with the binarize kernels;
 - two peers with kernels for bits: OpenVINO's BinaryConvolution and Larq Compute Engine. Neither takes our
   packed file (OpenVINO refuses the functions in it), so both get a Bi-Real-Net-18 of their own layers with
   random weights: as many binary convolutions, float downsamples, stem and classifier; Larq pads with ones.

@@ -29,7 +29,7 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def onnxruntime(file: str, threads: int, batch: int, kernels: bool = False) -> Run:
-    """A file in onnxruntime, stock or with our kernels."""
+    """A file in onnxruntime, stock or with the binarize kernels."""
     from pathlib import Path
 
     from binarize.runtime.session import load

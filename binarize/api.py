@@ -10,7 +10,8 @@ binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +19,35 @@ from typing import Any
 import torch
 from torch import nn
 
-from binarize import environment
+from binarize import environment, outputs
 from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.export.size import packed_size
+from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
     CalibrationImages,
     Conversion,
     Converted,
     Options,
+    SourceOptions,
     Totals,
     build,
     convert_source,
     open_source,
-    save_weights,
     summary,
     totals,
 )
-from binarize.run import Run, RunInfo, new_directory, new_run_path, write_info, write_json
+from binarize.run import (
+    Run,
+    RunInfo,
+    layout,
+    new_directory,
+    new_run,
+    write_info,
+    write_json,
+)
+from binarize.run.weights import save_weights
 
 
 def convert(
@@ -46,7 +57,7 @@ def convert(
     scale: str = "channel",
     standardise: bool = True,
     keep: Sequence[str] = (),
-    force: Sequence[str] = (),
+    include: Sequence[str] = (),
     submodule: str | None = None,
     pretrained: Any = "auto",
     checkpoint: str | Path | None = None,
@@ -57,25 +68,31 @@ def convert(
     structure: str = "keep",
     calib_data: str | Path | None = None,
     calib_images: int | None = None,
+    force: Sequence[str] | None = None,
 ) -> nn.Module:
     """A module with binary weights, ready to train; nothing is written.
 
     `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
-    a copy is converted. The options are the flags of `binarize convert`; `force` is its `--binarize`. The
+    a copy is converted. The options are the flags of `binarize convert`. The
     module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
     ±scale. With `activations` "step" or "sign" the inputs of those layers are binary too; their thresholds
     and shifts, which come as further keys, are calibrated on `calib_images` images of the folder
-    `calib_data`, or of noise.
+    `calib_data`, or of noise. `force` is what `include` was called before 0.2.
 
     Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
+    if force is not None:
+        warnings.warn(
+            "binarize.convert: force= is called include= now", DeprecationWarning, stacklevel=2
+        )
+        include = [*include, *force]
     options = Options(
         estimator=estimator,
         scale=scale,
         standardise=standardise,
         keep=tuple(keep),
         stem=stem,
-        force=tuple(force),
+        include=tuple(include),
         submodule=submodule,
         activations=activations,
         structure=structure,
@@ -83,11 +100,13 @@ def convert(
     converted = make(
         model_or_name,
         options,
+        SourceOptions(
+            pretrained=pretrained,
+            checkpoint=checkpoint,
+            num_classes=num_classes,
+            img_size=img_size,
+        ),
         images=calibration_images(options, calib_data, calib_images),
-        pretrained=pretrained,
-        checkpoint=checkpoint,
-        num_classes=num_classes,
-        img_size=img_size,
     )
     return converted.conversion.model
 
@@ -103,16 +122,17 @@ def load(run: Run | str | Path) -> nn.Module:
 def make(
     target: nn.Module | str | Path,
     options: Options,
+    source: SourceOptions | None = None,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
-    **source: Any,
 ) -> Converted:
-    """`convert` with its layer table. `source` are the arguments of `rewrite.open_source`."""
-    step("loading the model")
-    opened = open_source(target, **source)
-    return convert_source(opened, options, values=values, step=step, images=images)
+    """`convert` with its layer table."""
+    progress = progress or Progress()
+    progress.task("loading the model")
+    opened = open_source(target, source or SourceOptions())
+    return convert_source(opened, options, values=values, progress=progress, images=images)
 
 
 def calibration_images(
@@ -158,37 +178,50 @@ class Saved:
 def convert_to_run(
     target: str | Path,
     options: Options,
+    source: SourceOptions | None = None,
     *,
     seed: int = 0,
     out: Path | None = None,
     dry_run: bool = False,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     calib_data: Path | None = None,
     calib_images: int | None = None,
-    **source: Any,
 ) -> Saved:
     """Convert and write a run; with `dry_run`, on shapes alone and without writing.
 
     `seed` is that of weights that are random; the caller's generator stays as it was.
     """
+    progress = progress or Progress()
+    if out is not None and not dry_run:
+        outputs.check_directory(out)
     images = calibration_images(options, calib_data, calib_images)
     wanted = None if dry_run else images
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        converted = make(target, options, values=not dry_run, step=step, images=wanted, **source)
+        converted = make(
+            target, options, source, values=not dry_run, progress=progress, images=wanted
+        )
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.recording),
     )
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
-    step("writing the run")
-    words = [converted.info.model["name"], options.estimator_name]
-    words += [options.activations] if options.binary_inputs else []
-    path = out or new_run_path("-".join(words))
-    with new_directory(path) as directory:
-        save_weights(directory / "model.safetensors", converted.conversion.model.state_dict())
-        write_json(directory / "summary.json", summary(converted.conversion.rows, sums))
-        write_json(directory / "env.json", environment.describe())
-        write_info(directory, converted.info)
-    return Saved(path, converted.conversion, converted.info, sums, converted.calibration)
+    progress.task("writing the run")
+    if out is not None:
+        with new_directory(out) as directory:
+            _write(directory, converted, sums)
+    else:
+        words = [converted.info.model.name, options.spec.name]
+        words += [options.activations] if options.binary_inputs else []
+        with new_run("-".join(words), layout.ROOT) as made:
+            _write(made.directory, converted, sums)
+        out = made.path
+    return Saved(out, converted.conversion, converted.info, sums, converted.calibration)
+
+
+def _write(directory: Path, converted: Converted, sums: Totals) -> None:
+    save_weights(directory / layout.WEIGHTS, converted.conversion.model.state_dict())
+    write_json(directory / layout.SUMMARY, summary(converted.conversion.rows, sums))
+    write_json(directory / layout.ENVIRONMENT, environment.describe())
+    write_info(directory, converted.info)

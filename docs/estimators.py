@@ -66,9 +66,9 @@ def plot_commands(page: str) -> list[list[str]]:
 
 
 def _comparison() -> str:
-    """The whole comparison, the best arm on the test images first."""
+    """The whole comparison, the best variant on the test images first."""
     head = (
-        "arm",
+        "variant",
         "seeds",
         "test top-1, %",
         "to float",
@@ -79,44 +79,44 @@ def _comparison() -> str:
     )
     rows = [
         (
-            f"`{arm['arm']}`",
-            arm["n"],
-            _mean(arm, "test_top1"),
-            _points(arm["gap_to_float"]),
-            _mean(arm, "val_top1_best"),
-            *_indicators(arm),
-            _percent(arm["dead_weights"]),
+            f"`{row['arm']}`",
+            row["n"],
+            _mean(row, "test_top1"),
+            _points(row["gap_to_float"]),
+            _mean(row, "val_top1_best"),
+            *_indicators(row),
+            _percent(row["dead_weights"]),
         )
-        for arm in _arms("table.csv", "test_top1")
+        for row in _variants("table.csv", "test_top1")
     ]
     return _markdown(head, rows)
 
 
 def _tried() -> str:
     """The constants of ab-tanh that were tried, the best on the held-out images first."""
-    head = ("arm", "seeds", "best held-out, %", "estimating error", "flips")
+    head = ("variant", "seeds", "best held-out, %", "estimating error", "flips")
     rows = [
-        (f"`{arm['arm']}`", arm["n"], _mean(arm, "val_top1_best"), *_indicators(arm))
-        for arm in _arms("constants/table.csv", "val_top1_best")
+        (f"`{row['arm']}`", row["n"], _mean(row, "val_top1_best"), *_indicators(row))
+        for row in _variants("constants/table.csv", "val_top1_best")
     ]
     return _markdown(head, rows)
 
 
-def _arms(table: str, by: str) -> list[dict[str, str]]:
-    """What `binarize compare` wrote, the largest number of a column first; without what has no seed yet."""
+def _variants(table: str, by: str) -> list[dict[str, str]]:
+    """Rows that `binarize compare` wrote, the largest of a column first; without those that have no seed."""
     with (RESULTS / table).open(encoding="utf-8", newline="") as file:
-        arms = [arm for arm in csv.DictReader(file) if int(arm["n"])]
-    return sorted(arms, key=lambda arm: -float(arm[by]))
+        rows = [row for row in csv.DictReader(file) if int(row["n"])]
+    return sorted(rows, key=lambda row: -float(row[by]))
 
 
-def _mean(arm: Mapping[str, str], name: str) -> str:
-    return " ± ".join(_points(arm[column]) for column in (name, f"{name}_std") if arm[column])
+def _mean(row: Mapping[str, str], name: str) -> str:
+    return " ± ".join(_points(row[column]) for column in (name, f"{name}_std") if row[column])
 
 
-def _indicators(arm: Mapping[str, str]) -> tuple[str, str]:
-    """Estimating error and flips; the float arm has none."""
-    error = arm["estimating_error"]
-    return (f"{float(error):.1f}" if error else "", _percent(arm["flip_ratio"]))
+def _indicators(row: Mapping[str, str]) -> tuple[str, str]:
+    """Estimating error and flips; the float variant has none."""
+    error = row["estimating_error"]
+    return (f"{float(error):.1f}" if error else "", _percent(row["flip_ratio"]))
 
 
 def _points(value: str) -> str:

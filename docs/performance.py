@@ -66,21 +66,21 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
 
 {steps}
 
-## Where we lose
+## Where binarize loses
 
-- The CPU of these figures has no AMX. Its float32 multiply-adds run at the speed of its look-ups'
-  additions, so W1A32 cannot be more than 3.9 times as fast as a perfect float32 layer (decision 13); the
+- The CPU of these figures has no AMX. Its float32 multiply-adds are as fast as the additions of
+  its look-ups, so W1A32 cannot be more than 3.9 times as fast as a perfect float32 layer (decision 13); the
   figures of the design, 4.5 to 7 times, are of AMX, whose tier is not measured (decision 16).
 - A ResNet's first convolution is float: with a third of the products (decision 14) it still takes 1.1 of the
   4 ms of a W1A1 ResNet-18. With `--structure bireal` it has no ReLU and stays Conv, which takes 2.1.
-- 1x1 convolutions with few outputs make tables that few outputs use.
-- Linear layers of one row, W1A32: of 768 to 3072, look-ups alone take 14 µs and the whole product 17 in warm
-  caches, a run that nothing else comes between 24, and one between those of other sessions what the table
+- 1x1 convolutions with few outputs build tables that few outputs use.
+- Linear layers of one row, W1A32: from 768 to 3072, look-ups alone take 14 µs and the whole product 17 in
+  warm caches, a run of the session by itself 24, and one that alternates with other sessions what the table
   says (timed by hand, 2026-11-22, the same machine).
 - `python benchmarks/session_creation.py`: in a process that has made sessions before, stock onnxruntime
   takes longer for a packed file than for the float model, twice as long for ViT-B; in a fresh one it does
   not.
-- The native form saves what layers hand on, and popcounts are most of a 3x3 layer (decision 17).
+- The native form saves the floats between layers, while popcounts are most of a 3x3 layer (decision 17).
 """
 
 
@@ -138,18 +138,18 @@ def layers(by_tier: dict[str, dict[str, Any]]) -> str:
     head += ["best MatMulNBits"]
     first = next(iter(by_tier.values()))["layers"]
     rows = []
-    for name, arms in first.items():
-        row: list[object] = [name, f"{arms['float']['us']:.0f}"]
+    for name, variants in first.items():
+        row: list[object] = [name, f"{variants['float']['us']:.0f}"]
         for line in by_tier.values():
             row += [cell(line["layers"][name][mode]) for mode in ("W1A32", "W1A1")]
-        others = [one for arm, one in arms.items() if arm.startswith("MatMulNBits")]
+        others = [one for kind, one in variants.items() if kind.startswith("MatMulNBits")]
         row.append(cell(max(others, key=lambda one: one["ratio"])) if others else "")
         rows.append(row)
     return table(head, rows)
 
 
-def cell(arm: dict[str, float]) -> str:
-    return f"{arm['us']:.0f} µs, {arm['ratio']:.1f}x"
+def cell(measured: dict[str, float]) -> str:
+    return f"{measured['us']:.0f} µs, {measured['ratio']:.1f}x"
 
 
 def networks(models: list[dict[str, Any]]) -> str:
@@ -214,10 +214,10 @@ def threads(models: list[dict[str, Any]]) -> str:
 
 def peers_table(line: dict[str, Any]) -> str:
     rows = [
-        [arm, f"{one['median_ms']:.2f}", f"{1 / one['ratio_to_float']:.2f}x"]
-        for arm, one in sorted(line["arms"].items(), key=lambda item: item[1]["median_ms"])
+        [name, f"{one['median_ms']:.2f}", f"{1 / one['ratio_to_float']:.2f}x"]
+        for name, one in sorted(line["arms"].items(), key=lambda item: item[1]["median_ms"])
     ]
-    return table(["arm", "ms", "faster than onnxruntime float32"], rows)
+    return table(["runtime and file", "ms", "faster than onnxruntime float32"], rows)
 
 
 def sessions_table(found: list[dict[str, Any]]) -> str:
@@ -233,19 +233,19 @@ def sessions_table(found: list[dict[str, Any]]) -> str:
 
 
 def steps_table(found: list[dict[str, Any]]) -> str:
-    """The last figures of every arm; an arm is compared with another of its own run."""
+    """The last figures of every variant; one is compared with another of its own run."""
     rows: dict[tuple[str, str], list[str]] = {}
     for line in found:
-        arms, size = line["arms"], f"{line['model']}, {line['image']} px"
-        for name, arm in arms.items():
+        variants, size = line["arms"], f"{line['model']}, {line['image']} px"
+        for name, variant in variants.items():
             against = "float compiled" if name.endswith("compiled") else "float"
-            if name == against or against not in arms:
+            if name == against or against not in variants:
                 continue
-            cells = [f"{arm['ratio']:.3f}x", ""]
-            if "peak_mib" in arm:
-                cells[1] = f"{arm['peak_mib'] / arms[against]['peak_mib']:.3f}x"
+            cells = [f"{variant['ratio']:.3f}x", ""]
+            if "peak_mib" in variant:
+                cells[1] = f"{variant['peak_mib'] / variants[against]['peak_mib']:.3f}x"
             rows[size, name] = [size, name, against, *cells]
-    return table(["network", "arm", "against", "time", "memory"], rows.values())
+    return table(["network", "variant", "against", "time", "memory"], rows.values())
 
 
 if __name__ == "__main__":

@@ -26,12 +26,17 @@ INT8 = "float-int8"
 def export_float(info: FileInfo, path: Path) -> None:
     """Write the float model of a file's architecture. Raises BinarizeError where it cannot be built here:
     a module of the caller's own, or one that the library no longer has."""
-    conversion = info.conversion and {**info.conversion, "parameters": [], "edits": []}
-    described = RunInfo("converted", info.model, conversion, "random", info.preprocess)
+    described = RunInfo(
+        kind="converted",
+        model=info.model,
+        conversion=info.conversion,
+        weights="random",
+        preprocess=info.preprocess,
+    ).undone()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_info(described)
-    model.binarize_info = replace(described, conversion=None)
+    model.binarize_info = described.replace(conversion=None)
     export(model, path)
 
 
@@ -52,7 +57,7 @@ def int8_entry(entry: Entry, folder: Path) -> Entry:
 
 def name_of(info: FileInfo) -> str:
     """`timm/resnet18`."""
-    return f"{info.model['library']}/{info.model['name']}"
+    return info.model.title
 
 
 def _place(folder: Path, form: str) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from binarize.bench.entries import find
 from binarize.bench.lineup import line_up
-from binarize.bench.measure import OnProgress, Setting, measure, profile_all
+from binarize.bench.measure import Setting, measure, profile_all
 from binarize.bench.result import Bench
+from binarize.progress import Progress
 
 ROUNDS = 30
 
@@ -23,7 +24,7 @@ def bench(
     kernels: bool = True,
     int8_baseline: bool = False,
     profile: bool = False,
-    on_progress: OnProgress = lambda what, done, total: None,
+    progress: Progress | None = None,
 ) -> Bench:
     """Time exported files beside their float model, in interleaved rounds on images of noise.
 
@@ -35,9 +36,11 @@ def bench(
         kernels: also with ours, where this installation has them and a file has nodes for them.
         int8_baseline: also onnxruntime's static int8 quantisation of the float model.
         profile: also the time of every node of the files.
+        progress: is told how many rounds are over.
 
     Raises ExportError for a file that is missing, corrupt or not ours, RunError where there is no run.
     """
+    progress = progress or Progress()
     notes: list[str] = []
     found = find([files] if isinstance(files, (str, Path)) else files)
     setting = Setting(threads, batch, rounds)
@@ -47,9 +50,9 @@ def bench(
             Path(folder),
             kernels=kernels,
             int8=int8_baseline,
-            step=lambda what: on_progress(what, 0, None),
-            note=notes.append,
+            progress=progress,
+            notes=notes,
         )
-        results = measure(entries, setting, on_progress)
-        profiles = profile_all(entries, setting, on_progress) if profile else None
+        results = measure(entries, setting, progress)
+        profiles = profile_all(entries, setting, progress) if profile else None
     return Bench(results, profiles, notes)

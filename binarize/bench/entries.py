@@ -6,13 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from binarize.errors import ExportError
-from binarize.run import is_run, newest_run
+from binarize.run import is_run, layout, newest_run
 from binarize.runtime import NATIVE, FileInfo, metadata, needs_kernels, uses_kernels
-
-ONNX_IN_RUN = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,11 @@ class File:
     @property
     def architecture(self) -> str:
         """Equal for files whose float models are built alike."""
-        spec: dict[str, Any] = {**self.info.model, "library_version": ""}
-        stem = (self.info.conversion or {}).get("replaced_stem")
-        return json.dumps([spec, stem, self.info.preprocess["img_size"]], sort_keys=True)
+        info = self.info
+        spec = info.model.replace(library_version="").to_json()
+        conversion = info.conversion and info.conversion.undone()
+        stem = conversion.to_json()["replaced_stem"] if conversion else None
+        return json.dumps([spec, stem, info.preprocess.img_size], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def find(names: Sequence[str | Path]) -> list[File]:
 
 
 def _of_run(path: Path) -> Path:
-    file = path / ONNX_IN_RUN
+    file = path / layout.ONNX
     if file.is_file():
         return file
     if is_run(path):
@@ -77,7 +76,7 @@ def _of_run(path: Path) -> Path:
             f'run "{path}" holds no ONNX file', f"write it: binarize export {path} --onnx"
         )
     raise ExportError(
-        f'"{path}" is a directory without {ONNX_IN_RUN}',
+        f'"{path}" is a directory without {layout.ONNX}',
         "name an ONNX file, or a run that holds one",
     )
 

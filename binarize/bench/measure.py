@@ -8,7 +8,6 @@ little faster with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ import onnxruntime as ort
 from binarize.bench.entries import Entry
 from binarize.bench.result import Profile, Result
 from binarize.bench.rounds import take_turns
+from binarize.progress import Progress
 from binarize.runtime.memory import noise, peak_bytes
 from binarize.runtime.profile import profile
 from binarize.runtime.session import load
@@ -26,9 +26,6 @@ LOADS = 3
 WARM_UPS = 3
 CHECKED = 4
 """Images, at least, on which kernels are compared with stock onnxruntime."""
-
-OnProgress = Callable[[str, int, "int | None"], None]
-"""Told what is being done, how much of it is done, and of how much (None: nobody knows)."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,17 @@ class Setting:
         return load(entry.path, self.threads, entry.kernels, spinning=alone)
 
 
-def measure(entries: list[Entry], setting: Setting, on_progress: OnProgress) -> list[Result]:
+def measure(entries: list[Entry], setting: Setting, progress: Progress) -> list[Result]:
     """The results of all entries, in their order."""
-    sessions, loading = load_all(entries, setting, on_progress)
-    times = run_all(sessions, setting, on_progress)
+    sessions, loading = load_all(entries, setting, progress)
+    times = run_all(sessions, setting, progress)
     diffs = [max_diff(entry, entries, sessions, setting) for entry in entries]
     sessions.clear()  # what follows has the memory to itself
     peaks = []
-    for done, entry in enumerate(entries):
-        on_progress("memory", done, len(entries))
+    progress.task("memory", len(entries))
+    for done, entry in enumerate(entries, start=1):
         peaks.append(peak_bytes(entry.path, setting.threads, setting.batch, entry.kernels))
+        progress.update(done)
     return [
         Result(
             file=entry.file,
@@ -73,7 +71,7 @@ def measure(entries: list[Entry], setting: Setting, on_progress: OnProgress) -> 
 
 
 def load_all(
-    entries: list[Entry], setting: Setting, on_progress: OnProgress
+    entries: list[Entry], setting: Setting, progress: Progress
 ) -> tuple[list[Any], np.ndarray]:
     """A session of each entry, and the milliseconds [entries, LOADS] that it took to make them."""
     sessions: list[Any] = [None] * len(entries)
@@ -82,24 +80,24 @@ def load_all(
         sessions[index] = setting.load(entries[index])
 
     def after_round(done: int) -> None:
-        told(done)
+        progress.update(done)
         if done < LOADS:  # they are made again, and letting go of them takes time too
             sessions[:] = [None] * len(entries)
 
-    told = _bar("loading", LOADS, on_progress)
+    progress.task("loading", LOADS)
     calls = [lambda index=index: make(index) for index in range(len(entries))]
     return sessions, take_turns(calls, LOADS, after_round=after_round)
 
 
-def run_all(sessions: list[Any], setting: Setting, on_progress: OnProgress) -> np.ndarray:
+def run_all(sessions: list[Any], setting: Setting, progress: Progress) -> np.ndarray:
     """Milliseconds [sessions, rounds] of the runs."""
     feeds = [noise(session, setting.batch) for session in sessions]
     pairs = zip(sessions, feeds, strict=True)
     calls = [lambda session=session, feed=feed: session.run(None, feed) for session, feed in pairs]
-    on_progress("warming up", 0, None)
+    progress.task("warming up")
     take_turns(calls, WARM_UPS)
-    rounds = setting.rounds
-    return take_turns(calls, rounds, after_round=_bar("rounds", rounds, on_progress))
+    progress.task("rounds", setting.rounds)
+    return take_turns(calls, setting.rounds, after_round=progress.update)
 
 
 def max_diff(
@@ -115,12 +113,12 @@ def max_diff(
     return float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny))
 
 
-def profile_all(entries: list[Entry], setting: Setting, on_progress: OnProgress) -> list[Profile]:
+def profile_all(entries: list[Entry], setting: Setting, progress: Progress) -> list[Profile]:
     """The nodes of the files that were given; not of what was built to be compared with."""
     given = [entry for entry in entries if entry.given]
     profiles = []
-    for done, entry in enumerate(given):
-        on_progress("profiling", done, len(given))
+    progress.task("profiling", len(given))
+    for done, entry in enumerate(given, start=1):
         nodes = profile(
             entry.path,
             setting.threads,
@@ -130,6 +128,7 @@ def profile_all(entries: list[Entry], setting: Setting, on_progress: OnProgress)
             spinning=setting.threads == 1,
         )
         profiles.append(Profile(entry.file, entry.form, entry.kernels, nodes))
+        progress.update(done)
     return profiles
 
 
@@ -142,8 +141,3 @@ def spread(times: np.ndarray) -> dict[str, float]:
 def _baseline(entry: Entry, entries: list[Entry]) -> int:
     alike = (one for one in entries if one.baseline and one.architecture == entry.architecture)
     return entries.index(next(alike))
-
-
-def _bar(what: str, total: int, on_progress: OnProgress) -> Callable[[int], None]:
-    on_progress(what, 0, total)
-    return lambda done: on_progress(what, done, total)

@@ -4,7 +4,7 @@ A command is a file that defines
 
     EXAMPLES   two lines that can be typed as they stand; the end of its `--help`
     command    the function, with `Annotated` options; its docstring is the `--help`
-    Command    (optional) the TyperCommand class that parses it
+    Command    (optional) the class that parses it, in place of `binarize.cli.command.Command`
 
 and a group is a file that defines HELP, COMMANDS (name -> function) and EXAMPLES (name -> lines). What
 a command's file says of it after the colon of its first line stands in the list of commands. These
@@ -29,6 +29,7 @@ from binarize.cli import (
     convert,
     estimators,
     export,
+    interrupt,
     models,
     recipes,
     render,
@@ -37,7 +38,9 @@ from binarize.cli import (
     train,
 )
 from binarize.cli import eval as evaluate
-from binarize.cli.explain import TRACEBACK, ctrl_c_stays_ctrl_c, explain
+from binarize.cli.command import Command, Group
+from binarize.cli.explain import explain
+from binarize.cli.quiet import TRACEBACK, libraries_are_quiet, wants_everything
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,
@@ -63,10 +66,13 @@ Examples:
 
 {TRACEBACK}=1 in the environment shows the Python traceback of an error.
 """
+COMPLETION = "_BINARIZE_COMPLETE"
+FLAGS = ("help", "install_completion", "show_completion")
+"""Typer's own. Given as None, they have it import pydantic: twice the time until a help is shown."""
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
     "max_content_width": 100,
-    "default_map": {"help": False},  # given as None, it has Typer import pydantic: twice the time
+    "default_map": dict.fromkeys(FLAGS, False),
 }
 
 
@@ -90,16 +96,16 @@ def program(
 def build() -> typer.Typer:
     """The whole program as a Typer application."""
     look = {
-        "add_completion": False,
+        "cls": Group,
         "pretty_exceptions_enable": False,
         "rich_markup_mode": None,
         "no_args_is_help": True,
         "context_settings": CONTEXT,
     }
-    app = typer.Typer(name="binarize", epilog=EPILOG, **look)
+    app = typer.Typer(name="binarize", epilog=EPILOG, add_completion=True, **look)
     app.callback()(program)
     for name, module in COMMANDS.items():
-        kind = getattr(module, "Command", None)
+        kind = getattr(module, "Command", Command)
         options = {"cls": kind, "epilog": examples(module.EXAMPLES), "short_help": purpose(module)}
         app.command(name, **options)(module.command)
     for name, module in GROUPS.items():
@@ -108,7 +114,7 @@ def build() -> typer.Typer:
         for verb, function in module.COMMANDS.items():
             first = inspect.cleandoc(function.__doc__).splitlines()[0]
             options = {"epilog": examples(module.EXAMPLES[verb]), "short_help": first}
-            group.command(verb, **options)(function)
+            group.command(verb, cls=Command, **options)(function)
         app.add_typer(group, name=name)
     return app
 
@@ -131,20 +137,24 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a crash
     render.use_json(False)
     try:
-        with ctrl_c_stays_ctrl_c():
+        with interrupt.waits_for_imports(), libraries_are_quiet():
             run(list(sys.argv[1:] if args is None else args))
         return 0
     except typer.Exit as done:
         return done.exit_code
+    except SystemExit as done:  # Typer's way out of completion
+        return int(done.code or 0)
     except (Exception, KeyboardInterrupt) as problem:
-        if os.environ.get(TRACEBACK) == "1":
+        if wants_everything():
             raise
         return explain(problem)
 
 
 def run(args: list[str]) -> None:
-    """Parse `args` and do what they say. Not command.main(): it explains errors in its own way."""
+    """Parse `args` and do what they say. command.main() would explain errors in its own way."""
     command = typer.main.get_command(build())
+    if COMPLETION in os.environ:  # a shell asks how its line could go on
+        command.main(args, prog_name="binarize")
     with command.make_context("binarize", args) as context:
         command.invoke(context)
     sys.stdout.flush()

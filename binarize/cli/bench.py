@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.bench import Bench, Profile, Result
 
 EXAMPLES = """
 binarize bench
-binarize bench runs/resnet18 other.onnx --threads 2 --int8-baseline --profile
+binarize bench runs/resnet18 other.onnx --threads 2 --int8-baseline
 """
 SHOWN = 20  # nodes of a profile
 SAME = 1e-4  # of the largest logit: what rounding in another order may amount to
@@ -23,34 +24,33 @@ def command(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE", help="ONNX files, and runs that hold one; default: the newest run."
+            metavar="RUN|FILE",
+            help="ONNX files, and runs that hold model.onnx. [default: the newest run]",
         ),
     ] = None,
-    threads: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Threads within an operator.")
-    ] = 1,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads per operator.")] = 1,
     batch: Annotated[
-        int, typer.Option("--batch", "-b", metavar="N", min=1, help="Images per run.")
+        int, typer.Option("--batch", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 1,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often each runs.")] = 30,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How often each file is timed.")
+    ] = 30,
     no_kernels: Annotated[
-        bool, typer.Option("--no-kernels", help="Stock onnxruntime alone.")
+        bool, typer.Option("--no-kernels", help="Time stock onnxruntime only.")
     ] = False,
     int8_baseline: Annotated[
         bool,
-        typer.Option(
-            "--int8-baseline", help="Also the float model as onnxruntime quantises it to int8."
-        ),
+        typer.Option("--int8-baseline", help="Time the float model quantised to int8, too."),
     ] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Also the time of every node of each FILE.")
+        bool, typer.Option("--profile", help="Show the time of every node, too.")
     ] = False,
     as_json: render.Json = False,
 ) -> None:
-    """Time FILEs beside the float model of the same architecture, in stock onnxruntime and with the kernels.
+    """Time ONNX files against their float baseline, in stock onnxruntime and with the binarize kernels.
 
-    In every round each runs once in turn, on images of noise. The float model is built for this, with
-    random weights. Memory is measured in processes of their own.
+    Each file runs once per round, on images of noise. The float baseline is the same architecture with
+    random weights. Memory is measured in a separate process for each file.
     """
     from binarize.bench import bench
     from binarize.run import newest_run
@@ -58,7 +58,7 @@ def command(
     if not files:
         files = [str(newest_run().path)]
         render.say(f"benching the newest run, {files[0]}")
-    with render.progress("loading") as bar:
+    with working("loading") as progress:
         done = bench(
             files,
             threads=threads,
@@ -67,7 +67,7 @@ def command(
             kernels=not no_kernels,
             int8_baseline=int8_baseline,
             profile=profile,
-            on_progress=lambda what, count, total: bar.restart(what, total, count),
+            progress=progress,
         )
     show(done, rounds, no_kernels)
     if as_json:
@@ -84,16 +84,20 @@ def show(done: Bench, rounds: int, no_kernels: bool) -> None:
     for note in done.notes:
         render.say(note)
     if installed() is None and not no_kernels:
-        render.say("this installation has no kernels: stock onnxruntime alone")
+        render.say("this installation has no binarize kernels: stock onnxruntime only")
     compared = any(result.max_diff is not None for result in done.results)
     render.say(
-        "ratio: of a round's time to the float model's, median; load: of a session; "
-        "peak: memory beyond Python's"
-        + "; max diff: of a logit, kernels to stock onnxruntime, of the largest"
+        "ratio: median time relative to the float baseline; load: time to create a session; "
+        "peak: memory on top of Python's"
+        + "; max diff: of a logit, with and without the kernels, relative to the largest"
         * compared
     )
     columns = ("file", "form", "in", "ms", "p10-p90", "ratio", "load ms", "peak MB", "bytes")
-    render.table((*columns, *["max diff"] * compared), (row(one, compared) for one in done.results))
+    render.table(
+        (*columns, *["max diff"] * compared),
+        (row(one, compared) for one in done.results),
+        drop=("p10-p90", "load ms", "peak MB", "max diff"),
+    )
     for result in done.results:
         if result.max_diff is not None and not result.max_diff <= SAME:
             render.warn(
@@ -130,7 +134,7 @@ def show_profile(profile: Profile) -> None:
     if rest:
         spent, share = sum(one.median_ms for one in rest), sum(one.share for one in rest)
         rows.append((f"{len(rest)} more", None, f"{spent:.3f}", f"{share:.1%}"))
-    render.table(("node", "op", "ms", "share"), rows)
+    render.table(("node", "op", "ms", "share"), rows, drop=("op",))
 
 
 def way(one: Result | Profile) -> str:

@@ -1,4 +1,4 @@
-"""`binarize checks`: what this machine has, and whether the whole road works on it."""
+"""`binarize checks`: versions and hardware, and a self-test of the whole pipeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 EXAMPLES = """
 binarize checks
@@ -19,8 +20,8 @@ MODEL = "cifar_resnet20"
 def command(as_json: render.Json = False) -> None:
     """Show versions, devices and CPU features, then binarize, export and run a tiny network.
 
-    Needs no network access and leaves no files behind. Whether pretrained weights can be downloaded
-    is not tested.
+    This needs no network access and leaves no files behind. It does not test whether pretrained weights
+    can be downloaded.
     """
     from binarize import environment
 
@@ -28,9 +29,11 @@ def command(as_json: render.Json = False) -> None:
     facts["native_kernels"] = _kernels()
     for title, values in facts.items():
         render.table(
-            (title.replace("_", " "), ""), ((name, _words(value)) for name, value in values.items())
+            (title.replace("_", " "), "value"),
+            ((name, _words(value)) for name, value in values.items()),
+            prose=("value",),
         )
-    with render.progress(f"self-test: binarize, export and run {MODEL}"):
+    with working(f"self-test: binarize, export and run {MODEL}"):
         result = self_test()
     if result["passed"]:
         difference = f"max |diff| to torch {result['max_abs_diff']:.2g}"

@@ -7,120 +7,148 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.choices import SCALES
+from binarize.cli import next_step, render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
 
 SHOWN = 5
 """Names in a warning; `--json` has them all."""
+SCALES_HELP = f"What multiplies the signs: {', '.join(SCALES[:-1])} or {SCALES[-1]}."
 
 EXAMPLES = """
 binarize convert resnet18 --estimator ab-tanh
-binarize convert torchvision/resnet50 --keep "layer4.*" --activations step --img-size 160 --dry-run
+binarize convert torchvision/resnet50 --keep "layer4.*" --img-size 160
 """
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A timm name, timm/…, torchvision/…, or a run.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name from `binarize models ls` (resnet18, torchvision/resnet50), or a run.",
+        ),
     ],
     estimator: Annotated[
-        str, typer.Option(help="Surrogate gradient: see `binarize estimators ls`.")
+        str,
+        typer.Option(metavar="NAME", help="Surrogate gradient: see `binarize estimators ls`."),
     ] = "ab-tanh",
-    scale: Annotated[str, typer.Option(help="channel, layer or none.")] = "channel",
+    scale: Annotated[str, typer.Option(metavar="NAME", help=SCALES_HELP)] = "channel",
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Glob on module names to leave float; repeatable."),
+        typer.Option(
+            metavar="PATTERN",
+            help="Keep layers whose name matches float, such as layer4.*; repeatable.",
+        ),
     ] = None,
-    force: Annotated[
+    include: Annotated[
         list[str] | None,
         typer.Option(
+            "--include",
             "--binarize",
             metavar="PATTERN",
-            help="Glob on layers to binarize that are kept by default; --keep wins; repeatable.",
+            help="Binarize layers that are kept float by default; --keep wins; repeatable.",
         ),
     ] = None,
     submodule: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Convert this part alone. [default: all of MODEL]"),
+        typer.Option(metavar="NAME", help="Convert only this submodule. [default: all of MODEL]"),
     ] = None,
     activations: Annotated[
         str,
         typer.Option(
-            help="float, step (0 or s) or sign (-1 or +1): the inputs of the binarized layers."
+            metavar="NAME",
+            help="Inputs of the binarized layers: float, step (0 or s) or sign (-1 or +1).",
         ),
     ] = "float",
     structure: Annotated[
         str,
         typer.Option(
-            help="keep, bireal or reactnet: surgery on the blocks around inputs of --activations sign."
+            metavar="NAME",
+            help="Blocks around the inputs of --activations sign: keep them, or rewrite them as in "
+            "bireal or reactnet.",
         ),
     ] = "keep",
     calib_data: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Images, in class folders or not, or a tar: binary activations are calibrated on them. "
-            "[default: on noise]",
+            help="Images to calibrate binary activations on: a folder, with or without classes, or a "
+            "tar file. [default: noise]",
         ),
     ] = None,
     calib_images: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="How many of them. [default: 32]"),
+        typer.Option(min=1, metavar="N", help="Number of images to calibrate on. [default: 32]"),
     ] = None,
     pretrained: Annotated[
         bool | None,
         typer.Option(
             "--pretrained/--no-pretrained",
-            help="Insist on pretrained weights, or do not try. [default: if they can be had]",
+            help="Require pretrained weights, or do not look for them. [default: use them if available]",
             show_default=False,
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Weights to load: safetensors, or a .pth of tensors only."
+            metavar="FILE",
+            help="Weights to load: safetensors, or a .pth file that holds only tensors.",
         ),
     ] = None,
     num_classes: Annotated[
         int | None,
-        typer.Option(min=1, help="Size of the classifier. [default: the model's]"),
+        typer.Option(min=1, metavar="N", help="Number of classes. [default: the model's]"),
     ] = None,
     img_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Width of the images in pixels. [default: the model's]"),
+        typer.Option(
+            min=1, metavar="N", help="Image width and height in pixels. [default: the model's]"
+        ),
     ] = None,
     stem: Annotated[
-        str, typer.Option(help="auto, keep, or cifar: a 3x3 stem without pooling.")
+        str,
+        typer.Option(metavar="NAME", help="auto, keep, or cifar: a 3x3 stem without pooling."),
     ] = "auto",
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Of the weights, where they are random.")
+        int, typer.Option(min=0, metavar="N", help="Random seed of untrained weights.")
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="The run to make. [default: under runs/]"),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="Directory of the new run. [default: one under runs/]",
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the table, write nothing.")
+        bool, typer.Option("--dry-run", help="Show the layer table and write nothing.")
     ] = False,
     json: render.Json = False,
 ) -> None:
-    """Rewrite MODEL so that its convolutions and linear layers have binary weights.
+    """Convert MODEL to a network whose convolutions and linear layers have binary weights.
 
-    Layers stay float ("kept") where they are the first, the classifier, depthwise, squeeze-excite or a
-    gate, an LSTM, or match --keep. Of a detection or segmentation network, the backbone is rewritten.
-    With --activations, the inputs of those layers become binary too, and downsampling shortcuts stay float.
+    These layers are kept float: the first one, the classifier, depthwise convolutions, squeeze-excite
+    and other gates, LSTMs, and what --keep names. Of a detection or segmentation network only the
+    backbone is converted. With --activations, the inputs of binarized layers become binary too, and
+    downsampling shortcuts stay float.
     """
+    if out is not None and not dry_run:
+        outputs.check_directory(out)
     from binarize import api, rewrite
 
-    with render.progress("converting") as bar:
+    with working("converting") as progress:
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
             keep=tuple(keep or ()),
             stem=stem,
-            force=tuple(force or ()),
+            include=tuple(include or ()),
             submodule=submodule,
             activations=activations,
             structure=structure,
@@ -128,16 +156,18 @@ def command(
         saved = api.convert_to_run(
             model,
             options,
+            rewrite.SourceOptions(
+                pretrained="auto" if pretrained is None else pretrained,
+                checkpoint=checkpoint,
+                num_classes=num_classes,
+                img_size=img_size,
+            ),
             seed=seed,
             out=out,
             dry_run=dry_run,
-            step=bar.restart,
+            progress=progress,
             calib_data=calib_data,
             calib_images=calib_images,
-            pretrained="auto" if pretrained is None else pretrained,
-            checkpoint=checkpoint,
-            num_classes=num_classes,
-            img_size=img_size,
         )
     render.say(f"{model} with weights: {saved.info.weights}")
     for note in saved.conversion.notes:
@@ -152,7 +182,7 @@ def command(
         render.next_command(f"binarize convert {model}")
     else:
         render.say(f"run: {saved.run}")
-        render.next_command("binarize train --recipe digits")
+        render.next_command(next_step.after_converting(saved.run, saved.info))
 
 
 def _say_calibration(calibration: Calibrated) -> None:
@@ -161,6 +191,6 @@ def _say_calibration(calibration: Calibrated) -> None:
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         render.warn(
-            f"more than 95 % of what these layers get is one value: {', '.join(names[:SHOWN])}{more}",
-            "they learn little; --calib-data with other images, or --keep NAME to leave one float",
+            f"more than 95 % of the inputs of these layers are one value: {', '.join(names[:SHOWN])}{more}",
+            "they learn little; use --calib-data with other images, or keep one float with --keep NAME",
         )

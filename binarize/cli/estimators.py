@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from binarize import outputs
 from binarize.cli import render
 
 if TYPE_CHECKING:
@@ -21,20 +22,20 @@ EXAMPLES = {
     """,
     "plot": """
         binarize estimators plot
-        binarize estimators plot ab-tanh ede --progress 0 --progress 0.5 --progress 1 -o plot.png
+        binarize estimators plot ab-tanh ede --progress 0 --progress 1 -o plot.png
     """,
 }
 
 
 def ls(
     progress: Annotated[
-        float, typer.Option(min=0, max=1, metavar="P", help="Share of training done.")
+        float, typer.Option(min=0, max=1, metavar="N", help="Fraction of training done.")
     ] = 1.0,
     as_json: render.Json = False,
 ) -> None:
     """List the estimators with their constants.
 
-    The last two columns are for standard-normal latent weights: the root mean square distance of f to
+    The last two columns hold, for standard normal latent weights, the root mean square distance of f to
     sign, and the variance of f'.
     """
     from binarize.estimators import TABLE
@@ -55,24 +56,32 @@ def ls(
                 )
                 for row in rows
             ),
+            prose=("constants",),
         )
     render.next_command("binarize estimators plot")
 
 
 def plot(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="By default all of them.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names of estimators. [default: all of them]"),
     ] = None,
     progress: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, metavar="P", help="Progress to draw at; may be repeated."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="N",
+            help="Fraction of training done; repeatable. [default: 0, 0.5, 1]",
+        ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="An .svg or .png file.")
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The .svg or .png file to write.")
     ] = Path("estimators.svg"),
     as_json: render.Json = False,
 ) -> None:
-    """Plot f, the stand-in for sign, and its gradient f', at several progress values."""
+    """Plot the surrogate f of sign and its gradient f', at several points of the training."""
+    outputs.check_file(output)
     from binarize import estimators
     from binarize.estimators import plot
 

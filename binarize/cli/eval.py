@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.cli import render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.evaluate import Evaluation
 
 EXAMPLES = """
 binarize eval
-binarize eval runs/resnet18 resnet18.onnx --data-dir imagenette --limit 500
+binarize eval runs/resnet18 resnet18.onnx --data-dir imagenette
 """
 
 
@@ -23,37 +24,37 @@ def command(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET",
-            help="Runs, their checkpoints (RUN/best) and ONNX files; default: the newest run. "
-            "A run that holds model.onnx counts as two.",
+            metavar="RUN|FILE",
+            help="Runs, their checkpoints (RUN/best) and ONNX files. A run that holds model.onnx counts "
+            "as two. [default: the newest run]",
         ),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Test images, one folder per class under test/ or val/; "
-            "default: the data set that the target was trained on.",
+            help="Test images, one folder per class under test/ or val/. "
+            "[default: the data set that the run was trained on]",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Ask this many images only.")
+        int | None, typer.Option(metavar="N", min=1, help="Evaluate only this many images.")
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per prediction.")
+        int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 64,
     workers: Annotated[
-        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Image loading processes.")
+        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Processes that load images.")
     ] = 2,
     no_kernels: Annotated[
-        bool, typer.Option("--no-kernels", help="ONNX files in stock onnxruntime alone.")
+        bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
     as_json: render.Json = False,
 ) -> None:
-    """Score runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
+    """Evaluate runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
 
-    An ONNX file says itself how its images are prepared and what its classes are. Parity compares the
-    logits of an ONNX file in a run with the run's, and those of any other target with the first one's.
+    An ONNX file stores its preprocessing and class names. Parity compares the logits of an ONNX file in a
+    run with those of the run, and the logits of any other target with those of the first one.
     """
     from binarize.evaluate import evaluate
     from binarize.run import newest_run
@@ -61,7 +62,7 @@ def command(
     if not targets:
         targets = [str(newest_run().path)]
         render.say(f"evaluating the newest run, {targets[0]}")
-    with render.progress("evaluating") as bar:
+    with working("loading") as progress:
         evaluations = evaluate(
             targets,
             data_dir=data_dir,
@@ -69,7 +70,7 @@ def command(
             batch_size=batch_size,
             workers=workers,
             kernels=not no_kernels,
-            on_progress=lambda target, done, total: bar.restart(target, total, done),
+            progress=progress,
         )
     show(evaluations)
     if as_json:
@@ -84,12 +85,13 @@ def show(evaluations: list[Evaluation]) -> None:
     render.say(
         "ms: of one image alone; parity: max |diff| of max |logit|, to the run or the first target"
     )
+    top5 = any(e.classes > 5 for e in evaluations)  # else it is 100 %
     render.table(
         (
             "target",
             "kind",
             "top-1 %",
-            "top-5 %",
+            *["top-5 %"] * top5,
             "bytes",
             "images/s",
             "ms",
@@ -101,7 +103,7 @@ def show(evaluations: list[Evaluation]) -> None:
                 e.target,
                 f"{e.kind}, kernels" if e.kernels else e.kind,
                 f"{e.top1:.2f}",
-                f"{e.top5:.2f}",
+                *[f"{e.top5:.2f}" if e.classes > 5 else None] * top5,
                 e.bytes,
                 round(e.images_per_s),
                 f"{e.ms_per_image:.2f}",
@@ -110,6 +112,7 @@ def show(evaluations: list[Evaluation]) -> None:
             )
             for e in evaluations
         ),
+        drop=("same top-1 %", "ms", "top-5 %", "images/s", "bytes"),
     )
     for e in evaluations[1:]:
         if e.kind == "onnx" and not e.compared_with:
@@ -124,7 +127,7 @@ def parity(evaluation: Evaluation) -> str | None:
 
 
 def what_next(evaluations: list[Evaluation], run: str) -> str:
-    """A run without an ONNX file is exported next; else there is a table of layers to look at."""
+    """A run without an ONNX file is exported next; a run with one has a layer table, a file a speed."""
     if all(e.kind == "torch" for e in evaluations):
         return f"binarize export {run} --onnx"
-    return "binarize summary" if evaluations[0].kind == "onnx" else f"binarize summary {run}"
+    return f"binarize {'bench' if evaluations[0].kind == 'onnx' else 'summary'} {run}"

@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Iterator
-from types import FrameType
 
 import typer
 
 from binarize.cli import interrupt, render
+from binarize.cli.command import UsageError
+from binarize.cli.quiet import TRACEBACK
 from binarize.errors import BinarizeError
 
-TRACEBACK = "BINARIZE_TRACEBACK"
 INTERRUPTED = 130
-
-UsageError = typer.BadParameter.__mro__[1]  # click's; Typer carries a copy of its own since 0.16
-
-
-@contextlib.contextmanager
-def ctrl_c_stays_ctrl_c() -> Iterator[None]:
-    """Whatever a Ctrl-C is turned into on its way up, it leaves the block as KeyboardInterrupt.
-
-    Libraries that are being imported when it comes swallow it, and fail later with another error or go on,
-    and compiled ones may abort the process. So during an import it waits for the next move of a progress
-    bar, unless it is pressed again.
-    """
-    interrupt.pressed.clear()
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        again = interrupt.pressed.is_set()
-        interrupt.pressed.set()
-        if again or not importing(frame):
-            signal.default_int_handler(number, frame)
-
-    in_charge = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not in_charge or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    except Exception as problem:
-        if interrupt.pressed.is_set():
-            raise KeyboardInterrupt from problem
-        raise
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def importing(frame: FrameType | None) -> bool:
-    """Whether that frame is on its way through an import."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def explain(problem: BaseException) -> int:
     """One sentence and one hint on stderr for what went wrong; the exit code."""
-    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)) or interrupt.pressed.is_set():
         render.error("interrupted")
         return INTERRUPTED
     if isinstance(problem, UsageError):
@@ -90,13 +45,14 @@ def explain(problem: BaseException) -> int:
 
 
 def explain_usage(problem: UsageError) -> int:
-    """Wrong usage: click's sentence, and where the help is. No arguments at all: the help itself."""
+    """Wrong usage: click's sentence and a hint. No arguments at all: the help itself."""
     if type(problem).__name__ == "NoArgsIsHelpError":
         print(problem.ctx.get_help())
         return 2
     path = problem.ctx.command_path if problem.ctx else "binarize"
     message = " ".join(problem.format_message().split()).rstrip(".")
-    render.error(message[:1].lower() + message[1:], f"see {path} --help")
+    hint = getattr(problem, "hint", f"see {path} --help")
+    render.error(message[:1].lower() + message[1:], hint)
     return 2
 
 

@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import command as commands
+from binarize.cli import next_step, render
+from binarize.cli.command import WrongUsage
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.export import ExportResult
 
 EXAMPLES = """
 binarize export --onnx
-binarize export runs/resnet18 --onnx resnet18.onnx --form inline --classifier fp16
+binarize export runs/resnet18 --onnx resnet18.onnx --form inline
 """
 FLAG = "--onnx"
-IN_RUN = "model.onnx"
-CHECKPOINTS = ("best", "last")
 
 
-class Command(TyperCommand):
+class Command(commands.Command):
     """Knows an option whose value may be left out: a bare `--onnx`."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
@@ -46,8 +47,8 @@ def command(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="A run, or one of its checkpoints (RUN/best), before --onnx; default: the newest run.",
+            metavar="RUN",
+            help="A run, or one of its checkpoints (RUN/best); before --onnx. [default: the newest run]",
         ),
     ] = None,
     onnx: Annotated[
@@ -55,85 +56,89 @@ def command(
         typer.Option(
             FLAG,
             metavar="[FILE]",
-            help="Write ONNX, to FILE or, where nothing follows, to model.onnx in the run.",
+            help="Write an ONNX file. [default: model.onnx in the run]",
         ),
     ] = None,
     opset: Annotated[
         int | None,
         typer.Option(
-            min=18, max=25, metavar="N", help="ONNX operator set. [default: the recipe's, else 20]"
+            min=18,
+            max=25,
+            metavar="N",
+            help="Version of the ONNX operator set. [default: the recipe's, else 20]",
         ),
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            metavar="FORM",
-            help="packed (functions beside the bits, for onnxruntime), inline (standard ops alone, for "
-            "OpenVINO and others), int8 (sums of integers) or native (for our kernels alone, which hand on "
-            "bits). [default: the recipe's, else packed]",
+            metavar="NAME",
+            help="packed (bits, unpacked by ONNX functions; for onnxruntime), inline (standard operators "
+            "only; for OpenVINO and others), int8 (integer arithmetic) or native (only for the binarize "
+            "kernels). [default: the recipe's, else packed]",
         ),
     ] = None,
     classifier: Annotated[
         str | None,
         typer.Option(
-            metavar="TYPE",
-            help="Store the last layer's weight as float, fp16, int8 or 1bit. "
+            metavar="NAME",
+            help="Type of the stored classifier weight: float, fp16, int8 or 1bit. "
             "[default: the recipe's, else float]",
         ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Write RUN as ONNX with one bit per binary weight, then check it in onnxruntime.
+    """Write RUN as an ONNX file with one bit per binary weight, and validate it in onnxruntime.
 
-    The file runs wherever onnxruntime does, at the speed of the float model; a native one where our kernels
-    are. It is compared with the torch model on test images where they are at hand, else on noise; a file that
-    differs is not kept. With binary inputs a sign may flip where rounding put its input on the other side of
-    0: then that is shown to be all.
+    The file runs in onnxruntime at the speed of the float model, and faster with the binarize kernels,
+    which the native form requires. It is compared with the torch model on test images if they are
+    available, else on noise, and a file that differs is deleted. With binary inputs, rounding may flip the
+    sign of an input close to 0; the export then checks that nothing else differs.
     """
     if onnx is None:
-        raise typer.BadParameter(f"say what to write: {FLAG}, or {FLAG} FILE")
+        raise WrongUsage("say what to write", f"add {FLAG}, or {FLAG} FILE")
     if run is None and onnx and Path(onnx).is_dir():
-        raise typer.BadParameter(f"RUN stands before {FLAG}: binarize export {onnx} {FLAG}")
+        raise WrongUsage(f"RUN stands before {FLAG}", f"binarize export {onnx} {FLAG}")
+    if onnx:
+        outputs.check_onnx(onnx)
     from binarize.export import export
-    from binarize.run import newest_run
+    from binarize.run import layout, newest_run
 
     target = run or str(newest_run().path)
     if run is None:
         render.say(f"exporting the newest run, {target}")
-    with render.working("loading the model") as step:
+    with working("loading the model") as progress:
         result = export(
             target,
             onnx or _in_run(target),
             opset=opset,
             form=form,
             classifier=classifier,
-            step=step,
+            progress=progress,
         )
     show(result)
     if as_json:
         render.emit_json(result.as_json())
-    render.next_command(_next(run, onnx, result.onnx))
-
-
-def _next(run: str | None, onnx: str, file: str) -> str:
-    """Evaluate the run, which holds the file, or the file where it lies elsewhere."""
-    if onnx or (run and Path(run).name in CHECKPOINTS):
-        return f"binarize eval {file}"
-    return f"binarize eval {run}" if run else "binarize eval"
+    in_run = not onnx and not layout.is_checkpoint(Path(target))
+    newest = in_run and run is None
+    written = "" if newest else f" {target if in_run else result.onnx}"
+    render.next_command(f"binarize {next_step.measuring(Path(target))}{written}")
 
 
 def show(result: ExportResult) -> None:
     """The validation block: what the parity gate of the export looked at."""
+    from binarize.export.size import is_close
     from binarize.runtime import NATIVE
 
     predicted = result.bytes / result.bytes_predicted - 1
     render.say(f"{result.onnx}: {result.form} ONNX, opset {result.opset}")
-    where = "onnxruntime with our kernels" if result.form == NATIVE else "stock onnxruntime"
+    where = (
+        "onnxruntime with the binarize kernels" if result.form == NATIVE else "stock onnxruntime"
+    )
     _check(True, f"loads in {where}; validated on {result.validated_on}")
     for good, sentence in (*_parity(result), *_choices(result)):
         _check(good, sentence)
     _check(
-        abs(predicted) <= 0.01,
+        is_close(result.bytes_predicted, result.bytes),
         f"{render.size(result.bytes)}; predicted {result.bytes_predicted:,} ({predicted:+.2%})",
     )
 
@@ -165,10 +170,10 @@ def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     if result.parity == FLIPPED:
         yield (
             True,
-            f"equal {FLIPPED}: the clip twin to {result.clip_twin_diff:.1e} (allowed "
-            f"{result.clip_twin_allowed:.1e}); {result.flips} of {result.images} images have flips, the "
-            f"first ones of inputs within {result.largest_flip:.1e} RMS of the jump (allowed "
-            f"{result.flip_allowed:.1e})",
+            f"equal {FLIPPED}: the smooth surrogate to {result.clip_twin_diff:.1e} (allowed "
+            f"{result.clip_twin_allowed:.1e}); {result.flips} of {result.images} images have sign "
+            f"disagreements, the first ones of inputs within {result.largest_flip:.1e} RMS of the "
+            f"threshold (allowed {result.flip_allowed:.1e})",
         )
     agreement = AGREEMENT_8 if quantised else AGREEMENT
     allowed = agreement if result.trained else 100.0
@@ -200,5 +205,6 @@ def _check(good: bool | None, sentence: str) -> None:
 
 def _in_run(target: str) -> str:
     """model.onnx of the run, whose checkpoint `target` may be."""
-    path = Path(target)
-    return str((path.parent if path.name in CHECKPOINTS else path) / IN_RUN)
+    from binarize.run import layout
+
+    return str(layout.run_of(Path(target)) / layout.ONNX)

@@ -9,7 +9,7 @@ import typer
 
 from binarize.cli import render
 
-HELP = "The networks of timm and torchvision, and the CIFAR networks that come along."
+HELP = "Models: list those of timm and torchvision, and the CIFAR networks of binarize."
 EXAMPLES = {
     "ls": """
         binarize models ls resnet
@@ -20,11 +20,14 @@ EXAMPLES = {
 
 def ls(
     pattern: Annotated[
-        str, typer.Argument(metavar="FILTER", help="A part of the name, or a glob in quotes.")
+        str, typer.Argument(metavar="PATTERN", help="A part of the name, or a quoted glob.")
     ] = "",
     as_json: render.Json = False,
 ) -> None:
-    """List the models that every command takes; "yes" stands where the library has weights."""
+    """List the models that every command takes, and whether pretrained weights exist.
+
+    With a PATTERN, the best match comes first.
+    """
     from binarize import models
     from binarize.errors import ModelError
 
@@ -40,6 +43,7 @@ def ls(
                 (model.name, model.library, model.task, "yes" if model.pretrained else "no")
                 for model in found
             ),
+            drop=("library", "task"),
         )
     render.say(f"{len(found)} model{'s' if len(found) > 1 else ''}")
     render.next_command(f"binarize convert {found[0].name}")

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import next_step, render
+from binarize.errors import RecipeError
 
 if TYPE_CHECKING:
     from binarize.recipe import Recipe
 
 HELP = "Recipes: list, show, copy and validate them."
 
-Name = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A name from `binarize recipes ls`, or a .yaml file."),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as stages.0.epochs=3."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key, such as stages.0.epochs=3; repeatable."
+    ),
 ]
 
 
@@ -30,19 +37,24 @@ def ls(as_json: render.Json = False) -> None:
     if as_json:
         render.emit_json(rows)
     columns = ("name", "model", "data", "duration", "description")
-    render.table(columns, [[row[column] for column in columns] for row in rows])
+    render.table(
+        columns,
+        [[row[column] for column in columns] for row in rows],
+        prose=("description",),
+        drop=("duration", "data", "model"),
+    )
     render.next_command("binarize recipes show digits")
 
 
 def show(
     recipe: Name,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="With extends, --set and every default written out.")
+        bool, typer.Option("--resolved", help="Write out extends, --set and all defaults.")
     ] = False,
     overrides: Set = None,
     as_json: render.Json = False,
 ) -> None:
-    """Print a recipe as it is written, or as it would be run (--resolved, --set or --json)."""
+    """Print a recipe as written, or with everything resolved (--resolved, --set or --json)."""
     from binarize.recipe import as_data, dump, find, load
 
     checked = load(recipe, overrides or [])
@@ -53,18 +65,20 @@ def show(
         text = dump(checked) if whole else find(recipe)[0].read_text(encoding="utf-8-sig")
         render.say(text.rstrip("\n"))
         render.use_json(True)  # so that `show … > mine.yaml` is a recipe and nothing else
-    render.next_command(f"binarize train --recipe {recipe}")
+    render.next_command(next_step.training(recipe, checked))
 
 
 def cp(
-    recipe: Annotated[str, typer.Argument(metavar="NAME", help="A name from `recipes ls`.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name from `binarize recipes ls`.")
+    ],
     to: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="By default NAME.yaml, here.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="The copy. [default: NAME.yaml, in this directory]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Copy a recipe, to change the copy."""
-    from binarize.errors import RecipeError
     from binarize.recipe import shipped_path
     from binarize.run import write_text
 
@@ -73,6 +87,7 @@ def cp(
     path = path / source.name if path.is_dir() else path
     if path.exists():
         raise RecipeError(f'"{path}" exists already', "name another file after the recipe")
+    outputs.check_file(path, RecipeError)
     write_text(path, source.read_text(encoding="utf-8"))
     if as_json:
         render.emit_json({"recipe": recipe, "file": str(path)})
@@ -82,7 +97,10 @@ def cp(
 
 def validate(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE", help="Names of recipes, or YAML files.")
+        list[str],
+        typer.Argument(
+            metavar="NAME|FILE", help="Names from `binarize recipes ls`, or .yaml files."
+        ),
     ],
     overrides: Set = None,
     as_json: render.Json = False,
@@ -91,13 +109,12 @@ def validate(
 
     Beyond the schema, the names of models, estimators (with their constants) and optimisers are looked up.
     """
-    from binarize.errors import RecipeError
     from binarize.recipe import load
 
-    wrong = []
+    wrong, valid = [], []
     for recipe in recipes:
         try:
-            load(recipe, overrides or [], check=unknown_names)
+            valid.append(load(recipe, overrides or [], check=unknown_names))
         except RecipeError as error:
             wrong.append(error)
         else:
@@ -106,19 +123,22 @@ def validate(
         raise RecipeError("\n".join(error.message for error in wrong), wrong[0].hint)
     if as_json:
         render.emit_json([{"recipe": recipe, "valid": True} for recipe in recipes])
-    render.next_command(f"binarize train --recipe {recipes[0]}")
+    render.next_command(next_step.training(recipes[0], valid[0]))
 
 
 def schema(
     to: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write to FILE. [default: stdout]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Print the JSON Schema of recipes, with which editors complete and check them.
 
-    It is JSON with --json or without.
+    The output is JSON with and without --json.
     """
+    if to is not None:
+        outputs.check_file(to, RecipeError)
     from binarize.recipe import json_schema
     from binarize.run import write_json
 

@@ -9,21 +9,23 @@ Rich is imported inside the functions, so that `--help` does not pay for it.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import interrupt
+from binarize.cli import tables
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDE = 4096  # columns where nobody's terminal sets a limit: no name is folded or cut
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _state = {"json": False}
 
 
@@ -34,7 +36,8 @@ def use_json(on: bool) -> bool:
 
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Data on stdout, talk on stderr.", callback=use_json)
+    bool,
+    typer.Option("--json", help="Write JSON to stdout, messages to stderr.", callback=use_json),
 ]
 
 
@@ -71,21 +74,23 @@ def emit_json(content: Any) -> None:
         sys.stdout.write(json.dumps(_finite(content), indent=1, default=str) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Talk: a table. Numbers stand right, None is shown as an empty cell."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    prose: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> None:
+    """Talk: a table. Numbers stand right, None is shown as an empty cell.
 
+    Cells of the columns `prose` may wrap between words, others stay whole. On a terminal that is too narrow
+    columns are left out, those of `drop` first, then from the right; a sentence says which.
+    """
     rows = [list(row) for row in rows]
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for number, name in enumerate(columns):
-        values = [row[number] for row in rows if row[number] is not None]
-        numeric = bool(values) and all(map(_is_number, values))
-        grid.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(_cell(value)) for value in row))
-    say(grid)
+    grid, left_out = tables.fit(_console(stderr=json_is_on()), columns, rows, prose, drop)
+    say(tables.as_lists(columns, rows) if grid is None else grid)
+    if left_out:
+        say(f"columns left out for this width: {', '.join(left_out)}")
 
 
 def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
@@ -109,6 +114,8 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
             )
             for layer in layers
         ),
+        prose=("reason",),
+        drop=("fed by", "kind", "shape"),
     )
     table(
         ("", "1-bit", "32-bit"),
@@ -131,51 +138,17 @@ def size(count: int) -> str:
     return f"{count:,} bytes"
 
 
-class Bar:
-    """What `progress` yields: a bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, bar: Any, task: Any) -> None:
-        self._bar = bar
-        self._task = task
-
-    def step(self, count: float = 1, note: str | None = None) -> None:
-        """Move on by `count`; `note` replaces the words at the bar's end."""
-        interrupt.check()
-        extra = {} if note is None else {"note": note}
-        self._bar.update(self._task, advance=count, **extra)
-
-    def restart(self, description: str, total: float | None = None, done: float = 0) -> None:
-        """Begin again at `done` of `total`, under another description."""
-        interrupt.check()
-        self._bar.reset(self._task, description=description, total=total, completed=done)
-
-
-@contextlib.contextmanager
-def progress(description: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar on stderr for anything over two seconds; silent with `--json` or without a terminal."""
-    from rich import progress as rich
-
+def terminal() -> Console | None:
+    """stderr, where a bar can be drawn on it: a terminal, without `--json`. Else None."""
     console = _console(stderr=True)
-    columns = (
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
-        rich.TaskProgressColumn(),
-        rich.TimeRemainingColumn(),
-        rich.TextColumn("{task.fields[note]}", markup=False),
-    )
-    with rich.Progress(*columns, console=console, transient=True, disable=_silent(console)) as bar:
-        yield Bar(bar, bar.add_task(description, total=total, note=""))
+    drawn = console.is_terminal and not json_is_on() and _first_process()
+    return console if drawn else None
 
 
-@contextlib.contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
-    """A bar for work of unknown length; call what it yields to say what is done now."""
-    with progress(what) as bar:
-        yield bar.restart
-
-
-def _silent(console: Console) -> bool:
-    return json_is_on() or not console.is_terminal or not _first_process()
+def line_on_stderr(text: str) -> None:
+    """A line of progress: talk that goes to stderr also where stdout holds the rest of it."""
+    if _first_process():
+        _print(_console(stderr=True), text)
 
 
 def _complain(label: str, style: str, message: str, hint: str) -> None:
@@ -189,11 +162,29 @@ def _complain(label: str, style: str, message: str, hint: str) -> None:
 
 def _console(stderr: bool) -> Console:
     """A console on the stream as it is now, as wide as its terminal, or else as wide as need be."""
-    from rich.console import Console
-
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _safe_console()(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+@functools.cache
+def _safe_console() -> type[Console]:
+    """A console that shows control characters: names come from files, and could steer the terminal."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Safe(Console):
+        def render(self, renderable: RenderableType, *args: Any) -> Iterator[Segment]:
+            for segment in super().render(renderable, *args):
+                text, style, control = segment
+                yield segment if control else Segment(escaped(text), style)
+
+    return Safe
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters, and those that turn the direction of writing, as `\\x1b`."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _print(console: Console, content: RenderableType) -> None:
@@ -201,22 +192,6 @@ def _print(console: Console, content: RenderableType) -> None:
 
     # Sentences wrap in the terminal, not here: what is copied from it holds no stray line breaks.
     console.print(content, soft_wrap=isinstance(content, (str, Text)))
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _finite(content: Any) -> Any:

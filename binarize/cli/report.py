@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import next_step, render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.report import Report
@@ -20,31 +22,40 @@ binarize report runs/cifar_resnet20-digits -o digits.html
 
 def command(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+        Path | None,
+        typer.Argument(metavar="RUN", help="A trained or converted run. [default: the newest run]"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The page; default: RUN/report.html."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The HTML page to write. [default: RUN/report.html]"
+        ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Write a page about a run (curves, layers, estimator plots) and its model card, RUN/README.md.
+    """Write an HTML page about a run (curves, layers, estimator plots) and a model card, RUN/README.md.
 
-    The page is one file that loads nothing from elsewhere.
+    The page is one self-contained file.
     """
+    if out is not None:
+        outputs.check_file(out)
     from binarize.report import report
-    from binarize.run import newest_run
+    from binarize.run import layout, newest_run
 
     if run is None:
         run = newest_run().path
         render.say(f"the newest run, {run}")
-    with render.progress("reporting"):
+    with working("reporting"):
         written = report(run, out)
     show(written)
     if as_json:
         render.emit_json(written.as_json())
-    trained = f"binarize export {run} --onnx"
-    render.next_command(trained if written.facts.rows else f"binarize train {run} --recipe digits")
+    if not written.facts.rows:
+        render.next_command(next_step.after_converting(run, written.facts.info))
+    elif (run / layout.ONNX).exists():
+        render.next_command(f"binarize eval {run}")
+    else:
+        render.next_command(f"binarize export {run} --onnx")
 
 
 def show(written: Report) -> None:

@@ -1,4 +1,4 @@
-"""`binarize summary`: what became of every layer of a run, or would become of a model's."""
+"""`binarize summary`: the layers of a run, or those that a model would have once converted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import next_step, render
+from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.run import Run
+    from binarize.run import Run, RunInfo
 
 EXAMPLES = """
 binarize summary
@@ -21,66 +22,74 @@ binarize summary vit_base_patch16_224 --json
 def command(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="RUN|MODEL", help="A run or a model; default: the newest run."),
+        typer.Argument(metavar="RUN|MODEL", help="A run or a model. [default: the newest run]"),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
-    """Show the layer table and totals of a run, or those that a model would have once converted."""
+    """Show the layer table and totals of a run, or of a model as `binarize convert` would convert it."""
     from binarize.run import newest_run
 
     if target is None:
         target = str(newest_run().path)
         render.say(f"the newest run, {target}")
-    run = run_of(Path(target))
+    run = next_step.run_of(Path(target))
     summary = of_run(run) if run else of_model(target)
     if as_json:
         render.emit_json(summary)
     for fact in ("model", "weights", "estimator", "data", "parent"):
-        if summary.get(fact):
-            render.say(f"{fact}: {summary[fact]}")
+        if summary[fact]:
+            render.say(f"{fact}: {in_words(summary[fact])}")
     render.layer_table(summary["layers"], summary["totals"])
-    render.next_command(f"binarize eval {target}" if run else f"binarize convert {target}")
-
-
-def run_of(path: Path) -> Run | None:
-    """The run at `path`, or that `path` is a checkpoint of (RUN/best, RUN/last)."""
-    from binarize.run import Run, is_run
-
-    directory = path.parent if path.name in ("best", "last") else path
-    return Run(directory) if is_run(directory) else None
+    render.next_command(
+        next_step.after_converting(target, run.info) if run else f"binarize convert {target}"
+    )
 
 
 def of_run(run: Run) -> dict[str, Any]:
     """summary.json of a run, with what run.json says of its making."""
-    from binarize.errors import RunError
-
-    info, summary = run.info, run.read_json("summary.json")
-    try:
-        layers, totals = summary["layers"], summary["totals"]
-    except (TypeError, KeyError) as error:
-        raise RunError(
-            f'"{run.path / "summary.json"}" is damaged',
-            "make the run again: binarize convert MODEL",
-        ) from error
+    info, summary = run.info, run.summary
     return {
         "run": str(run.path),
-        "model": f"{info.model['library']}/{info.model['name']}",
+        "model": info.model.title,
         "weights": info.weights,
-        "estimator": (info.conversion or {}).get("estimator"),
-        "data": info.data.get("name"),
+        "estimator": estimator_of(info),
+        "data": info.data.name,
         "parent": info.parent,
-        "layers": layers,
-        "totals": totals,
+        "layers": summary["layers"],
+        "totals": summary["totals"],
     }
 
 
 def of_model(name: str) -> dict[str, Any]:
     """The same of a model as the library makes it, converted with the default options."""
-    with render.working(f"reading {name}") as step:
+    with working(f"reading {name}") as progress:
         from binarize import api, rewrite
 
         saved = api.convert_to_run(
-            name, rewrite.Options(), dry_run=True, step=step, pretrained=False
+            name,
+            rewrite.Options(),
+            rewrite.SourceOptions(pretrained=False),
+            dry_run=True,
+            progress=progress,
         )
     info = saved.info
-    return {**saved.as_json(), "model": f"{info.model['library']}/{info.model['name']}"}
+    return {
+        **saved.as_json(),
+        "model": info.model.title,
+        "estimator": estimator_of(info),
+        "data": None,
+        "parent": None,
+    }
+
+
+def estimator_of(info: RunInfo) -> dict[str, Any] | None:
+    """`{"name": …, constant: value, …}`; None of a float model."""
+    return info.conversion.estimator.to_json() if info.conversion else None
+
+
+def in_words(fact: str | dict[str, Any]) -> str:
+    """`ab-tanh, a_end 0.8` of an estimator; anything else is a word already."""
+    if isinstance(fact, str):
+        return fact
+    constants = [f"{name} {value}" for name, value in fact.items() if name != "name"]
+    return ", ".join([fact["name"], *constants])

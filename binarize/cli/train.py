@@ -7,31 +7,39 @@ from typing import Annotated, Any
 
 import typer
 
-from binarize.cli import render
+from binarize import outputs
+from binarize.cli import recipe_options, render
+from binarize.cli.command import WrongUsage
+from binarize.cli.progress import working
 from binarize.errors import BinarizeError
 
 EXAMPLES = """
 binarize train --recipe digits
-binarize train --recipe cifar10-resnet20 --data-dir cifar10 --set stages.0.epochs=20 -o runs/r20
+binarize train resnet18 --recipe mine.yaml --data-dir images -o runs/mine
 """
+Command = recipe_options.Command
 
 
 def command(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|MODEL]",
-            help="A run to go on from, or the name of a model to convert and train; "
-            "default: the recipe's model, else the newest run.",
+            metavar="RUN|MODEL",
+            help="A run to start from, or a model to convert and train. "
+            "[default: the recipe's model, else the newest run]",
         ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="See `binarize recipes ls`; a file ends in .yaml."),
+        typer.Option(
+            metavar="NAME|FILE", help="A name from `binarize recipes ls`, or a .yaml file."
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the images are; wins over the recipe's data.dir."),
+        typer.Option(
+            metavar="DIR", help="Directory of the images; overrides the recipe's data.dir."
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -43,28 +51,34 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="The new run; default: one under runs/."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Directory of the new run. [default: one under runs/]",
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Finish this interrupted training: everything comes from the run "
-            "(only --data-dir may be given, where the images have moved).",
+            help="Resume this interrupted training. All settings come from the run; only "
+            "--data-dir may be given, if the images have moved.",
         ),
     ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Train a run or a model by a recipe, into a new run.
 
-    Training a run keeps its conversion, but for what the recipe's `binarize` section sets. Interrupted,
-    by Ctrl-C or a power cut, it goes on with --resume from the last finished epoch.
+    A run keeps its conversion, except for what the recipe's `binarize` section sets. After Ctrl-C or a
+    power cut, --resume continues from the last finished epoch.
     """
     _check_usage(target, recipe, changes, out, resume)
+    if out is not None:
+        outputs.check_directory(out)
     from binarize.train import train
 
-    with render.progress("loading") as bar:
-        reporter = _reporter(bar)
+    with working("loading") as progress:
         try:
             result = train(
                 recipe,
@@ -73,12 +87,12 @@ def command(
                 overrides=changes or (),
                 out=out,
                 resume=resume,
-                reporter=reporter,
+                progress=progress,
             )
         except BinarizeError:
             raise
         except (KeyboardInterrupt, Exception):
-            _say_how_to_resume(reporter.path)
+            _say_how_to_resume(progress.path)
             raise
     if as_json:
         render.emit_json(result.as_json())
@@ -95,68 +109,20 @@ def _check_usage(
     resume: Path | None,
 ) -> None:
     """Either a new training or an old one: refuse a mixture."""
+    if resume is None:
+        recipe_options.refuse_recipe(target, "binarize train")
     if resume is None and recipe is None:
-        raise typer.BadParameter("give --recipe NAME|FILE, or --resume RUN")
+        raise WrongUsage("there is no recipe", "give --recipe NAME|FILE, or --resume RUN")
     given = {"--recipe": recipe, "--set": changes, "--out": out, "RUN|MODEL": target}
     for name, value in given.items():
         if resume is not None and value:
-            raise typer.BadParameter(f"--resume takes everything from the run; leave {name} away")
-
-
-def _reporter(bar: render.Bar) -> Any:
-    """A reporter that draws on `bar` and says one line per epoch."""
-    from binarize.train import Reporter
-
-    class Talk(Reporter):
-        path: Path | None = None
-        name, epochs, done = "", 0, 0
-
-        def run(self, path: Path) -> None:
-            self.path = path
-            render.say(f"run: {path}")
-
-        def say(self, text: str) -> None:
-            render.say(text)
-
-        def warn(self, text: str, hint: str = "") -> None:
-            render.warn(text, hint)
-
-        def phase(self, name: str, epochs: int, done: int) -> None:
-            self.name, self.epochs = name, epochs
-            render.say(f"{name}: {epochs} epochs" + (f", {done} of them done" if done else ""))
-
-        def epoch(self, number: int, steps: int) -> None:
-            self.done = 0
-            bar.restart(f"{self.name}, epoch {number}/{self.epochs}", steps)
-
-        def step(self, done: int, loss: float) -> None:
-            bar.step(done - self.done, f"loss {loss:.3f}")
-            self.done = done
-
-        def epoch_done(self, row: dict[str, Any]) -> None:
-            render.say(_line(row, self.epochs))
-
-    return Talk()
-
-
-def _line(row: dict[str, Any], epochs: int) -> str:
-    """What is said of an epoch."""
-    number = f"{row['epoch']:>{len(str(epochs))}}/{epochs}"
-    scores = "  ".join(
-        f"{split} loss {row[f'{split}_loss']:.4f}  {words} {row[f'{split}_top1']:.2f} %"
-        for split, words in (("val", "held-out top-1"), ("test", "top-1"))
-        if row.get(f"{split}_top1", "") != ""
-    )
-    return (
-        f"epoch {number}  loss {row['train_loss']:.4f}  {scores}  "
-        f"{row['seconds']:.1f} s  {row['images_per_s']:.0f} images/s"
-    )
+            raise WrongUsage("--resume takes everything from the run", f"omit {name}")
 
 
 def _outcome(result: Any) -> str:
     text = f"top-1 {result.top1:.2f} % after {result.epochs} epochs"
     if result.top1_float is not None:
-        text += f", float twin {result.top1_float:.2f} %"
+        text += f", float baseline {result.top1_float:.2f} %"
     return f"{text} ({result.seconds:.0f} s)"
 
 
@@ -173,4 +139,4 @@ def _is_newest(path: str) -> bool:
 
 def _say_how_to_resume(path: Path | None) -> None:
     if path is not None:
-        render.say(f"the run is kept; to go on: binarize train --resume {path}")
+        render.say(f"the run is kept; to resume it: binarize train --resume {path}")

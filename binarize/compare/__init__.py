@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from binarize.compare.comparison import Comparison, go_on, make_grid
-from binarize.compare.watcher import Watcher
 from binarize.errors import BinarizeError
+from binarize.progress import Progress
 
-__all__ = ["Comparison", "Watcher", "compare"]
+__all__ = ["Comparison", "compare"]
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     jobs: int = 1,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Train every arm with every seed by one recipe, and compare.
 
@@ -45,7 +45,8 @@ def compare(
         out: the directory; by default runs/compare-RECIPE. One that exists is gone on with, and then
             what is left out here is as it was; arms and seeds may be added.
         jobs: cells trained at a time.
-        watcher: told how it goes.
+        progress: is told how it goes: a sentence for each cell that has ended, and with one job a task for
+            each that is trained.
 
     A finished cell is never trained again, an interrupted one is resumed, and one that failed is tried
     again. Raises BinarizeError where the directory holds another comparison, and what would go wrong in
@@ -56,4 +57,4 @@ def compare(
             "a comparison starts its trainings itself", "start it by binarize compare --jobs N"
         )
     grid = make_grid(recipe, estimators, seeds, target, overrides, Path(out) if out else None)
-    return go_on(grid, Path(data_dir) if data_dir else None, jobs, watcher or Watcher())
+    return go_on(grid, Path(data_dir) if data_dir else None, jobs, progress or Progress())

@@ -10,8 +10,9 @@ from typing import Any
 from binarize.compare.grid import Cell, Grid
 from binarize.compare.lock import held
 from binarize.errors import BinarizeError, DataError, RecipeError
+from binarize.progress import Progress
 from binarize.run import is_run, write_json
-from binarize.train import Reporter, train
+from binarize.train import train
 
 ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)
 """What is wrong with one cell in these ways is wrong with all of them: the grid stops."""
@@ -30,6 +31,15 @@ class Record:
     @property
     def failed(self) -> bool:
         return self.error is not None
+
+    @property
+    def sentence(self) -> str:
+        """What is said of a cell that has ended."""
+        name = f"{self.arm}, seed {self.seed}"
+        if self.result is None:
+            return f"{name}: failed, {self.error}"
+        top1, epochs, seconds = (self.result[key] for key in ("top1", "epochs", "seconds"))
+        return f"{name}: top-1 {top1:.2f} % after {epochs} epochs ({seconds:.0f} s)"
 
 
 def read_record(grid: Grid, cell: Cell) -> Record | None:
@@ -52,7 +62,7 @@ def is_finished(grid: Grid, cell: Cell) -> bool:
 
 
 def run_cell(
-    grid: Grid, cell: Cell, data_dir: Path | None = None, reporter: Reporter | None = None
+    grid: Grid, cell: Cell, data_dir: Path | None = None, progress: Progress | None = None
 ) -> Record | None:
     """Train a cell to its end and write its record; None where another process is at it.
 
@@ -64,19 +74,19 @@ def run_cell(
             return None
         if is_finished(grid, cell):  # another process did it in the meantime
             return read_record(grid, cell)
-        record = _train(grid, cell, data_dir, reporter)
+        record = _train(grid, cell, data_dir, progress)
         write_record(grid, cell, record)
         return record
 
 
-def _train(grid: Grid, cell: Cell, data_dir: Path | None, reporter: Reporter | None) -> Record:
+def _train(grid: Grid, cell: Cell, data_dir: Path | None, progress: Progress | None) -> Record:
     path = grid.run(cell)
     try:
         if is_run(path):
-            result = train(resume=path, data_dir=data_dir, reporter=reporter)
+            result = train(resume=path, data_dir=data_dir, progress=progress)
         else:
             recipe, target = grid.recipe(cell), grid.manifest.target
-            result = train(recipe, target, data_dir=data_dir, out=path, reporter=reporter)
+            result = train(recipe, target, data_dir=data_dir, out=path, progress=progress)
     except ALIKE_EVERYWHERE:
         raise
     except BinarizeError as error:

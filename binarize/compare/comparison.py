@@ -23,11 +23,11 @@ from binarize.compare.grid import (
 from binarize.compare.page import write_compare_page
 from binarize.compare.schedule import run_apart, run_here
 from binarize.compare.table import Line, records, table, write_csv
-from binarize.compare.watcher import Watcher
 from binarize.errors import BinarizeError
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.report.curves import NEEDS_PLOT, can_draw
-from binarize.run import ROOT, newest_run
+from binarize.run import layout, newest_run
 
 CSV = "table.csv"
 
@@ -90,7 +90,7 @@ def make_grid(
 
     Nothing is written before every arm's recipe is known to be right.
     """
-    path = out or ROOT / f"compare-{Path(recipe).stem}" if recipe else out
+    path = out or layout.ROOT / f"compare-{Path(recipe).stem}" if recipe else out
     if path is None:
         raise BinarizeError("there is no recipe to compare by", "name one: binarize recipes ls")
     old = open_grid(path) if is_grid(path) else None
@@ -107,31 +107,34 @@ def make_grid(
     return grid
 
 
-def go_on(grid: Grid, data_dir: Path | None, jobs: int, watcher: Watcher) -> Comparison:
+def go_on(grid: Grid, data_dir: Path | None, jobs: int, progress: Progress) -> Comparison:
     """Train every cell of the grid that is not finished, and write what came out after each."""
     new = not grid.path.exists()
     write_grid(grid.path, grid.manifest)
     cells = [cell for cell in grid.cells if not is_finished(grid, cell)]
-    watcher.begins(grid, len(cells), len(grid.cells) - len(cells))
+    progress.run(grid.path)
+    finished = f", {len(grid.cells) - len(cells)} finished already" * (len(cells) < len(grid.cells))
+    arms, seeds = len(grid.manifest.arms), grid.manifest.seeds
+    progress.say(f"grid: {grid.path}, {arms} arms x {seeds} seeds{finished}")
     for key in own_choices(load(grid.manifest.contents)):
-        watcher.warn(f"the recipe sets {key}, which is the same in every arm")
+        progress.warn(f"the recipe sets {key}, which is the same in every arm")
     left: list[str] = []
 
     def ended(cell: Cell, record: Record | None) -> None:
         if record is None:
             left.append(cell.name)
-            watcher.busy(cell)
+            progress.say(f"{cell.title}: another process is training it")
             return
         write_files(grid)
-        watcher.ends(cell, record)
+        progress.say(record.sentence)
 
     try:
         if jobs == 1:
-            run_here(grid, cells, data_dir, watcher, ended)
+            run_here(grid, cells, data_dir, progress, ended)
         else:
-            run_apart(grid, cells, data_dir, jobs, watcher, ended)
+            run_apart(grid, cells, data_dir, jobs, progress, ended)
     except BinarizeError:
-        if new and not any((grid.path / "cells").glob("*/run.json")):
+        if new and not any((grid.path / "cells").glob(f"*/{layout.INFO}")):
             shutil.rmtree(grid.path)
         raise
     files, note = write_files(grid), "" if can_draw() else NEEDS_PLOT

@@ -60,6 +60,11 @@ class Cell:
     def name(self) -> str:
         return f"{self.arm.slug}-seed{self.seed}"
 
+    @property
+    def title(self) -> str:
+        """As it is shown."""
+        return f"{self.arm.name}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -10,22 +10,22 @@ from binarize.compare.table import LEGEND, Outcome, outcomes, records, shown, ta
 from binarize.recipe import dump, load
 from binarize.report.curves import Curve, Panel, draw
 from binarize.report.page import day, svg, write_page
-from binarize.report.rows import INDICATORS, series
 from binarize.report.settings import machines, versions
+from binarize.run import layout
+from binarize.run.tables import OF_MODEL, series
 
-PAGE = "report.html"
 SCORES = {"held-out top-1 %": "val_top1", "test top-1 %": "test_top1"}
 PANELS = {
     **SCORES,
     "training loss": "train_loss",
-    **{name.replace("_", " "): name for name in INDICATORS},
+    **{name.replace("_", " "): name for name in OF_MODEL},
 }
 LONG = 8  # epochs, from which on the first ones hide what sets the arms apart in the last
 
 
 def write_compare_page(grid: Grid) -> Path:
     """Write the page of the cells that have ended. Raises BinarizeError without matplotlib."""
-    path, done = grid.path / PAGE, outcomes(grid)
+    path, done = grid.path / layout.PAGE, outcomes(grid)
     titles, rows = shown(table(grid))
     runs = [grid.run(cell) for cell in grid.cells]
     manifest, recipe = grid.manifest, load(grid.manifest.contents)

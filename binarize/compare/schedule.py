@@ -15,9 +15,9 @@ from typing import IO
 
 from binarize.compare.cell import Record, read_record, run_cell, write_record
 from binarize.compare.grid import Cell, Grid
-from binarize.compare.watcher import Watcher
 from binarize.environment import usable_cores
 from binarize.errors import BinarizeError, TrainingError
+from binarize.progress import Progress
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 10  # that a process is given to end by itself
@@ -26,13 +26,35 @@ Ended = Callable[[Cell, Record | None], None]
 """Told of every cell that was tried; None where another process is training it."""
 
 
+class CellProgress(Progress):
+    """Passes on what the training of one cell tells, under a title.
+
+    What it says stays unsaid: it is the same in every cell. So do the warnings of the float arm, which is
+    meant to stay float.
+    """
+
+    def __init__(self, whole: Progress, cell: Cell, title: str) -> None:
+        self._whole, self._cell, self._title = whole, cell, title
+
+    def task(self, what: str, total: int | None = None, done: int = 0) -> None:
+        self._whole.task(self._title, total, done)
+
+    def update(self, done: int, note: str = "") -> None:
+        self._whole.update(done, note)
+
+    def warn(self, text: str, hint: str = "") -> None:
+        if not self._cell.arm.is_float:
+            self._whole.warn(f"{self._title}: {text}", hint)
+
+
 def run_here(
-    grid: Grid, cells: Sequence[Cell], data_dir: Path | None, watcher: Watcher, ended: Ended
+    grid: Grid, cells: Sequence[Cell], data_dir: Path | None, progress: Progress, ended: Ended
 ) -> None:
     """One cell after another, in this process."""
     for number, cell in enumerate(cells, start=1):
-        reporter = watcher.starts(cell, number, len(cells))
-        ended(cell, run_cell(grid, cell, data_dir, reporter))
+        inner = CellProgress(progress, cell, f"{cell.title} ({number}/{len(cells)})")
+        inner.task("loading")
+        ended(cell, run_cell(grid, cell, data_dir, inner))
 
 
 @dataclass
@@ -55,22 +77,23 @@ def run_apart(
     cells: Sequence[Cell],
     data_dir: Path | None,
     jobs: int,
-    watcher: Watcher,
+    progress: Progress,
     ended: Ended,
 ) -> None:
     """`jobs` cells at a time, each in a process of its own. All of them end with this block."""
-    waiting = list(enumerate(cells, start=1))
+    waiting, done = list(cells), 0
+    progress.task("cells", len(cells))
     with children() as running:
         while waiting or running:
             while waiting and len(running) < jobs:
-                number, cell = waiting.pop(0)
-                watcher.starts(cell, number, len(cells))
-                running.append(start_child(grid, cell, data_dir, jobs))
+                running.append(start_child(grid, waiting.pop(0), data_dir, jobs))
             time.sleep(POLL_SECONDS)
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
                 child.close()
                 ended(child.cell, outcome(grid, child))
+                done += 1
+                progress.update(done)
 
 
 @contextlib.contextmanager

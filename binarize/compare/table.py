@@ -13,8 +13,8 @@ from typing import Any
 from binarize.compare.arms import FLOAT
 from binarize.compare.cell import Record, read_record
 from binarize.compare.grid import Grid
-from binarize.report.rows import INDICATORS, Row, last, read_rows, series
-from binarize.run import write_text
+from binarize.run import tables, write_text
+from binarize.run.tables import OF_MODEL, Row, last, series
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def outcomes(grid: Grid) -> list[Outcome]:
     for cell in grid.cells:
         record = read_record(grid, cell)
         if record is not None and record.result is not None:
-            rows = read_rows(grid.run(cell) / "metrics.csv")
+            rows = tables.METRICS.read(grid.run(cell))
             held_out = bool(series(rows, "val_top1"))
             best = record.result["top1_best"] if held_out else None
             finished.append(Outcome(record.arm, cell.seed, record.result["top1"], best, rows))
@@ -111,7 +111,7 @@ def line(
         val_top1_best=mean(best),
         val_top1_best_std=deviation(best),
         seconds_per_epoch=mean(_epoch_seconds(o.rows) for o in done),
-        **{name: mean(last(o.rows, name) for o in done) for name in INDICATORS},
+        **{name: mean(last(o.rows, name) for o in done) for name in OF_MODEL},
         failed=failed,
     )
 
@@ -145,7 +145,7 @@ def cells_of(line: Line) -> dict[str, Any]:
         "gap to float": gap,
         "best held-out top-1 %": with_deviation(line.val_top1_best, line.val_top1_best_std) or None,
         "s/epoch": seconds,
-        **{name.replace("_", " "): short(getattr(line, name)) for name in INDICATORS},
+        **{name.replace("_", " "): short(getattr(line, name)) for name in OF_MODEL},
         "failed": line.failed or None,
     }
 

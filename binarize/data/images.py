@@ -57,7 +57,8 @@ class Images(Dataset):
 
     def only(self, indices: Sequence[int]) -> Images:
         """The same data set with these images alone."""
-        return Images(Subset(self.source, indices), self.classes)
+        source: Any = self.source  # torch asks for a Dataset, and any sequence of items does
+        return Images(Subset(source, indices), self.classes)
 
 
 class CachedImages(Dataset):
@@ -89,17 +90,15 @@ class CachedImages(Dataset):
         return CachedImages(self.pixels[chosen], self.labels[chosen], self.classes)
 
 
-class WholeBatches(Dataset):
+class CachedBatches(Dataset):
     """Cached images of which a batch is fetched and transformed in one go.
 
-    `transform` takes a numpy array, uint8 [B, 3, H, W]. benchmarks/data_loading.py measures what it
-    saves to cut, flip and normalise small images all at once.
+    `transform` takes a numpy array, uint8 [B, 3, H, W].
     """
 
-    def __init__(self, cached: CachedImages) -> None:
-        self.cached = cached
+    def __init__(self, cached: CachedImages, transform: Transform) -> None:
+        self.cached, self.transform = cached, transform
         self.classes = cached.classes
-        self.transform: Transform | None = None
 
     def __len__(self) -> int:
         return len(self.cached)
@@ -107,7 +106,7 @@ class WholeBatches(Dataset):
     def __getitems__(self, indices: list[int]) -> tuple[Any, Tensor]:
         pixels = self.cached.pixels.numpy()[indices]
         labels = self.cached.labels[torch.tensor(indices)]
-        return self.transform(pixels) if self.transform else pixels, labels
+        return self.transform(pixels), labels
 
 
 class _Decoded:

@@ -1,32 +1,34 @@
-"""Data loaders for training and testing, made by timm's `create_loader` or of images on the device.
+"""Data loaders for training and testing: of images in files, in main memory or on the device.
 
-Nothing here holds random state: shuffling, workers and augmentation follow from torch's, numpy's and
-Python's global generators alone. A caller that seeds those at the start of an epoch gets that epoch
-again, whatever came before it; so workers are started anew for every epoch.
+The order of the training images, their crops, flips and erasures follow from the generator of
+`loader.sampler` alone (torch's global one where it has none), whichever loader it is and however many
+workers. What only timm does (`scale`, `color_jitter`, `auto_augment`) follows from torch's, numpy's and
+Python's global generators. A caller that seeds all of them at the start of an epoch gets that epoch again,
+whatever came before it; so workers are started anew for every epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
-from timm.data import create_loader
 from torch.utils.data import DataLoader
 
 from binarize.data import transforms
 from binarize.data.changes import BatchChanges
-from binarize.data.images import CachedImages, Images, WholeBatches, cache
+from binarize.data.images import CachedBatches, CachedImages, Images, cache
 from binarize.data.resident import ResidentImages, ResidentLoader
+from binarize.data.shuffle import Shuffle
 from binarize.data.sources import open_dataset
+from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
+from binarize.run import Preprocess
 
 if TYPE_CHECKING:
     from binarize.recipe import Augment, Data
 
-Preprocess = dict[str, Any]
-Loader = DataLoader | ResidentLoader
+Loader = DataLoader[Any] | ResidentLoader
 
 
 def check_cache(config: Data) -> None:
@@ -57,12 +59,12 @@ def train_loader(config: Data, preprocess: Preprocess) -> Loader:
     if config.cache == "device":
         return _resident(config, images, preprocess, config.augment)
     if transforms.one_by_one(config.augment) is None and _fits(
-        images, {**preprocess, "crop_pct": 1.0}
+        images, preprocess.replace(crop_pct=1.0)
     ):
-        whole = transforms.BatchTransform(preprocess, config.augment)
-        return _loader(config, WholeBatches(images), whole, training=True)
-    each = transforms.train_transform(config.augment, preprocess)
-    return _loader(config, images, each, training=True)
+        whole = WholeBatches(images, config.augment, preprocess)
+        return _loader(config, whole, Shuffle(len(images)))
+    each = OneByOne(images, config.augment, preprocess)
+    return _loader(config, each, Shuffle(len(images)))
 
 
 def test_loader(
@@ -70,18 +72,23 @@ def test_loader(
     preprocess: Preprocess,
     limit: int | None = None,  # noqa: PT028
     classes: list[str] | None = None,  # noqa: PT028
+    download: bool = True,  # noqa: PT028
 ) -> Loader:
     """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
-    model knows. Raises DataError for data that is missing or of other classes.
+    model knows. `download` is that of `open_dataset`. Raises DataError for data that is missing or of
+    other classes.
     """
-    return _in_order(config, _spread(open_dataset(config, "test", classes), limit), preprocess)
+    images = open_dataset(config, "test", classes, download=download)
+    return _in_order(config, _spread(images, limit), preprocess)
 
 
 def plain_train_loader(config: Data, preprocess: Preprocess, limit: int) -> Loader:
-    """At most `limit` training images, spread over the data set, as `test_loader` gives test images."""
-    return _in_order(config, _spread(open_dataset(config, "train"), limit), preprocess)
+    """At most `limit` training images, spread over the data set, as `test_loader` gives test images; nothing
+    is downloaded."""
+    images = open_dataset(config, "train", download=False)
+    return _in_order(config, _spread(images, limit), preprocess)
 
 
 def _spread(images: Images | CachedImages, limit: int | None) -> Images | CachedImages:
@@ -103,20 +110,20 @@ def _in_order(config: Data, images: Images | CachedImages, preprocess: Preproces
     if config.cache == "device":
         return _resident(config, images, preprocess, None)
     if _fits(images, preprocess):
-        whole = transforms.BatchTransform(preprocess)
-        return _loader(config, WholeBatches(images), whole, training=False)
-    return _loader(config, images, transforms.test_transform(preprocess), training=False)
+        return _loader(config, CachedBatches(images, transforms.BatchTransform(preprocess)))
+    images.transform = transforms.test_transform(preprocess)
+    return _loader(config, images)
 
 
 def _resident(
     config: Data, images: Images | CachedImages, preprocess: Preprocess, augment: Augment | None
 ) -> ResidentLoader:
     """Batches that are made where the images lie; random changes, if any, make it a training loader."""
-    seen = {**preprocess, "crop_pct": 1.0} if augment else preprocess
+    seen = preprocess.replace(crop_pct=1.0) if augment else preprocess
     if not _fits(images, seen):
         images.transform = transforms.before_changes(augment, preprocess)
         images = cache(images)
-    if not _fits(images, {**preprocess, "crop_pct": 1.0}):
+    if not _fits(images, preprocess.replace(crop_pct=1.0)):
         raise DataError(
             f'data.cache device cuts square images out of a frame, and those of "{config.name}" have '
             "several sizes or are not square",
@@ -127,7 +134,7 @@ def _resident(
     return ResidentLoader(resident, changes, config.batch_size, training=augment is not None)
 
 
-def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:
+def _fits(images: Images | CachedImages, preprocess: Preprocess) -> TypeGuard[CachedImages]:
     """Whether the images are in memory and already have the size that is wanted."""
     if not isinstance(images, CachedImages):
         return False
@@ -137,23 +144,19 @@ def _fits(images: Images | CachedImages, preprocess: Preprocess) -> bool:
 
 def _loader(
     config: Data,
-    images: Images | CachedImages | WholeBatches,
-    transform: Callable[[Any], Any],
-    training: bool,
-) -> DataLoader:
-    loader = create_loader(
+    images: Images | CachedImages | CachedBatches | TrainingImages,
+    shuffle: Shuffle | None = None,
+) -> DataLoader[Any]:
+    """Batches in order, or of training images as `shuffle` says, without a last one that is not full."""
+    return DataLoader(
         images,
-        input_size=1,
-        batch_size=config.batch_size,
-        is_training=training,
+        config.batch_size,
+        sampler=shuffle,
+        drop_last=shuffle is not None,
         num_workers=config.workers,
-        collate_fn=_as_it_is if isinstance(images, WholeBatches) else None,
+        collate_fn=_as_it_is if hasattr(images, "__getitems__") else None,
         pin_memory=torch.cuda.is_available(),
-        use_prefetcher=False,
-        persistent_workers=False,
     )
-    images.transform = transform  # in place of the one that create_loader makes
-    return loader
 
 
 def _as_it_is(batch: Any) -> Any:

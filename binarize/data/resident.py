@@ -12,11 +12,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import Dataset, SequentialSampler
 
 from binarize.data.changes import BatchChanges
 from binarize.data.images import CachedImages
+from binarize.data.shuffle import Shuffle
 from binarize.errors import DataError
+
+AHEAD = 64  # batches whose changes are drawn together: one copy to the device for all of them
 
 
 class ResidentImages(Dataset):
@@ -55,9 +58,8 @@ class ResidentImages(Dataset):
 class ResidentLoader:
     """Batches of resident images: float32 [B, 3, size, size], channels last, and int64 labels.
 
-    In training the order is drawn from `sampler.generator` (torch's global generator where it has none), and
-    so is one number more, the seed of all changes to the images in this pass. The same generator in every
-    process thus gives every process the same batches, of which each makes its own share.
+    In training, `sampler` draws the order and the seed of all random changes of a pass. The same generator
+    in every process thus gives every process the same batches, of which each makes its own share.
 
     Args:
         changes: what becomes of the images of a batch.
@@ -69,7 +71,7 @@ class ResidentLoader:
     ) -> None:
         self.dataset, self.changes = images, changes
         self.batch_size, self.drop_last = batch_size, training
-        self.sampler = RandomSampler(images) if training else SequentialSampler(images)
+        self.sampler = Shuffle(len(images)) if training else SequentialSampler(images)
         self.process, self.processes = 0, 1
 
     def on(self, device: torch.device, process: int = 0, processes: int = 1) -> ResidentLoader:
@@ -85,31 +87,42 @@ class ResidentLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         device = self.dataset.pixels.device
-        order = torch.tensor(list(self.sampler), device=device)
-        generator = torch.Generator(device).manual_seed(self._seed())
-        for number in range(len(self)):
-            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
+        torch.empty((), dtype=torch.int64).random_()  # a DataLoader takes its workers' seed here
+        for index, table in self._batches(device):
             with _one_thread(device):
-                batch = self._share(whole, self.changes.numbers(len(whole), generator))
+                batch = self._share(index, table)
             if batch is not None:
                 yield batch
 
     def end(self) -> None:
         """What accelerate's loaders have, for those that stop before the last batch; nothing to do here."""
 
-    def _seed(self) -> int:
-        generator = getattr(self.sampler, "generator", None)
-        return int(torch.randint(2**62, (), generator=generator)) if self.drop_last else 0
+    def _batches(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The indices of each whole batch, and their columns of `BatchChanges.table`."""
+        order, seed = self._order()
+        for block in order.split(AHEAD * self.batch_size):
+            table = self.changes.table(seed, block.numpy())
+            index, table = block.to(device), None if table is None else table.to(device)
+            for start in range(0, len(block), self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                yield index[batch], None if table is None else table[:, batch]
 
-    def _share(self, whole: Tensor, numbers: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def _order(self) -> tuple[Tensor, int]:
+        """The indices of all images in the batches of a pass, and the seed of their changes."""
+        if not isinstance(self.sampler, Shuffle):
+            return torch.arange(len(self.dataset)), 0
+        order, seed = self.sampler.draw()
+        return order[: len(self) * self.batch_size], seed
+
+    def _share(self, index: Tensor, table: Tensor | None) -> tuple[Tensor, Tensor] | None:
         """This process's part of the batch of these indices; None where it is empty."""
         share = self.batch_size // self.processes
         own = slice(self.process * share, (self.process + 1) * share)
-        index = whole[own]
+        index = index[own]
         if not len(index):
             return None
-        numbers = None if numbers is None else numbers[:, own]
-        return self.changes(self.dataset.pixels, index, numbers), self.dataset.labels[index]
+        table = None if table is None else table[:, own]
+        return self.changes(self.dataset.pixels, index, table), self.dataset.labels[index]
 
 
 @contextlib.contextmanager

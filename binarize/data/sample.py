@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from binarize.data.files import ImageFiles, find_split
 from binarize.data.images import Images
 from binarize.data.transforms import test_transform
 from binarize.errors import DataError
+from binarize.run import Preprocess
 
 HINT = "name a folder of images, with or without class folders, or a tar of them"
 
@@ -22,7 +22,7 @@ def check_exists(root: Path) -> None:
         raise DataError(f'data folder "{root}" does not exist', HINT)
 
 
-def sample_images(root: Path, count: int, preprocess: dict[str, Any]) -> Images:
+def sample_images(root: Path, count: int, preprocess: Preprocess) -> Images:
     """At most `count` images of `root`, evenly spread over it, brought to float32 [3, size, size].
 
     `root` is a folder of images, of class folders, or a tar; of a data set with splits, its training

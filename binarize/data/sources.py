@@ -21,58 +21,70 @@ if TYPE_CHECKING:
 
 DOWNLOADS = Path("data")
 BUILT_IN = ("digits", "cifar10", "folder")
-PREFIXES = ("torch/", "hfds/")
+HUB = "hfds/"
+PREFIXES = ("torch/", HUB)
 STREAMS = ("tfds/", "wds/", "hfids/")
 
 
 def open_dataset(
-    config: Data, split: str, classes: list[str] | None = None
+    config: Data, split: str, classes: list[str] | None = None, *, download: bool = True
 ) -> Images | CachedImages:
     """The images of one split: (RGB PIL image, label) pairs with `.classes`.
 
     The splits: "train" and "test" as the data set has them, but for the training images that
     `data.holdout` sets aside: those are "holdout". They are decoded here where `data.cache` is true.
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
+    `download`: what is not there may be fetched; False where a run or an ONNX file names the data set, which
+    must not decide that.
     Raises DataError for a data set that is missing, unreadable or of other classes, and for a holdout
     that leaves less than a batch.
     """
     if split == "test":
-        images = _whole(config, "test", classes)
+        images = _whole(config, "test", classes, download)
     else:
         part = {"train": trained_on, "holdout": set_aside}[split]
-        images = part(_whole(config, "train", None), config)  # numbered alike for both parts
+        images = part(
+            _whole(config, "train", None, download), config
+        )  # numbered alike for both parts
     if classes is not None and images.classes != classes:
         raise other_classes(f'data set "{config.name}"', images.classes, classes)
     return cache(images) if config.cache is True and isinstance(images, Images) else images
 
 
-def _whole(config: Data, split: str, classes: list[str] | None) -> Images | CachedImages:
+def _whole(
+    config: Data, split: str, classes: list[str] | None, download: bool
+) -> Images | CachedImages:
     """All images of one of the data set's own splits."""
     if config.name == "digits":
         return digits(split)
     if config.name == "cifar10":
-        return _cifar10(config, split, classes)
+        return _cifar10(config, split, classes, download)
     if config.name == "folder":
         if config.dir is None:
             raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
         return open_files(Path(config.dir), split, classes)
-    return _from_timm(config.name, config.dir, split)
+    return _from_timm(config.name, config.dir, split, download)
 
 
-def _cifar10(config: Data, split: str, classes: list[str] | None) -> Images:
+def _cifar10(config: Data, split: str, classes: list[str] | None, download: bool) -> Images:
     """CIFAR-10 from tars or class folders, else as torchvision downloads it."""
     root = Path(config.dir) if config.dir else DOWNLOADS / "cifar10"
     if find_split(root, split) or (config.dir and not root.is_dir()):
         return open_files(root, split, classes)
-    return _from_timm("torch/cifar10", str(root), split)
+    return _from_timm("torch/cifar10", str(root), split, download)
 
 
-def _from_timm(name: str, root: str | None, split: str) -> Images:
+def _from_timm(name: str, root: str | None, split: str, download: bool) -> Images:
     _check_name(name)
+    if not download and name.startswith(HUB):
+        raise DataError(
+            f'data set "{name}" comes from a hub, which is asked in training alone',
+            "give its images in folders: --data-dir DIR",
+        )
     folder = Path(root) if root else DOWNLOADS / name.partition("/")[2]
     was_there = folder.exists()
     try:
-        source = _create(name, folder, split)
+        source = _create(name, folder, split, download)
     except ImportError as error:
         raise DataError(
             f'data set "{name}" needs the package "{error.name}"', "install it"
@@ -90,14 +102,14 @@ def _from_timm(name: str, root: str | None, split: str) -> Images:
     return Images(source, _class_names(source))
 
 
-def _create(name: str, folder: Path, split: str) -> Any:
+def _create(name: str, folder: Path, split: str, download: bool) -> Any:
     """timm's data set of the first name of that split that it knows."""
     unknown: Exception | None = None
     for split_name in SPLITS[split]:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # torchvision prints; stdout is for data
                 return create_dataset(
-                    name, root=str(folder), split=split_name, download=True, search_split=False
+                    name, root=str(folder), split=split_name, download=download, search_split=False
                 )
         except (ValueError, KeyError, AssertionError) as error:
             unknown = unknown or error

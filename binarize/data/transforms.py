@@ -1,4 +1,4 @@
-"""From images to normalised tensors: timm's transforms, and the same on a whole batch at once."""
+"""From images to normalised tensors, one by one or all of a batch at once."""
 
 from __future__ import annotations
 
@@ -8,61 +8,78 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from timm.data import create_transform
-from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import MaybeToTensor, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
 
+from binarize.data.draws import Draws, place
+from binarize.run import Preprocess
+
 if TYPE_CHECKING:
     from binarize.recipe import Augment
 
-Preprocess = dict[str, Any]
+Pixels = NDArray[np.uint8]
 
 
 def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
     """PIL image to [3, img_size, img_size]: resized, centre-cropped, normalised."""
     return create_transform(
-        preprocess["img_size"],
-        mean=preprocess["mean"],
-        std=preprocess["std"],
-        interpolation=preprocess["interpolation"],
-        crop_pct=preprocess["crop_pct"],
+        preprocess.img_size,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        interpolation=preprocess.interpolation,
+        crop_pct=preprocess.crop_pct,
     )
 
 
-def train_transform(augment: Augment, preprocess: Preprocess) -> Callable[[Any], Tensor]:
-    """PIL image to [3, img_size, img_size], with the recipe's random changes."""
-    first, second, last = create_transform(
-        preprocess["img_size"],
-        is_training=True,
-        scale=augment.scale,
-        ratio=augment.ratio,
-        hflip=augment.hflip,
-        vflip=augment.vflip,
-        color_jitter=augment.color_jitter or None,
-        auto_augment=augment.auto_augment,
-        interpolation=preprocess["interpolation"],
-        mean=preprocess["mean"],
-        std=preprocess["std"],
-        re_prob=augment.re_prob,
-        separate=True,
-    )
-    if augment.scale is None:
-        _, *flips = first.transforms  # timm always begins with a random resized crop
-        first = transforms.Compose([*_square(augment.crop_padding, preprocess), *flips])
-    return transforms.Compose([first, second, last])
+class ImageTransform:
+    """PIL image to PIL image of [img_size, img_size], with all random changes but erasing.
 
+    Crop and flips are those of its draws; `scale`, `color_jitter` and `auto_augment` are timm's, by the
+    generators of the process.
+    """
 
-def _square(padding: int, preprocess: Preprocess) -> list[Any]:
-    size = preprocess["img_size"]
-    crop = transforms.RandomCrop(size, padding) if padding else transforms.CenterCrop(size)
-    return [_resize(preprocess), crop]
+    def __init__(self, augment: Augment, preprocess: Preprocess) -> None:
+        chosen: dict[str, Any] = {
+            "scale": augment.scale,
+            "ratio": augment.ratio,
+            "hflip": 0.0,
+            "color_jitter": augment.color_jitter or None,
+            "auto_augment": augment.auto_augment,
+            "interpolation": preprocess.interpolation,
+            "mean": preprocess.mean,
+        }
+        resized_crop, self.colours, _ = create_transform(
+            preprocess.img_size, is_training=True, separate=True, **chosen
+        )
+        self.resize = resized_crop if augment.scale else before_changes(augment, preprocess)
+        self.size, self.padding = preprocess.img_size, augment.crop_padding
+
+    def __call__(self, image: Image.Image, draws: Draws, number: int) -> Image.Image:
+        """`image` changed by number `number` of the draws."""
+        image = self.resize(image)
+        if self.padding:
+            image = self._crop(image, draws.top[number], draws.left[number])
+        if draws.hflip[number]:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if draws.vflip[number]:
+            image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        return self.colours(image)
+
+    def _crop(self, image: Image.Image, top: np.float32, left: np.float32) -> Image.Image:
+        """A window of the image in a black frame."""
+        spare = 2 * self.padding + 1 - self.size
+        x = int(place(left, image.width + spare)) - self.padding
+        y = int(place(top, image.height + spare)) - self.padding
+        return image.crop((x, y, x + self.size, y + self.size))
 
 
 def _resize(preprocess: Preprocess) -> transforms.Resize:
-    interpolation = str_to_interp_mode(preprocess["interpolation"])
-    return transforms.Resize(preprocess["img_size"], interpolation)
+    interpolation = str_to_interp_mode(preprocess.interpolation)
+    return transforms.Resize(preprocess.img_size, interpolation)
 
 
 def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[[Any], Any]:
@@ -72,11 +89,12 @@ def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[
     normalisation.
     """
     if augment is None:
-        every = test_transform(preprocess).transforms
-        return transforms.Compose([one for one in every if not _makes_tensor(one)])
-    return (
-        _resize(preprocess) if augment.crop_padding else transforms.Compose(_square(0, preprocess))
-    )
+        whole: Any = test_transform(preprocess)
+        return transforms.Compose([one for one in whole.transforms if not _makes_tensor(one)])
+    resize = _resize(preprocess)
+    if augment.crop_padding:
+        return resize
+    return transforms.Compose([resize, transforms.CenterCrop(preprocess.img_size)])
 
 
 def _makes_tensor(transform: Any) -> bool:
@@ -85,12 +103,12 @@ def _makes_tensor(transform: Any) -> bool:
 
 def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
     """Whether test images of that height and width would be resized or cropped."""
-    size = preprocess["img_size"]
-    return side != (size, size) or math.floor(size / preprocess["crop_pct"]) != size
+    size = preprocess.img_size
+    return side != (size, size) or math.floor(size / preprocess.crop_pct) != size
 
 
 def one_by_one(augment: Augment) -> str | None:
-    """The name of a change that is only made image by image; None: `BatchTransform` can do all of it."""
+    """The name of a change that is only made image by image; None: there is none."""
     names = ("scale", "color_jitter", "auto_augment")
     return next((name for name in names if getattr(augment, name)), None)
 
@@ -98,51 +116,39 @@ def one_by_one(augment: Augment) -> str | None:
 class BatchTransform:
     """uint8 [B, 3, H, W] to normalised float32 [B, 3, H, W], all images of a batch at once.
 
-    Without `augment` it only normalises. With it, every image is padded with black on all sides and cut
-    out again at a place of its own, flipped, and partly erased, each by its own draw.
-
     Written in numpy, which stays on one thread: torch spreads such a batch over all cores, and where
     those are busy it then waits a hundred times longer than the work takes.
     """
 
-    def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
-        self.mean = 255 * np.array(preprocess["mean"], np.float32)[:, None, None]
-        self.std = 255 * np.array(preprocess["std"], np.float32)[:, None, None]
-        self.augment = augment
-        self.erase = RandomErasing(augment.re_prob, device="cpu") if augment else None
+    def __init__(self, preprocess: Preprocess) -> None:
+        self.mean = 255 * np.array(preprocess.mean, np.float32)[:, None, None]
+        self.std = 255 * np.array(preprocess.std, np.float32)[:, None, None]
 
-    def __call__(self, pixels: np.ndarray) -> Tensor:
-        if self.augment is None:
-            return self._normalise(pixels)
-        pixels = random_crop(pixels, self.augment.crop_padding)
-        pixels = random_flip(pixels, self.augment.hflip, axis=-1)
-        pixels = random_flip(pixels, self.augment.vflip, axis=-2)
-        batch = self._normalise(pixels)
-        return self.erase(batch) if self.augment.re_prob else batch
-
-    def _normalise(self, pixels: np.ndarray) -> Tensor:
+    def __call__(self, pixels: Pixels, box: NDArray[np.int64] | None = None) -> Tensor:
+        """`box`: the rectangle that is erased in each image, as `Draws.box` has it."""
         batch = pixels.astype(np.float32)
         batch -= self.mean
         batch /= self.std
+        if box is not None:
+            for number in np.flatnonzero(box[:, 1]):
+                top, bottom, left, right = box[number]
+                batch[number, :, top:bottom, left:right] = 0
         return torch.from_numpy(batch)
 
 
-def random_crop(batch: np.ndarray, padding: int) -> np.ndarray:
+def crop(batch: Pixels, padding: int, draws: Draws) -> Pixels:
     """Pad by `padding` zeros on every side, then cut the old size out, at its own place per image."""
     if not padding:
         return batch
-    images, _, height, width = batch.shape
-    padded = np.pad(batch, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    images, channels, height, width = batch.shape
+    padded = np.zeros((images, channels, height + 2 * padding, width + 2 * padding), np.uint8)
+    padded[:, :, padding:-padding, padding:-padding] = batch
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    top, left = torch.randint(2 * padding + 1, (2, images)).numpy()
+    top, left = (place(numbers, 2 * padding + 1) for numbers in (draws.top, draws.left))
     return windows[np.arange(images), :, top, left]
 
 
-def random_flip(batch: np.ndarray, probability: float, axis: int) -> np.ndarray:
-    """Mirror each image along `axis` with that probability."""
-    if not probability:
-        return batch
-    chosen = (torch.rand(len(batch)) < probability).numpy()
-    flipped = batch.copy()
-    flipped[chosen] = np.flip(batch[chosen], axis)
-    return flipped
+def flip(batch: Pixels, chosen: NDArray[np.bool_], axis: int) -> None:
+    """Mirror the images that are `chosen` along `axis`, in place."""
+    if chosen.any():
+        batch[chosen] = np.flip(batch[chosen], axis)

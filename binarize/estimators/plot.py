@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from binarize import outputs
 from binarize.errors import BinarizeError
 from binarize.estimators.base import Estimator, sign
 from binarize.run import replacing
@@ -36,6 +37,7 @@ def plot(estimators: Sequence[Estimator], progress: Sequence[float], path: Path)
 
     Raises BinarizeError without matplotlib, or for another kind of file.
     """
+    outputs.check_file(path)
     if path.suffix not in METADATA:
         raise BinarizeError(f'cannot plot into "{path}"', "name a file that ends in .svg or .png")
     matplotlib = _matplotlib()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from binarize.errors import DataError
 from binarize.evaluate.accuracy import Answers, ask, top_k
 from binarize.evaluate.parity import Parity, compare
 from binarize.evaluate.targets import Target, find
+from binarize.progress import Progress
 from binarize.recipe import Data
 
 BATCH_SIZE = 64
 WORKERS = 2
-
-OnProgress = Callable[[str, int, int], None]
-"""Told a target's name, how many images it has answered, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class Evaluation:
         kind: "torch" or "onnx".
         data: the data set's name, or its folder.
         images: how many test images were asked.
+        classes: how many classes the target tells apart; of up to five, top-5 is always 100.
         top1, top5: percent.
         images_per_s: images per second of prediction alone, without loading.
         ms_per_image: median milliseconds of a prediction for one image alone.
@@ -52,6 +50,7 @@ class Evaluation:
     images_per_s: float
     ms_per_image: float
     bytes: int
+    classes: int
     compared_with: str | None = None
     max_abs_diff: float | None = None
     max_abs_logit: float | None = None
@@ -67,7 +66,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
     kernels: bool = True,
-    on_progress: OnProgress = lambda target, done, total: None,
+    progress: Progress | None = None,
 ) -> list[Evaluation]:
     """Score runs and ONNX files on their test images.
 
@@ -80,6 +79,7 @@ def evaluate(
         workers: processes that load images.
         kernels: have ours compute the ONNX files, where this installation has them; else stock
             onnxruntime does.
+        progress: is told how many images each target has answered.
 
     Raises RunError, ExportError and CheckpointError for a target that cannot be read, DataError for
     images that are missing or of another number of classes.
@@ -92,7 +92,7 @@ def evaluate(
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
     for target, test in zip(found, tests, strict=True):
-        answers = _answers(target, test, on_progress)
+        answers = _answers(target, test, progress or Progress())
         reference = target.reference or found[0].name
         parity = None
         if target.kind == "onnx" and reference in answered:
@@ -114,13 +114,13 @@ class _Test:
 
 def _test(target: Target, config: Data, limit: int | None) -> _Test:
     known = target.classes or None
-    return _Test(config, data.test_loader(config, target.preprocess, limit, known))
+    return _Test(config, data.test_loader(config, target.preprocess, limit, known, download=False))
 
 
 def _config(
     target: Target, found: list[Target], data_dir: str | Path | None, batch_size: int, workers: int
 ) -> Data:
-    name = target.data.get("name")
+    name = target.data.name
     if data_dir is not None and name in (None, "digits"):
         name = "folder"
     if name is None:
@@ -137,10 +137,10 @@ def _config(
 def _place(target: Target, found: list[Target]) -> str | None:
     """Where the target's images lie. An ONNX file does not tell: a run beside it may."""
     for one in (target, *found):
-        place = one.data.get("dir")
-        if one.data.get("name") == target.data["name"] and place and Path(place).exists():
+        place = one.data.dir
+        if one.data.name == target.data.name and place and Path(place).exists():
             return place
-    return target.data.get("dir")
+    return target.data.dir
 
 
 def _same_images(one: Data, other: Data) -> bool:
@@ -148,7 +148,7 @@ def _same_images(one: Data, other: Data) -> bool:
     return one.name == other.name and places[0] == places[1]
 
 
-def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
+def _answers(target: Target, test: _Test, progress: Progress) -> Answers:
     total, done = len(test.loader.dataset), 0
     predictor = target.predictor()
 
@@ -160,9 +160,9 @@ def _answers(target: Target, test: _Test, on_progress: OnProgress) -> Answers:
     def after_batch(images: int) -> None:
         nonlocal done
         done += images
-        on_progress(target.name, done, total)
+        progress.update(done)
 
-    on_progress(target.name, 0, total)
+    progress.task(f"evaluating {target.name}", total)
     return ask(predict, test.loader, after_batch)
 
 
@@ -190,6 +190,7 @@ def _evaluation(
         images_per_s=answers.images_per_s,
         ms_per_image=answers.ms_per_image,
         bytes=target.bytes,
+        classes=answers.logits.shape[-1],
         kernels=target.kernels,
         **({"compared_with": reference, **vars(parity)} if parity else {}),
     )

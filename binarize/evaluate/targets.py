@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,10 +13,8 @@ from torch import Tensor
 from binarize import layers, models, rewrite
 from binarize.errors import ExportError, RunError
 from binarize.evaluate.accuracy import Predict
-from binarize.run import is_run, newest_run
+from binarize.run import DataRecord, Preprocess, is_run, layout, locate, newest_run
 from binarize.runtime import session
-
-ONNX_IN_RUN = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Target:
     Attributes:
         name: how it was called on the command line; of a run's ONNX file, its path.
         kind: "torch" or "onnx".
-        preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
-        data: `{"name", "dir"}` of the data it was trained on; empty where there was none.
+        preprocess: what images have to look like.
+        data: that it was trained on.
         classes: class names in the order of the logits; empty where unknown.
         bytes: of the file that holds its weights.
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
@@ -40,8 +37,8 @@ class Target:
 
     name: str
     kind: str
-    preprocess: dict[str, Any]
-    data: dict[str, Any]
+    preprocess: Preprocess
+    data: DataRecord
     classes: list[str]
     bytes: int
     predictor: Callable[[], Predict]
@@ -72,7 +69,7 @@ def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
 
 def of_directory(path: Path, kernels: bool = True) -> list[Target]:
     """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
-    run, weights = rewrite.locate(path)
+    run, weights = locate(path)
     info = run.info
     models.require("evaluate", info.model)
     target = Target(
@@ -84,7 +81,7 @@ def of_directory(path: Path, kernels: bool = True) -> list[Target]:
         weights.stat().st_size,
         lambda: torch_predictor(path),
     )
-    beside = path / ONNX_IN_RUN
+    beside = path / layout.ONNX
     if not (is_run(path) and beside.is_file()):
         return [target]
     return [target, replace(of_onnx(beside, kernels), reference=target.name)]
@@ -119,7 +116,7 @@ def torch_predictor(path: Path) -> Predict:
 
     def predict(images: Tensor) -> Tensor:
         with torch.inference_mode(), full_precision():
-            return model(images.to(device)).float().cpu()
+            return models.logits_of(model(images.to(device))).float().cpu()
 
     return predict
 

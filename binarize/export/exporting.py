@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from binarize import environment, layers, rewrite
+from binarize import environment, layers, outputs, rewrite
 from binarize.errors import ExportError
 from binarize.export.classifier import CLASSIFIERS, PLAIN, find_classifier
 from binarize.export.formed import Formed, put_into_form
@@ -22,6 +22,7 @@ from binarize.export.subject import Subject, open_subject
 from binarize.export.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.export.write import write
 from binarize.kernels import ort_library
+from binarize.progress import Progress
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
 
@@ -92,7 +93,7 @@ def export(
     form: str | None = None,
     classifier: str | None = None,
     input_size: int | None = None,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> ExportResult:
     """Write an ONNX file, one bit per binary weight, and validate it in stock onnxruntime.
 
@@ -104,14 +105,14 @@ def export(
         classifier: "float", "fp16", "int8" or "1bit", as which the last layer's weight is stored
             (`classifier`); None: what the recipe says, else "float".
         input_size: width of the images, for a module that does not say it itself.
-        step: told what is being done, for a progress bar.
+        progress: is told what is being done.
 
     Raises ExportError where the model cannot be exported or the file does not validate, RunError or
     CheckpointError for a run that cannot be read.
     """
-    if Path(path).is_dir():
-        raise ExportError(f'"{path}" is a directory', "name a file, such as model.onnx")
-    step("loading the model")
+    outputs.check_onnx(path)
+    progress = progress or Progress()
+    progress.task("loading the model")
     subject = open_subject(model_or_run, input_size)
     opset = opset or subject.wish("opset") or DEFAULT_OPSET
     form = _known("form", form or subject.wish("form") or DEFAULT_FORM, FORMS)
@@ -125,7 +126,7 @@ def export(
         )
     if FORMS[form].kernels:
         ort_library()  # says what to do where there is none
-    step("exporting")
+    progress.task("exporting")
     model = copy.deepcopy(subject.model).cpu().float().eval()
     with layers.binarization_off(model):
         recording = rewrite.record(model, subject.size)
@@ -138,14 +139,14 @@ def export(
     info = describe(subject, form if frozen else FLOAT, classifier)
     predicted = packed_size(model, recording, info, last)
     graph = to_graph(plain, frozen, subject.size, opset, last.stored if last else {})
-    written = put_into_form(graph, info.form, subject, step)
+    written = put_into_form(graph, info.form, subject, progress)
     with replacing(Path(path)) as temporary:
-        step("writing")
+        progress.task("writing")
         write(written.graph, info, temporary)
-        step("validating")
+        progress.task("validating")
         validation = _validated(temporary, model, subject, written)
         if validation.parity != info.parity:
-            write(written.graph, replace(info, parity=validation.parity), temporary)
+            write(written.graph, info.replace(parity=validation.parity), temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -183,7 +184,7 @@ def _rounded(
 def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     """What the file says about itself, if it turns out to be exact."""
     info = subject.info
-    conversion = {k: v for k, v in (info.conversion or {}).items() if k != "parameters"}
+    conversion = info.conversion and info.conversion.replace(parameters=[])
     return FileInfo(
         form=form,
         classifier=classifier,
@@ -193,7 +194,7 @@ def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
         preprocess=info.preprocess,
         data=info.data,
         classes=info.classes,
-        conversion=conversion or None,
+        conversion=conversion,
         recipe=subject.recipe,
         versions=environment.versions(),
     )

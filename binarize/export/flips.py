@@ -30,9 +30,10 @@ from torch import Tensor, nn
 from binarize.export.forms.emit import ABOVE
 from binarize.export.functions import ALL_OPS, DOMAIN, Op, function
 from binarize.export.images import Images
-from binarize.export.rounding import allowed, exact_copy, in_float64, logits_of, relative
+from binarize.export.rounding import allowed, exact_copy, in_float64, relative
 from binarize.layers import binary_weights, layer_name
 from binarize.layers.activation import InputBinarizer, Sign, clip_twin
+from binarize.models import logits_of
 from binarize.packing import unpack_words
 from binarize.runtime import quiet_session
 

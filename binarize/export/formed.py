@@ -12,6 +12,7 @@ from binarize.export.forms.calibration import clone, ranges
 from binarize.export.forms.inline import write_inline
 from binarize.export.images import calibration_images
 from binarize.export.subject import Subject
+from binarize.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,7 @@ class Formed:
     kernels: bool = False
 
 
-def put_into_form(
-    graph: ir.Model, form: str, subject: Subject, step: Callable[[str], None]
-) -> Formed:
+def put_into_form(graph: ir.Model, form: str, subject: Subject, progress: Progress) -> Formed:
     """Put `graph`, with our ops, into that form, in place."""
     if form == FLOAT:
         return Formed(graph)
@@ -43,7 +42,7 @@ def put_into_form(
         return Formed(graph)
     ours, found, words = clone(graph), None, None
     if chosen.quantises(graph):
-        step("calibrating")
+        progress.task("calibrating")
         images = calibration_images(subject)
         found, words = ranges(graph, images.batches()), images.words
     chosen.apply(graph, found)

@@ -55,7 +55,7 @@ def images_for(subject: Subject, limit: int = IMAGES) -> Images:
     except (DataError, OSError):
         pixels = None
     if pixels is not None and len(pixels) >= sum(BATCHES) and pixels.shape[1:] == subject.size:
-        return Images(pixels, f"{len(pixels)} test images of {subject.info.data['name']}", True)
+        return Images(pixels, f"{len(pixels)} test images of {subject.info.data.name}", True)
     count = sum(BATCHES)
     noise = torch.randn(count, *subject.size, generator=torch.Generator().manual_seed(0))
     return Images(noise, f"{count} images of seeded noise")
@@ -68,14 +68,14 @@ def calibration_images(subject: Subject, limit: int = CALIBRATION) -> Images:
     except (DataError, OSError):
         pixels = None
     if pixels is not None and pixels.shape[1:] == subject.size:
-        return Images(pixels, f"{len(pixels)} training images of {subject.info.data['name']}")
+        return Images(pixels, f"{len(pixels)} training images of {subject.info.data.name}")
     noise = torch.randn(IMAGES, *subject.size, generator=torch.Generator().manual_seed(1))
     return Images(noise, f"{IMAGES} images of seeded noise")
 
 
 def _training_images(subject: Subject, limit: int) -> Tensor | None:
     """Spread over the training set, or None where looking would mean a download."""
-    name, place = subject.info.data.get("name"), subject.info.data.get("dir")
+    name, place = subject.info.data.name, subject.info.data.dir
     if not _at_hand(name, place):
         return None
     config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
@@ -89,10 +89,10 @@ def _at_hand(name: str | None, place: str | None) -> bool:
 
 def _test_images(subject: Subject, limit: int) -> Tensor | None:
     """The first images of the test set, spread over it, or None where looking would mean a download."""
-    name, place = subject.info.data.get("name"), subject.info.data.get("dir")
+    name, place = subject.info.data.name, subject.info.data.dir
     if not _at_hand(name, place):
         return None
     config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
     known = subject.info.classes or None
-    loader = data.test_loader(config, subject.info.preprocess, limit, known)
+    loader = data.test_loader(config, subject.info.preprocess, limit, known, download=False)
     return torch.cat([pixels for pixels, _ in loader])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from binarize.layers import WeightBinarizer
+from binarize.models import logits_of
 
 FACTOR = 4
 """How much further than float32 from float64 a file may be: it is off itself, by an order of its own."""
@@ -56,11 +57,6 @@ def rounding(model: nn.Module, images: Tensor) -> float | None:
 def relative(given: Tensor, expected: Tensor) -> float:
     """Largest |given - expected| over the largest |expected|."""
     return ((given.double() - expected).abs().max() / expected.abs().max()).item()
-
-
-def logits_of(output: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
-    """The first output, of a model that has several."""
-    return output[0] if isinstance(output, (tuple, list)) else output
 
 
 def _keep_float32(binarizer: WeightBinarizer) -> None:

@@ -1,88 +1,50 @@
-"""The size of the ONNX file, predicted from a recording, before anything is exported.
+"""The size of the ONNX file, predicted from shapes and types before anything is exported.
 
-    binary layers   ceil(weights / 8) bytes of bits, 4·O of scales, 4·O of a bias that is always there,
-                    the shift or threshold of a binary input, and one node; a batch norm behind it costs
-                    nothing, nor does what is fused to its end (`endings`)
-    surgery         what is in the converted model and not in the recording of its float form
-    the rest        the parameters and buffers that the graph reads, in their own types, and the nodes
-                    that each recorded function becomes
-    the file        functions and metadata
+    bytes = payload + allowance
 
-Everything with a name or a payload is counted as protobuf encodes it; what is estimated is the cost of
-nodes without parameters (`COST`), measured on the models of benchmarks/export_models.py.
+    payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter
+                binary inputs     their shifts or thresholds
+                everything else   parameters and buffers that the graph reads, in their own types
+    allowance   nodes, names, functions and metadata, as measured
+
+What the export folds is not stored: a batch norm behind a convolution goes into its bias (and scale), a bias
+or gain of a binary layer into the layer's own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-import onnx
-from onnx import helper
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from binarize.export.classifier import Classifier
-from binarize.export.endings import Ending, endings
-from binarize.export.forms import DEFAULT_FORM
-from binarize.export.forms.size import LayerStored, stored_bytes
-from binarize.export.functions import DOMAIN, OPS, function, needed
-from binarize.layers import InputBinarizer, adapters, binary_weights, block
+from binarize.export.forms import DEFAULT_FORM, FLOAT
+from binarize.layers import binary_weights
+from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
-from binarize.rewrite import Layer, Recording, census
-from binarize.rewrite.census import CONVOLUTIONS, KINDS, argument, function_name
-from binarize.runtime import FileInfo
+from binarize.rewrite import Recording
+from binarize.rewrite.census import KINDS, argument, function_name
+from binarize.runtime import NATIVE, FileInfo
 
-HEADER = 200
-"""Input, output, producer, versions."""
+TOLERANCE = 0.02
+"""How much of the file's size a prediction may be off by …"""
+TOLERANCE_BYTES = 64_000
+"""… or that many bytes, if they are more."""
+FLOAT32 = 4
+
 PROPERTIES = 900
 """Metadata of a converted run, where it is not known yet."""
-VALUE = 11
-"""The name of a value between nodes."""
-FIELD = 3
-"""Tag and length of a string or message."""
-
-COST: dict[str, int] = {
-    **dict.fromkeys(("dropout", "dropout2d", "contiguous", "detach", "to", "unbind", "chunk"), 0),
-    **dict.fromkeys(("dim", "size", "_assert", "split", "type", "float", "clone", ""), 0),
-    "relu": 27,
-    "add": 36,
-    "add_": 36,
-    "mul": 36,
-    "sigmoid": 34,
-    "silu": 72,
-    "hardsigmoid": 75,
-    "gelu": 52,
-    "softmax": 55,
-    "matmul": 44,
-    "scaled_dot_product_attention": 235,
-    "batch_norm": 60,
-    "layer_norm": 85,
-    "conv2d": 135,
-    "linear": 110,
-    "max_pool2d": 173,
-    "adaptive_avg_pool2d": 85,
-    "avg_pool2d": 150,
-    "mean": 85,
-    "cat": 60,
-    "permute": 56,
-    "transpose": 56,
-    "view": 63,
-    "reshape": 63,
-    "getitem": 93,
-    "__getitem__": 64,
-    "pad": 54,
-    "roll": 300,
-    "unsqueeze": 40,
-}
-"""Function -> bytes of the nodes that it becomes, without the names of its parameters."""
-OTHER = 45
-RPRELU = 225
-"""Of its nodes and the 0 that they compare with."""
-CAST = 40
-"""The node that makes a float of a smaller type."""
-MIXED = 150
-"""Of what takes an expert's share and adds it up."""
+FILE_BYTES = {FLOAT: 100, DEFAULT_FORM: 2500, "inline": 100, "int8": 100, NATIVE: 100}
+"""Form -> bytes of a file's header and functions."""
+LAYER_BYTES = {FLOAT: 0, DEFAULT_FORM: 120, "inline": 220, "int8": 390, NATIVE: 80}
+"""Form -> bytes of the nodes of a binary layer, with the heads of its tensors."""
+INPUT_BYTES, ADDED_BYTES, CALL_BYTES, TENSOR_BYTES = 100, 265, 30, 30
+"""The same of a binary input, of an addition of block surgery, of any function in the recording, and of a
+float tensor."""
+LAYER_NAMES, TENSOR_NAMES = 7, 2
+"""How often the name of a binary weight or a float tensor is written."""
 
 
 def packed_size(
@@ -94,275 +56,139 @@ def packed_size(
     """Predicted bytes of the file that `export` writes for `model`.
 
     Args:
-        model: converted, or a float one.
+        model: converted, or a float one; its tensors need no values.
         recording: of its float form: before conversion, or with binarization off.
-        info: the file's metadata, where it is known already: its form decides what a layer takes.
+        info: the file's metadata, where it is known already: its form counts, and what it says.
         last: the classifier, where it is stored smaller.
     """
-    form = info.form if info is not None else DEFAULT_FORM
-    return _Estimate(model, recording, form, last).bytes(info)
+    binary = _binary_weights(model, recording, last)
+    floats = _float_tensors(model, recording, binary)
+    form = info.form if info is not None else DEFAULT_FORM if binary else FLOAT
+    properties = info.to_properties().items() if info is not None else ()
+    allowance = FILE_BYTES[form] + (sum(len(k) + len(v) for k, v in properties) or PROPERTIES)
+    for key, weight in binary.items():
+        allowance += LAYER_BYTES[form] + LAYER_NAMES * len(key)
+        allowance += INPUT_BYTES if weight.splits else 0
+    allowance += sum(TENSOR_BYTES + TENSOR_NAMES * len(key) for key in floats)
+    allowance += ADDED_BYTES * sum(isinstance(m, (RPReLU, Shortcut)) for m in model.modules())
+    allowance += CALL_BYTES * sum(node.op == "call_function" for node in recording.graph.nodes)
+    return payload(model, recording, last) + allowance
 
 
-@dataclass
-class _Estimate:
-    """Bytes of the parts of a file."""
-
-    model: nn.Module
-    recording: Recording
-    form: str
-    last: Classifier | None = None
-    absorbed: set[fx.Node] = field(default_factory=set)
-    """Nodes, parameters included, that leave nothing in the file."""
-    mixed: int = 0
-    """What taking shares of experts takes."""
-
-    def __post_init__(self) -> None:
-        owners, names = _owners(self.model), self.recording.names
-        self.layers = census(self.recording)
-        self.binary: dict[str, _Owner] = {}
-        for layer in self.layers:
-            keys = [key for key in names.get(layer.parameter, ()) if key in owners]
-            if keys:
-                self.binary[layer.parameter] = owners[keys[0]]
-        if self.last is not None and self.last.frozen:
-            module = self.model.get_submodule(self.last.key.rpartition(".")[0])
-            self.binary[self.last.key] = _Owner(module, None)
-        self.ours: list[LayerStored] = []
-        executed = {node: layer for layer in self.layers for node in layer.nodes}
-        self.endings = endings(
-            [
-                (node, self.binary[executed[node].parameter].module)
-                for node in self.recording.graph.nodes
-                if self._may_end(executed.get(node), node)
-            ],
-            self.model,
-            _norm_behind,
-        )
-        self.tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-
-    def _may_end(self, layer: Layer | None, node: fx.Node) -> bool:
-        """Whether the execution is one node of ours in the file."""
-        if layer is None or layer.parameter not in self.binary or function_name(node) not in KINDS:
-            return False
-        return len(self.binary[layer.parameter].stored(layer)[0]) == 1
-
-    def bytes(self, info: FileInfo | None) -> int:
-        binary = [one for one in self.layers if one.parameter in self.binary]
-        layers = sum(self._packed(layer, self.binary[layer.parameter]) for layer in binary)
-        if self.form != DEFAULT_FORM and self.ours:
-            layers = stored_bytes(self.form, self.ours) + self.mixed
-        floats = [one for one in self.layers if one not in binary and one.kind in CONVOLUTIONS]
-        biases = sum(self._float_bias(layer) for layer in floats)
-        nodes = sum(self._node(node) for node in self.recording.graph.nodes)
-        surgery = sum(_added(module) for module in self.model.modules())
-        surgery -= COST["add"] * sum(ending.shortcuts for ending in self.endings.values())
-        return layers + biases + nodes + surgery + self._constants() + self._frame(info)
-
-    def _packed(self, layer: Layer, owner: _Owner) -> int:
-        """Tensors and nodes of a binary layer; marks what they make superfluous."""
-        names, shape = owner.stored(layer)
-        total = sum(self._stored(name, shape, owner) for name in names)
-        attributes = self.recording.graph.find_nodes(op="get_attr", target=layer.parameter)
-        self.absorbed.update(attributes)
-        for node in layer.nodes:
-            self.absorbed.add(node)
-            self.absorbed.update(_norm_behind(node))
-            self.absorbed.update(_parameters_of(node))
-            self.absorbed.update(_behind_weight(node))
-            ending = self.endings.get(node, Ending())
-            self.absorbed.update(ending.nodes)
-            op = owner.op(layer, ending)
-            for name in names:
-                self.ours.append(LayerStored(name, op, shape, owner.split))
-                total += _tensor(f"{name}.bias", shape[:1], 4)
-                total += _binary_node(name, shape, op)
-            if len(names) > 1:
-                total += len(names) * MIXED
-                self.mixed += len(names) * MIXED
-        return total
-
-    def _stored(self, name: str, shape: list[int], owner: _Owner) -> int:
-        total = _tensor(f"{name}.bits", [packed_bytes(math.prod(shape))], 1)
-        total += _tensor(f"{name}.scale", shape[:1], 4)
-        if owner.inputs is not None:
-            part = OPS[f"{owner.inputs.op}BinaryConv"].inputs[4]
-            total += _tensor(f"{name}.{part}", list(owner.inputs.split.shape), 4)
-        return total
-
-    def _float_bias(self, layer: Layer) -> int:
-        """A norm behind a float convolution goes into its weight and bias; a bias of zeros is dropped."""
-        total = 0
-        for node in layer.nodes:
-            bias, norm = argument(node, 2, "bias"), _norm_behind(node)
-            self.absorbed.update(norm)
-            # As norms are before training: mean and shift are zero, so that no bias comes of them.
-            ends = (argument(norm[0], 1, "mean"), argument(norm[0], 4, "bias")) if norm else ()
-            if not self._all_zero(ends):
-                total += (
-                    _tensor(f"{layer.name}.weight_bias", [layer.shape[0]], 4) if not bias else 0
-                )
-            elif bias and self._all_zero([bias]):
-                self.absorbed.add(bias)
-        return total
-
-    def _all_zero(self, nodes: Iterable[fx.Node | None]) -> bool:
-        tensors = [self.tensors.get(node.target) for node in nodes if isinstance(node, fx.Node)]
-        return all(tensor is not None and not tensor.any() for tensor in tensors)
-
-    def _node(self, node: fx.Node) -> int:
-        if node.op != "call_function" or node in self.absorbed:
-            return 0
-        name = function_name(node)
-        read = _keys(node)
-        names = sum(len(key) - VALUE + 2 for key in read)
-        weight = next((key for key in read if key.endswith(".weight")), None)
-        own = len(weight.removesuffix(".weight")) + 2 if weight else 0
-        return COST.get(name, OTHER) + names + own
-
-    def _constants(self) -> int:
-        """Parameters and buffers that are read as they are; equal index tables once."""
-        total, tables = 0, set()
-        for node in self.recording.graph.nodes:
-            tensor = self.tensors.get(node.target) if node.op == "get_attr" else None
-            if tensor is None or node in self.absorbed or not _is_read(node):
-                continue
-            table = (node.target.rpartition(".")[2], tensor.shape)
-            if tensor.is_floating_point() or table not in tables:
-                tables.add(table)
-                total += _tensor(node.target, list(tensor.shape), tensor.element_size())
-        return total + self._smaller()
-
-    def _smaller(self) -> int:
-        """What storing the classifier with fewer bits changes."""
-        if self.last is None or not self.last.stored:
-            return 0
-        key, small = self.last.key, self.last.stored[self.last.key]
-        shape = list(small.elements.shape)
-        saved = (4 - small.elements.itemsize) * math.prod(shape)
-        extra = 2 * len(key) + CAST
-        if small.scale is not None:
-            extra += _tensor(f"{key}_scale", list(small.scale.shape), 4) + 4 * len(key) + CAST
-        return extra - saved
-
-    def _frame(self, info: FileInfo | None) -> int:
-        functions = 0
-        if self.form == DEFAULT_FORM:
-            bodies = needed((layer.op, layer.shape) for layer in self.ours)
-            functions = sum(function_bytes(op, whole) for op, whole in bodies.items())
-        entries = info.to_properties().items() if info else ()
-        metadata = sum(len(k.encode()) + len(v.encode()) + 3 * FIELD for k, v in entries)
-        return HEADER + functions + (metadata or PROPERTIES)
+def is_close(predicted: int, size: int) -> bool:
+    """Whether the prediction is within 2 % of the file's size or 64 kB, whichever is larger."""
+    return abs(predicted - size) <= max(TOLERANCE * size, TOLERANCE_BYTES)
 
 
-def function_bytes(op: str, whole: bool) -> int:
-    """What the function of `op` takes in a file; `whole`: see `functions.function`."""
-    import onnx_ir as ir
-
-    return ir.to_proto(function(op, 20, whole=whole)).ByteSize() + FIELD
+def payload(model: nn.Module, recording: Recording, last: Classifier | None = None) -> int:
+    """Bytes of the tensors in the file."""
+    binary = _binary_weights(model, recording, last)
+    total = sum(weight.bytes for weight in binary.values())
+    total += sum(_float_tensors(model, recording, binary).values())
+    total += sum(_bytes(value) for value in _added(model))
+    for small in last.stored.values() if last else ():
+        total += small.elements.nbytes - FLOAT32 * small.elements.size
+        total += small.scale.nbytes if small.scale is not None else 0
+    return total
 
 
 @dataclass(frozen=True)
-class _Owner:
-    """The module that a binary weight belongs to, and what makes its input binary."""
+class _BinaryWeight:
+    """What a binary weight is stored as.
 
-    module: nn.Module
-    inputs: InputBinarizer | None
+    Attributes:
+        weights, filters: how many.
+        splits: shifts or thresholds of its input.
+        folded: state_dict keys of what goes into the scale and bias of its filters.
+    """
+
+    weights: int
+    filters: int
+    splits: int
+    folded: frozenset[str]
 
     @property
-    def split(self) -> list[int]:
-        """Shape of the shift or threshold of a binary input."""
-        return list(self.inputs.split.shape) if self.inputs is not None else []
-
-    def op(self, layer: Layer, ending: Ending) -> str:
-        product = "Conv" if layer.kind in CONVOLUTIONS else "Linear"
-        return f"{self.inputs.op if self.inputs else ''}Binary{product}{''.join(ending.names)}"
-
-    def stored(self, layer: Layer) -> tuple[list[str], list[int]]:
-        """(names, shape of each) of the weights that it becomes: one, or one an expert."""
-        if not isinstance(adapters.find(type(self.module)), adapters.ExpertsAdapter):
-            return [layer.name], list(layer.shape)
-        names = [f"{layer.name}.expert{n}" for n in range(self.module.num_experts)]
-        return names, list(self.module.weight_shape)
+    def bytes(self) -> int:
+        return packed_bytes(self.weights) + FLOAT32 * (2 * self.filters + self.splits)
 
 
-def _owners(model: nn.Module) -> dict[str, _Owner]:
-    """State_dict key -> owner of every binary weight."""
-    paths = {id(module): name for name, module in model.named_modules()}
-    return {
-        f"{paths[id(module)]}.{parameter}".lstrip("."): _Owner(module, binarizer.inputs)
-        for _, module, parameter, binarizer in binary_weights(model)
-    }
+def _binary_weights(
+    model: nn.Module, recording: Recording, last: Classifier | None
+) -> dict[str, _BinaryWeight]:
+    """By the state_dict key that the recording knows them by."""
+    paths = {module: name for name, module in model.named_modules()}
+    found = {}
+    for _, module, parameter, binarizer in binary_weights(model):
+        splits = binarizer.inputs.split.numel() if binarizer.inputs is not None else 0
+        found[_key(paths[module], parameter)] = _binary_weight(
+            module, paths[module], parameter, splits
+        )
+    if last is not None and last.frozen:
+        path, _, parameter = last.key.rpartition(".")
+        found[last.key] = _binary_weight(model.get_submodule(path), path, parameter, 0)
+    return {names[0]: found[names[0]] for names in recording.names.values() if names[0] in found}
 
 
-def _added(module: nn.Module) -> int:
-    """Bytes that block surgery adds to, or takes away from, the file of the float form."""
-    if isinstance(module, block.Shortcut):
-        return COST["add"] + (COST["avg_pool2d"] if module.stride > 1 else 0)
-    if isinstance(module, block.Dropped):
-        return -COST["relu"]
-    if isinstance(module, block.RPReLU):
-        shape = [*module.slope.shape, *([1, 1] if module.axis == 1 else [])]
-        return 3 * _tensor("v" * VALUE, shape, 4) + RPRELU - COST["relu"]
-    return 0
+def _binary_weight(module: nn.Module, path: str, parameter: str, splits: int) -> _BinaryWeight:
+    own = dict(module.named_parameters(recurse=False))
+    weights = own.pop(parameter)
+    shape = getattr(module, "weight_shape", weights.shape)  # of each of the experts that are mixed
+    filters = weights.numel() // math.prod(shape[1:])
+    folded = {_key(path, name) for name, value in own.items() if value.numel() == filters}
+    return _BinaryWeight(weights.numel(), filters, splits, frozenset(folded))
 
 
-def _tensor(name: str, shape: list[int], width: int) -> int:
-    """Bytes of an initializer with its raw data."""
-    proto = onnx.TensorProto(name=name, dims=shape, data_type=onnx.TensorProto.FLOAT)
-    payload = width * math.prod(shape)
-    return proto.ByteSize() + payload + _varint(payload) + 1 + _varint(payload) + 1
+def _key(path: str, parameter: str) -> str:
+    return f"{path}.{parameter}" if path else parameter
 
 
-def _varint(number: int) -> int:
-    return max(1, math.ceil(number.bit_length() / 7))
+def _float_tensors(
+    model: nn.Module, recording: Recording, binary: Mapping[str, _BinaryWeight]
+) -> dict[str, int]:
+    """State_dict key -> bytes of what is stored as it is; equal index tables are stored once."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    gone = set(binary).union(*(weight.folded for weight in binary.values()))
+    biases = {}
+    for norm, convolution in _folded_norms(recording.graph):
+        gone.update(_parameters(norm))
+        weight, *bias = _parameters(convolution) or [""]
+        if weight not in binary and not bias:
+            biases[f"{weight}_bias"] = FLOAT32 * convolution.meta["shape"][1]
+    found, tables = {}, set()
+    for node in recording.graph.find_nodes(op="get_attr"):
+        tensor = tensors.get(node.target)
+        if tensor is None or node.target in gone or not _is_read(node):
+            continue
+        table = (node.target.rpartition(".")[2], tensor.shape)
+        if tensor.is_floating_point() or table not in tables:
+            tables.add(table)
+            found[node.target] = _bytes(tensor)
+    return found | biases
 
 
-def _binary_node(name: str, shape: list[int], op: str) -> int:
-    attributes: dict[str, object] = {"shape": shape}
-    if OPS[op].product == "Conv":
-        axes = len(shape) - 2
-        ones, pads = [1] * axes, [1] * 2 * axes
-        attributes |= {"strides": ones, "pads": pads, "dilations": ones, "group": 1}
-    computed = ("x", "residual")
-    inputs = ["x" * VALUE if part in computed else f"{name}.{part}" for part in OPS[op].inputs]
-    proto = helper.make_node(op, inputs, ["y" * VALUE], name=name, domain=DOMAIN, **attributes)
-    return proto.ByteSize() + FIELD
+def _folded_norms(graph: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """(batch norm, convolution before it that nothing else reads)."""
+    for node in graph.nodes:
+        before = argument(node, 0, "input") if function_name(node) == "batch_norm" else None
+        if before is not None and function_name(before) in KINDS and len(before.users) == 1:
+            yield node, before
 
 
-def _norm_behind(node: fx.Node) -> list[fx.Node]:
-    """The batch norm that alone reads `node`, with its parameters."""
-    users = list(node.users)
-    if len(users) != 1 or function_name(users[0]) != "batch_norm":
-        return []
-    return [users[0], *_parameters_of(users[0])]
-
-
-def _parameters_of(node: fx.Node) -> Iterator[fx.Node]:
-    """Parameters and buffers that `node` alone reads, through binary weights as well."""
-    for one in node.all_input_nodes:
-        origin = one.args[0] if one.op == "call_module" else one
-        if origin.op == "get_attr":
-            yield origin
-
-
-def _behind_weight(node: fx.Node) -> Iterator[fx.Node]:
-    """What a weight is made of by constants alone (standardised, multiplied by a gain): the scale has it."""
-    weight = argument(node, 1, "weight")
-    if not isinstance(weight, fx.Node) or weight.op == "placeholder":
-        return
-    pending, made = [weight], []
-    while pending:
-        one = pending.pop()
-        if one.op == "placeholder":
-            return
-        made.append(one)
-        pending += one.all_input_nodes
-    yield from made
-
-
-def _keys(node: fx.Node) -> list[str]:
+def _parameters(node: fx.Node) -> list[str]:
+    """State_dict keys of what `node` reads by itself."""
     return [one.target for one in node.all_input_nodes if one.op == "get_attr"]
 
 
 def _is_read(node: fx.Node) -> bool:
     return any(user.op != "output" for user in node.users)
+
+
+def _added(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters of block surgery, which the recording of the float form does not have."""
+    for module in model.modules():
+        if isinstance(module, RPReLU):
+            yield from module.parameters()
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -12,9 +12,7 @@ from torch import nn
 from binarize import models, rewrite
 from binarize.errors import ExportError
 from binarize.rewrite.record import Size
-from binarize.run import Run, RunInfo
-
-RECIPE = "recipe.resolved.yaml"
+from binarize.run import Run, RunInfo, layout, locate
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,16 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     if isinstance(target, nn.Module):
         models.require("export", target)
         info = _info(target, input_size)
-        return Subject(target, info, rewrite.image_size(target, info.preprocess["img_size"]))
-    run, _ = rewrite.locate(target)
+        return Subject(target, info, rewrite.image_size(target, info.preprocess.img_size))
+    run, _ = locate(target)
     if input_size is not None:
-        raise ExportError(
-            "a run has images of a fixed size", "leave input_size away, or export a module"
-        )
+        raise ExportError("a run has images of a fixed size", "omit input_size, or export a module")
     info = run.info
     models.require("export", info.model)
-    recipe = run.path / RECIPE
+    recipe = run.path / layout.RECIPE
     text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
     model = rewrite.build(target)
-    return Subject(model, info, rewrite.image_size(model, info.preprocess["img_size"]), text)
+    return Subject(model, info, rewrite.image_size(model, info.preprocess.img_size), text)
 
 
 def _info(model: nn.Module, input_size: int | None) -> RunInfo:
@@ -69,4 +65,4 @@ def _info(model: nn.Module, input_size: int | None) -> RunInfo:
         info = rewrite.open_source(model).info
     if input_size is None:
         return info
-    return RunInfo(**{**vars(info), "preprocess": {**info.preprocess, "img_size": input_size}})
+    return info.replace(preprocess=info.preprocess.replace(img_size=input_size))

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from binarize.errors import ExportError
+from binarize.models import tensors_in
 
 Size = tuple[int, ...]
 INPUT, OUTPUT = "image", "logits"
@@ -21,13 +22,16 @@ BATCH = 2
 
 
 def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
-    """The graph of `model`, image float32[N, C, H, W] -> logits, for any N.
+    """The graph of `model`, image float32[N, C, H, W] -> logits, for any N. A model that answers with more
+    tensors has further outputs, under the exporter's names.
 
-    `model` is changed: fused attention, which has no ONNX form below opset 23, is switched off.
+    `model` is changed: it answers with a tuple, the logits first, and fused attention, which has no ONNX form
+    below opset 23, is switched off.
     Initializers carry the names of the parameters, the first one where there are several. Raises
     ExportError where torch cannot export it.
     """
     _unfuse_attention(model)
+    model.register_forward_hook(_as_tuple)  # torch.export knows no dataclasses
     image = torch.zeros(BATCH, *size)
     dynamic = ({0: torch.export.Dim("batch")},)
     try:
@@ -46,7 +50,7 @@ def trace(model: nn.Module, size: Size, opset: int) -> ir.Model:
             f"torch cannot export this model to ONNX: {_reason(error)}",
             "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
         ) from error
-    _name_ends(exported.model.graph)
+    exported.model.graph.outputs[0].name = OUTPUT
     _name_parameters(exported.model.graph, model)
     return exported.model
 
@@ -59,9 +63,8 @@ def _reason(error: BaseException) -> str:
     return words.splitlines()[0]
 
 
-def _name_ends(graph: ir.Graph) -> None:
-    """The first output is what classifies; a model with several keeps the others' names."""
-    graph.outputs[0].name = OUTPUT
+def _as_tuple(model: nn.Module, inputs: object, output: object) -> tuple[Tensor, ...]:
+    return tuple(tensors_in(output))
 
 
 def _name_parameters(graph: ir.Graph, model: nn.Module) -> None:

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from binarize.errors import ExportError
 from binarize.export.flips import Flips, trace_flips
 from binarize.export.images import Images
-from binarize.export.rounding import allowed, logits_of, rounding
+from binarize.export.rounding import allowed, rounding
 from binarize.layers import binary_inputs
+from binarize.models import logits_of
 from binarize.runtime import Session, open_session
 
 TOLERANCE = 1e-4

@@ -17,7 +17,7 @@ PRODUCER = "binarize"
 def write(model: ir.Model, info: FileInfo, path: Path) -> None:
     """Write `model` with its description to `path`. Raises ExportError above 2 GiB, ONNX's limit."""
     model.producer_name, model.producer_version = PRODUCER, info.versions["binarize"]
-    model.graph.name = info.model["name"]
+    model.graph.name = info.model.name
     model.metadata_props.update(info.to_properties())
     try:
         proto = ir.to_proto(model)

@@ -1,4 +1,4 @@
-"""The scale s that binary weights are multiplied by. One line of the table is one choice.
+"""The scale s that binary weights are multiplied by: a function for each of `binarize.choices.SCALES`.
 
 The name says where the gradient goes:
 
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from binarize.choices import SCALES
 from binarize.errors import BinarizeError, did_you_mean
 
 
@@ -41,6 +42,7 @@ def _none(magnitude: Tensor) -> Tensor:
 
 
 IN_GRAPH, LEARNED, NONE = "channel-in-graph", "learned", "none"
+NAMES = SCALES
 TABLE: dict[str, Callable[[Tensor], Tensor]] = {
     "channel": _per_channel,
     IN_GRAPH: _per_channel,
@@ -49,7 +51,6 @@ TABLE: dict[str, Callable[[Tensor], Tensor]] = {
     LEARNED: _per_channel,
     NONE: _none,
 }
-NAMES = tuple(TABLE)
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,28 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
 from binarize.models.classifier import num_classes, reset_classifier
-from binarize.models.create import Fetched, create, describe, fetch
+from binarize.models.create import Fetched, Pretrained, create, describe, fetch
 from binarize.models.names import Listing, has_pretrained, list_models, parse
+from binarize.models.outputs import logits_of, tensors_in
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
 
 __all__ = [
     "Fetched",
     "Listing",
+    "Pretrained",
     "create",
     "default_preprocess",
     "describe",
     "fetch",
     "has_pretrained",
     "list_models",
+    "logits_of",
     "num_classes",
     "parse",
     "part_of",
     "require",
     "reset_classifier",
     "task_of",
+    "tensors_in",
 ]

@@ -2,6 +2,10 @@
 
     name             parameters  source
     cifar_resnet20   269,722     He et al. 2016, section 4.2: three stages of 16, 32, 64 channels, option A
+    cifar_resnet32   464,154     the same with five blocks a stage
+    cifar_resnet44   658,586     with seven
+    cifar_resnet56   853,018     with nine
+    cifar_resnet110  1,727,962   with eighteen
     cifar_resnet18   11,173,962  timm's ResNet-18 behind a 3x3 stem without stride or pooling
     cifar_vgg_small  4,660,106   six 3x3 convolutions (128, 256, 512) and one classifier, as in LQ-Nets,
                                  IR-Net and ReSTE
@@ -25,21 +29,31 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 
 
+SHORTCUTS = ("centre", "end")
+
+
 class OptionAShortcut(nn.Module):
     """The shortcut without parameters: every `stride`-th pixel, then channels of zeros.
 
         [N, C, H, W] -> [N, C + extra, ceil(H / stride), ceil(W / stride)]
 
+    `padding` says where the zeros are: "centre", half of them before the channels and half behind, as in the
+    literature's public code, so that its checkpoints fit; or "end", all behind.
+
     Source: He et al. 2016, "Deep Residual Learning", option A.
     """
 
-    def __init__(self, stride: int, extra: int) -> None:
+    def __init__(self, stride: int, extra: int, padding: str = "centre") -> None:
         super().__init__()
+        if padding not in SHORTCUTS:
+            raise ValueError(f'shortcut should be {" or ".join(SHORTCUTS)}, not "{padding}"')
         self.stride = stride
-        self.extra = extra
+        self.before = extra // 2 if padding == "centre" else 0
+        self.behind = extra - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.before, self.behind))
 
 
 class _Classified(nn.Module, ABC):
@@ -93,6 +107,7 @@ class CifarResNet(_Classified):
         in_chans: int = 3,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
+        shortcut: str = "centre",
     ) -> None:
         super().__init__()
         self.num_features = channels[-1]
@@ -103,7 +118,7 @@ class CifarResNet(_Classified):
         before = channels[0]
         for index, width in enumerate(channels):
             name, stride = f"layer{index + 1}", 1 if index == 0 else 2
-            self.add_module(name, _stage(blocks, before, width, stride))
+            self.add_module(name, _stage(blocks, before, width, stride, shortcut))
             self.feature_info.append({"num_chs": width, "reduction": 2**index, "module": name})
             before = width
         self._add_head(num_classes, global_pool, drop_rate)
@@ -113,8 +128,8 @@ class CifarResNet(_Classified):
         return self.layer3(self.layer2(self.layer1(x)))
 
 
-def _stage(blocks: int, before: int, width: int, stride: int) -> nn.Sequential:
-    shortcut = OptionAShortcut(stride, width - before) if stride > 1 else None
+def _stage(blocks: int, before: int, width: int, stride: int, padding: str) -> nn.Sequential:
+    shortcut = OptionAShortcut(stride, width - before, padding) if stride > 1 else None
     first = BasicBlock(before, width, stride, downsample=shortcut)
     return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 
@@ -174,21 +189,60 @@ def _cfg(**changes: Any) -> dict[str, Any]:
     }
 
 
+BLOCKS = {
+    "cifar_resnet20": 3,
+    "cifar_resnet32": 5,
+    "cifar_resnet44": 7,
+    "cifar_resnet56": 9,
+    "cifar_resnet110": 18,
+}
+"""Name -> basic blocks in each stage."""
+DEFAULTS: dict[str, dict[str, Any]] = {name: {"shortcut": "centre"} for name in BLOCKS}
+"""Name -> arguments that a run keeps although nobody gave them: what they stood for has changed before."""
+
 default_cfgs = generate_default_cfgs(
     {
-        "cifar_resnet20": _cfg(),
+        **{name: _cfg() for name in BLOCKS},
         "cifar_resnet18": _cfg(),
         "cifar_vgg_small": _cfg(first_conv="features.0.conv", fixed_input_size=True),
     }
 )
 
 
+def _cifar_resnet(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
+    features = {"out_indices": (0, 1, 2, 3)}
+    build = {"blocks": BLOCKS[name], "feature_cfg": features, **kwargs}
+    return build_model_with_cfg(CifarResNet, name, pretrained, **build)
+
+
 @register_model
 def cifar_resnet20(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """ResNet-20 for 32x32 images with option-A shortcuts."""
-    features = {"out_indices": (0, 1, 2, 3)}
-    build = {"blocks": 3, "feature_cfg": features, **kwargs}
-    return build_model_with_cfg(CifarResNet, "cifar_resnet20", pretrained, **build)
+    return _cifar_resnet("cifar_resnet20", pretrained, **kwargs)
+
+
+@register_model
+def cifar_resnet32(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """ResNet-32 for 32x32 images with option-A shortcuts."""
+    return _cifar_resnet("cifar_resnet32", pretrained, **kwargs)
+
+
+@register_model
+def cifar_resnet44(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """ResNet-44 for 32x32 images with option-A shortcuts."""
+    return _cifar_resnet("cifar_resnet44", pretrained, **kwargs)
+
+
+@register_model
+def cifar_resnet56(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """ResNet-56 for 32x32 images with option-A shortcuts."""
+    return _cifar_resnet("cifar_resnet56", pretrained, **kwargs)
+
+
+@register_model
+def cifar_resnet110(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """ResNet-110 for 32x32 images with option-A shortcuts."""
+    return _cifar_resnet("cifar_resnet110", pretrained, **kwargs)
 
 
 @register_model

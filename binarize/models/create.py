@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,11 +13,15 @@ from torch import nn
 
 from binarize.errors import ModelError
 from binarize.models import pretrained as weights_of
+from binarize.models.arguments import check_arguments
+from binarize.models.cifar import DEFAULTS
 from binarize.models.classifier import num_classes as classes_of
 from binarize.models.classifier import reset_classifier
+from binarize.models.fake import without_data
 from binarize.models.names import parse
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import names_of
+from binarize.run import InvalidRecord, ModelSpec
 
 Pretrained = Literal["auto", True, False]
 
@@ -32,35 +36,38 @@ class Fetched:
     """A module, the description that builds it again, and where its weights came from, in words."""
 
     model: nn.Module
-    spec: dict[str, Any]
+    spec: ModelSpec
     weights: str
 
 
 def describe(
     name: str, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
-) -> dict[str, Any]:
-    """What a run keeps of a model: `{"name", "library", "library_version", "kwargs"}`, JSON-able.
+) -> ModelSpec:
+    """What a run keeps of a model.
 
     `img_size` becomes an argument of the constructor only where the network is tied to one size.
-    `kwargs` are further arguments of the library's constructor. Raises ModelError for an unknown name.
+    `kwargs` are further arguments of the library's constructor, see `models.arguments`. Raises ModelError for
+    an unknown name and for an argument that is not among those.
     """
     library, bare = parse(name)
-    kwargs = {**_size_kwargs(library, bare, img_size), **kwargs}
+    kwargs = {**DEFAULTS.get(bare, {}), **_size_kwargs(library, bare, img_size), **kwargs}
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
-    try:
-        json.dumps(kwargs)
-    except TypeError as error:
-        raise ModelError(
-            f'an argument of "{name}" cannot be written into a run: {error}',
-            "pass numbers, strings, booleans, lists or dictionaries",
-        ) from error
     version = (timm if library == "timm" else torchvision).__version__
-    return {"name": bare, "library": library, "library_version": version, "kwargs": kwargs}
+    content = {"name": bare, "library": library, "library_version": version, "kwargs": kwargs}
+    try:
+        spec = ModelSpec.from_data(content)
+    except InvalidRecord as problem:
+        raise ModelError(
+            f'an argument of "{name}" cannot be written into a run: {problem}',
+            "pass numbers, strings, booleans, lists or dictionaries",
+        ) from problem
+    check_arguments(bare, kwargs, functools.partial(_class_of, library, bare))
+    return spec
 
 
 def create(
-    name: str | dict[str, Any],
+    name: str | ModelSpec,
     *,
     pretrained: Pretrained = False,
     num_classes: int | None = None,
@@ -68,9 +75,10 @@ def create(
     **kwargs: Any,
 ) -> nn.Module:
     """The module of that name, or of a description that `describe` made. See `fetch`."""
-    if isinstance(name, dict):
-        library, bare = parse(f"{name['library']}/{name['name']}")
-        return _build(library, bare, name["kwargs"])
+    if isinstance(name, ModelSpec):
+        library, bare = parse(name.title)
+        check_arguments(bare, name.kwargs, functools.partial(_class_of, library, bare))
+        return _build(library, bare, name.kwargs)
     return fetch(
         name, pretrained=pretrained, num_classes=num_classes, img_size=img_size, **kwargs
     ).model
@@ -91,7 +99,7 @@ def fetch(
     network the answer comes within seconds.
     """
     spec = describe(name, num_classes=num_classes, img_size=img_size, **kwargs)
-    library, bare, arguments = spec["library"], spec["name"], spec["kwargs"]
+    library, bare, arguments = spec.library, spec.name, spec.kwargs
     if pretrained is False:
         return Fetched(_build(library, bare, arguments), spec, "random")
     source = weights_of.find(library, bare)
@@ -121,12 +129,19 @@ def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any
         return {"aux_logits": False, "transform_input": True}
     if bare in names_of("segmentation"):
         return {"aux_loss": True} if not bare.startswith("lraspp_") else {}
-    own = default_preprocess(f"{library}/{bare}")["img_size"]
+    own = default_preprocess(f"{library}/{bare}").img_size
     if bare.startswith("vit_"):
         return {"image_size": img_size or own}
     if bare.startswith("maxvit_") and img_size not in (None, own):
         return {"input_size": [img_size, img_size]}
     return {}
+
+
+@functools.cache
+def _class_of(library: str, bare: str) -> type[nn.Module]:
+    """The class of the model of that name, which is made for it without memory."""
+    with without_data():
+        return type(_build(library, bare, _size_kwargs(library, bare, None)))
 
 
 def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
@@ -136,10 +151,11 @@ def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
             if library == "timm":
                 return timm.create_model(bare, **kwargs)
             return torchvision.models.get_model(bare, weights=None, **_no_weights(bare), **kwargs)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except Exception as error:  # whatever a constructor makes of arguments that do not fit
         given = ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "no arguments"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{library} cannot build {bare} with {given}: {str(error).splitlines()[0]}",
+            f"{library} cannot build {bare} with {given}: {reason}",
             "check the image size and the arguments of the model",
         ) from error
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 
-from binarize.models.create import create
+from binarize.run import ModelSpec
 
 MADE = {
     *(torch.empty, torch.empty_strided, torch.zeros, torch.ones, torch.full),
@@ -40,8 +40,10 @@ INITIALISING = {
 """Tensor methods and functions of `nn.init` that only set values: a fake tensor has none."""
 
 
-def create_fake(name: str | dict[str, Any], **kwargs: Any) -> nn.Module:
+def create_fake(name: str | ModelSpec, **kwargs: Any) -> nn.Module:
     """The module that `models.create` makes of the same arguments, with parameters without data."""
+    from binarize.models.create import create  # which asks here for a constructor's parameters
+
     with without_data():
         return create(name, **kwargs)
 

@@ -48,9 +48,10 @@ def has_pretrained(name: str) -> bool:
 
 
 def list_models(pattern: str = "") -> list[Listing]:
-    """The models whose names match: a glob, or a part of the name.
+    """The models whose names match a glob, or hold a word.
 
-    The CIFAR networks come first, what classifies no images comes last.
+    With a word the best match comes first: the whole name, then names that begin with it, shorter ones
+    before longer ones. Otherwise the CIFAR networks come first, and what classifies no images comes last.
     """
     own = list(cifar.default_cfgs)
     bare = own + [name for name in _names("timm") if name not in own]
@@ -60,8 +61,17 @@ def list_models(pattern: str = "") -> list[Listing]:
         for task in TASKS
         for name in names_of(task)
     ]
-    glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [listing for listing in listings if fnmatch.fnmatchcase(listing.name, glob)]
+    if not pattern or any(c in pattern for c in "*?["):
+        glob = pattern or "*"
+        return [listing for listing in listings if fnmatch.fnmatchcase(listing.name, glob)]
+    found = [listing for listing in listings if pattern in listing.name]
+    return sorted(found, key=lambda listing: _distance(pattern, listing.name))
+
+
+def _distance(word: str, name: str) -> tuple[bool, bool, int]:
+    """What `list_models` sorts by. The library's prefix counts where the word has one."""
+    bare = name if "/" in word else name.rpartition("/")[2]
+    return bare != word, not bare.startswith(word), len(bare)
 
 
 @functools.cache

@@ -8,47 +8,46 @@ import timm
 from torchvision import models as torchvision_models
 
 from binarize.models.names import parse
+from binarize.run import Preprocess
 
 # What torchvision's detection networks resize to inside, where it is not the usual 800.
 _DETECTION_SIZES = {"ssd300": 300, "320": 320}
 
 
-def default_preprocess(name: str) -> dict[str, Any]:
-    """`{"img_size", "mean", "std", "interpolation", "crop_pct"}` of the library's own weights.
+def default_preprocess(name: str) -> Preprocess:
+    """That of the library's own weights.
 
-    `img_size` in pixels of a square; `mean` and `std` per RGB channel of images in [0, 1]; test images
-    are resized to `img_size / crop_pct` and cropped. All of it can be written as JSON. Detection networks
-    normalise inside: their mean is 0 and their std 1.
+    Detection networks normalise inside: their mean is 0 and their std 1.
     """
     library, bare = parse(name)
     if library == "timm":
         cfg = timm.models.get_pretrained_cfg(bare)
-        return {
-            "img_size": cfg.input_size[-1],
-            "mean": list(cfg.mean),
-            "std": list(cfg.std),
-            "interpolation": cfg.interpolation,
-            "crop_pct": cfg.crop_pct,
-        }
+        return Preprocess(
+            img_size=cfg.input_size[-1],
+            mean=list(map(float, cfg.mean)),
+            std=list(map(float, cfg.std)),
+            interpolation=cfg.interpolation,
+            crop_pct=float(cfg.crop_pct),
+        )
     preset = torchvision_models.get_model_weights(bare).DEFAULT.transforms()
     if not hasattr(preset, "crop_size"):
         return _uncropped(bare, preset)
-    return {
-        "img_size": preset.crop_size[0],
-        "mean": list(preset.mean),
-        "std": list(preset.std),
-        "interpolation": preset.interpolation.value,
-        "crop_pct": preset.crop_size[0] / preset.resize_size[0],
-    }
+    return Preprocess(
+        img_size=preset.crop_size[0],
+        mean=list(preset.mean),
+        std=list(preset.std),
+        interpolation=preset.interpolation.value,
+        crop_pct=preset.crop_size[0] / preset.resize_size[0],
+    )
 
 
-def _uncropped(bare: str, preset: Any) -> dict[str, Any]:
+def _uncropped(bare: str, preset: Any) -> Preprocess:
     """Of networks for whole images: the length that they resize the shorter side to."""
     own = next((size for part, size in _DETECTION_SIZES.items() if part in bare), 800)
-    return {
-        "img_size": preset.resize_size[0] if hasattr(preset, "resize_size") else own,
-        "mean": list(getattr(preset, "mean", (0.0, 0.0, 0.0))),
-        "std": list(getattr(preset, "std", (1.0, 1.0, 1.0))),
-        "interpolation": "bilinear",
-        "crop_pct": 1.0,
-    }
+    return Preprocess(
+        img_size=preset.resize_size[0] if hasattr(preset, "resize_size") else own,
+        mean=list(getattr(preset, "mean", (0.0, 0.0, 0.0))),
+        std=list(getattr(preset, "std", (1.0, 1.0, 1.0))),
+        interpolation="bilinear",
+        crop_pct=1.0,
+    )

@@ -7,12 +7,11 @@ a detection or segmentation network the backbone converts, and `binarize.load` g
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
 from torchvision import models as torchvision_models
 
 from binarize.errors import ModelError
+from binarize.run import ModelSpec
 
 TASKS = ("classification", "detection", "segmentation", "video")
 UNSUPPORTED = ("optical_flow", "quantization")
@@ -54,24 +53,24 @@ def names_of(task: str) -> tuple[str, ...]:
     return tuple(library.list_models(module=module))
 
 
-def task_named(spec: dict[str, Any]) -> str:
+def task_named(spec: ModelSpec) -> str:
     """The task of a run's model description; everything of timm's is classification."""
-    if spec["library"] == "torchvision":
+    if spec.library == "torchvision":
         for task in TASKS[1:]:
-            if spec["name"] in names_of(task):
+            if spec.name in names_of(task):
                 return task
     return "classification"
 
 
-def require(doing: str, model: nn.Module | dict[str, Any]) -> None:
+def require(doing: str, model: nn.Module | ModelSpec) -> None:
     """Raises ModelError where `doing` ("train", "evaluate", "export") is not for such a network.
 
     `model` is a module or the description of one that a run keeps.
     """
-    named = isinstance(model, dict)
+    named = isinstance(model, ModelSpec)
     task = task_named(model) if named else task_of(model)
     if task not in LIMITS[doing]:
-        name = model["name"] if named else type(model).__name__
+        name = model.name if named else type(model).__name__
         raise ModelError(
             f"{name} is a {task} network, and binarize can {doing} "
             f"{' and '.join(LIMITS[doing])} networks only",

@@ -10,9 +10,12 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
+from binarize.choices import ScaleName
 from binarize.recipe.section import Named, Section, key
+from binarize.run import EstimatorSpec
 
 
 def _is_constant(value: Any) -> Any:
@@ -68,8 +71,10 @@ class Estimator(Named):
         """The constants that were written, as `binarize.estimators.get` takes them."""
         return dict(self.__pydantic_extra__ or {})
 
-
-ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "learned", "none"]
+    @property
+    def spec(self) -> EstimatorSpec:
+        """In the shape that it has outside of recipes."""
+        return EstimatorSpec.of({"name": self.name, **self.constants})
 
 
 class LayerChoice(Section):
@@ -97,7 +102,7 @@ class Binarize(Section):
         "other choices for some layers; of several that match, the last one counts", list
     )
     keep: list[str] = key("globs on module names: these layers stay float", list)
-    force: list[str] = key("globs: binarize these although kept by default; `keep` wins", list)
+    include: list[str] = key("globs: binarize these although kept by default; `keep` wins", list)
     activations: Literal["float", "step", "sign"] = key(
         "what the input of a binary layer becomes: `float`: what it is; `step`: 0 or s, with a learned "
         "threshold and s per layer; `sign`: -1 or +1, with a learned shift per channel",
@@ -108,6 +113,15 @@ class Binarize(Section):
         "around each convolution; `reactnet`: the same with RPReLU",
         "keep",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _once_called_force(cls, value: Any) -> Any:
+        """Recipes of binarize 0.1 say `force` where `include` is meant."""
+        if not isinstance(value, dict) or not isinstance(value.get("force"), list):
+            return value
+        others = {name: item for name, item in value.items() if name != "force"}
+        return {**others, "include": [*others.get("include", ()), *value["force"]]}
 
     @field_validator("structure")
     @classmethod

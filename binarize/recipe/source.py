@@ -21,6 +21,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from binarize.errors import RecipeError
+from binarize.run import layout
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -65,7 +66,7 @@ class Document:
 def read(path: Path, label: str) -> Document:
     """The recipe file at `path`; `label` stands for it in messages. Raises RecipeError."""
     if path.is_dir():
-        resolved = path / "recipe.resolved.yaml"
+        resolved = path / layout.RECIPE
         hint = f'did you mean "{resolved}"?' if resolved.is_file() else "name a .yaml file"
         raise RecipeError(f'recipe "{label}" is a directory', hint)
     try:

@@ -1,6 +1,5 @@
 """What a training came to, on paper: the page of a run and its model card.
 
-rows        numbers from metrics.csv and indicators.csv
 facts       what there is to say of a run; `words` says it
 curves      lines over epochs, as SVG for the inside of a page
 page        templates/ filled in

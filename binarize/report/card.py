@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from binarize.errors import BinarizeError
 from binarize.estimators import TABLE
-from binarize.report.facts import RECIPE, Facts
+from binarize.report.facts import Facts
 from binarize.report.page import day, write_page
 from binarize.report.settings import environment_of, machines, versions
-from binarize.report.words import as_words, in_words, scores, size
+from binarize.report.words import in_words, scores, size
+from binarize.run import EstimatorSpec, layout
 
 MARK = "<!-- Written by `binarize report`; take this line out, and it stays as you leave it. -->"
 
@@ -22,7 +22,7 @@ def write_card(facts: Facts, path: Path) -> None:
             f'"{path}" was written by somebody else, and stays', "rename it, and report again"
         )
     totals = facts.summary["totals"]
-    conversion = facts.info.conversion or {}
+    conversion = facts.info.conversion
     write_page(
         path,
         "card.md",
@@ -33,13 +33,13 @@ def write_card(facts: Facts, path: Path) -> None:
         weights=facts.info.weights,
         binary=facts.binary,
         kept=[x["name"] for x in facts.summary["layers"] if x["action"] == "kept"],
-        inputs=conversion.get("activations", "float"),
-        scale=conversion.get("scale"),
-        standardised=conversion.get("standardise"),
+        inputs=conversion.activations if conversion else "float",
+        scale=conversion.scale if conversion else None,
+        standardised=conversion.standardise if conversion else None,
         estimators=[_estimator(each) for each in facts.estimators()],
-        data=facts.info.data.get("name"),
+        data=facts.info.data.name,
         classes=facts.info.classes,
-        preprocess=facts.info.preprocess,
+        preprocess=facts.info.preprocess.to_json(),
         recipe=_recipe(facts),
         finished=facts.finished,
         epochs=len(facts.rows),
@@ -57,10 +57,10 @@ def write_card(facts: Facts, path: Path) -> None:
     )
 
 
-def _estimator(each: dict[str, Any]) -> dict[str, str]:
-    kind = TABLE.get(each["name"])
+def _estimator(each: EstimatorSpec) -> dict[str, str]:
+    kind = TABLE.get(each.name)
     return {
-        "words": as_words(each),
+        "words": str(each),
         "formula": kind.formula if kind else "",
         "source": kind.source if kind else "",
     }
@@ -83,8 +83,8 @@ def _command(facts: Facts) -> str:
     """What trains it again; a run that went on from another one needs that, here called RUN."""
     words = ["binarize train"]
     words += ["RUN"] if facts.recipe and facts.recipe.model is None else []
-    words += [f"--recipe {RECIPE}"]
-    words += ["--data-dir DIR"] if facts.info.data.get("dir") else []
+    words += [f"--recipe {layout.RECIPE}"]
+    words += ["--data-dir DIR"] if facts.info.data.dir else []
     return " ".join(words)
 
 

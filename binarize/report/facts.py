@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from binarize.errors import RunError
 from binarize.recipe import Recipe, load
-from binarize.report.rows import INDICATORS, Row, last, number, read_rows, series
-from binarize.run import Run, RunInfo, is_run
-
-RECIPE = "recipe.resolved.yaml"
-METRICS = "metrics.csv"
-LAYER_INDICATORS = (
-    "estimating_error",
-    "gradient_stability",
-    "flip_ratio",
-    "dead_weights",
-    "saturation",
-)
-"""The columns of indicators.csv."""
+from binarize.run import EstimatorSpec, Run, RunInfo, layout, open_run, tables
+from binarize.run.tables import Row, last, number, series
 
 
 @dataclass(frozen=True)
@@ -38,57 +26,52 @@ class Facts:
 
     @cached_property
     def recipe(self) -> Recipe | None:
-        path = self.run.path / RECIPE
+        path = self.run.path / layout.RECIPE
         return load(path) if path.is_file() else None
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        return read_rows(self.run.path / METRICS)
+        return tables.METRICS.read(self.run.path)
 
     @cached_property
     def twin(self) -> list[dict[str, str]]:
         """The lines of the float twin."""
-        return read_rows(self.run.path / "twin" / METRICS)
+        return tables.METRICS.read(self.run.path / layout.BASELINE)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """summary.json. Raises RunError where it is missing or damaged."""
-        summary = self.run.read_json("summary.json")
-        if not isinstance(summary, dict) or not {"layers", "totals"} <= summary.keys():
-            raise RunError(
-                f'"{self.run.path / "summary.json"}" is damaged',
-                "make the run again: binarize convert MODEL",
-            )
-        return summary
+        """The layer table and its totals. Raises RunError where they are missing or damaged."""
+        return self.run.summary
 
     @property
     def model(self) -> str:
-        return f"{self.info.model['library']}/{self.info.model['name']}"
+        return self.info.model.title
 
     @property
     def binary(self) -> bool:
         """Whether any weight is binary."""
-        return bool(self.info.conversion and self.info.conversion["parameters"])
+        return self.info.binary
 
     @property
     def finished(self) -> bool:
         """Whether its training has come to the end, when the weights that it began with are removed."""
-        return bool(self.rows) and not (self.run.path / "initial").exists()
+        return bool(self.rows) and not (self.run.path / layout.INITIAL).exists()
 
     @property
     def held_out(self) -> bool:
         """Whether each epoch was scored on training images set aside."""
         return bool(series(self.rows, "val_top1"))
 
-    def estimators(self) -> list[dict[str, Any]]:
-        """Every estimator that is used, as {"name", constant: value}, the main one first."""
-        if not self.binary:
+    def estimators(self) -> list[EstimatorSpec]:
+        """Every estimator that is used, the main one first."""
+        conversion = self.info.conversion
+        if conversion is None or not self.binary:
             return []
-        found = [_named(self.info.conversion["estimator"])]
-        for place in (*self._layer_choices(), *(self.recipe.stages if self.recipe else ())):
-            if place.estimator is not None:
-                found.append({"name": place.estimator.name, **place.estimator.constants})
-        return [each for number, each in enumerate(found) if each not in found[:number]]
+        found = [conversion.estimator, *(one.estimator for one in conversion.layers)]
+        for stage in self.recipe.stages if self.recipe else ():
+            found.append(stage.estimator.spec if stage.estimator else None)
+        known = [one for one in found if one is not None]
+        return [each for number, each in enumerate(known) if each not in known[:number]]
 
     def figures(self) -> dict[str, Any]:
         """The JSON of `binarize report`; accuracies in per cent."""
@@ -96,8 +79,8 @@ class Facts:
             "run": str(self.run.path),
             "model": self.model,
             "weights": self.info.weights,
-            "estimators": self.estimators(),
-            "data": self.info.data.get("name"),
+            "estimators": [each.to_json() for each in self.estimators()],
+            "data": self.info.data.name,
             "epochs": len(self.rows),
             "finished": self.finished,
             "test": score(self.rows, "test"),
@@ -105,29 +88,23 @@ class Facts:
             "best_on": "held-out images" if self.held_out else "test images",
             "float": score(self.twin, "test") if self.twin else None,
             "seconds": sum(series(self.rows, "seconds").values()) or None,
-            "indicators": {name: last(self.rows, name) for name in INDICATORS},
+            "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
             "totals": self.summary["totals"],
             "layers": self.layers(),
         }
 
     def layers(self) -> list[dict[str, Any]]:
         """The layer table of summary.json, each with its indicators of the last epoch that has any."""
-        measured = last_of_each(read_rows(self.run.path / "indicators.csv"))
+        measured = last_of_each(tables.INDICATORS.read(self.run.path))
         return [
             {**layer, "indicators": measured.get(layer["name"], {})}
             for layer in self.summary["layers"]
         ]
 
-    def _layer_choices(self) -> Sequence[Any]:
-        return self.recipe.binarize.layers if self.recipe and self.recipe.binarize else ()
-
 
 def facts_of(path: Path) -> Facts:
     """The facts of the run at `path`. Raises RunError where there is none."""
-    if not is_run(path):
-        what = "is not a run (it has no run.json)" if path.exists() else "does not exist"
-        raise RunError(f'"{path}" {what}', "binarize convert MODEL makes a run under runs/")
-    return Facts(Run(path))
+    return Facts(open_run(path))
 
 
 def score(rows: Sequence[Row], images: str) -> dict[str, float | None]:
@@ -147,12 +124,8 @@ def best_epoch(rows: Sequence[Row], images: str) -> dict[str, float] | None:
 def last_of_each(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """{layer: {indicator: its last number}} of the lines of an indicators.csv."""
     found: dict[str, dict[str, float]] = {}
-    for row in sorted(rows, key=lambda row: number(row, "epoch") or -math.inf):
-        numbers = ((name, number(row, name)) for name in LAYER_INDICATORS)
+    for row in sorted(rows, key=lambda row: number(row, tables.EPOCH) or -math.inf):
+        numbers = ((name, number(row, name)) for name in tables.OF_LAYER)
         known = {name: value for name, value in numbers if value is not None}
-        found.setdefault(row.get("layer", ""), {}).update(known)
+        found.setdefault(row.get(tables.LAYER, ""), {}).update(known)
     return found
-
-
-def _named(estimator: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": estimator} if isinstance(estimator, str) else dict(estimator)

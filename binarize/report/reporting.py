@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from binarize import outputs
 from binarize.errors import BinarizeError
 from binarize.report.card import write_card
 from binarize.report.curves import NEEDS_PLOT, can_draw
 from binarize.report.facts import Facts, facts_of
 from binarize.report.run_page import write_run_page
-from binarize.run import Run, newest_run
-
-PAGE, CARD = "report.html", "README.md"
+from binarize.run import Run, layout, newest_run
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,20 @@ def report(run: Run | str | Path | None = None, out: str | Path | None = None) -
     `run` is the newest one by default. Without matplotlib the page is left out, and a README.md that
     somebody else wrote stays; `notes` says so. Raises RunError where there is no run.
     """
+    if out is not None:
+        outputs.check_file(out)
     path = run.path if isinstance(run, Run) else Path(run) if run else newest_run().path
     facts = facts_of(path)
     files, notes = [], []
-    page = Path(out) if out else path / PAGE
+    page = Path(out) if out else path / layout.PAGE
     if can_draw():
         write_run_page(facts, page)
         files.append(str(page))
     else:
         notes.append(NEEDS_PLOT)
     try:
-        write_card(facts, path / CARD)
-        files.append(str(path / CARD))
+        write_card(facts, path / layout.CARD)
+        files.append(str(path / layout.CARD))
     except BinarizeError as error:
         notes.append(f"{error.message}; {error.hint}")
     return Report(facts, files, notes)

@@ -11,11 +11,12 @@ from binarize import estimators
 from binarize.estimators.plot import plot
 from binarize.recipe import dump
 from binarize.report.curves import Curve, Panel, draw, inline
-from binarize.report.facts import LAYER_INDICATORS, Facts
+from binarize.report.facts import Facts
 from binarize.report.page import day, svg, write_page
-from binarize.report.rows import INDICATORS, series
 from binarize.report.settings import machines, versions
-from binarize.report.words import as_words, in_words, scores
+from binarize.report.words import in_words, scores
+from binarize.run import EstimatorSpec
+from binarize.run.tables import OF_LAYER, OF_MODEL, series
 
 PROGRESS = (0.0, 0.5, 1.0)
 LEARNT, HELD_OUT, TESTED = "training", "held-out", "test"
@@ -28,18 +29,18 @@ def write_run_page(facts: Facts, path: Path) -> None:
     write_page(
         path,
         "run.html",
-        title=f"{facts.info.model['name']}: {in_words(facts)}",
+        title=f"{facts.info.model.name}: {in_words(facts)}",
         state=f"{facts.run.path.name}, {_state(facts)}",
         scores=scores(facts),
         curves=svg(draw(panels(facts))),
         plots=[svg(text) for text in estimator_plots(facts.estimators())],
-        estimators=[as_words(each) for each in facts.estimators()],
+        estimators=[str(each) for each in facts.estimators()],
         titles=titles,
         rows=rows,
         settings=[
             ("model", facts.model),
             ("started from", facts.info.weights),
-            ("data", facts.info.data.get("name")),
+            ("data", facts.info.data.name),
             ("date", day(facts.info.created)),
             ("machine", machines([facts.run.path])),
             ("versions", versions([facts.run.path])),
@@ -64,18 +65,18 @@ def panels(facts: Facts) -> list[Panel]:
         Panel("learning rate", [_curve(rows, "lr", both[0][1], "-", 0)]),
         *(
             Panel(name.replace("_", " "), [_curve(rows, name, both[0][1], "-", 0)])
-            for name in INDICATORS
+            for name in OF_MODEL
         ),
     ]
 
 
-def estimator_plots(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
+def estimator_plots(chosen: Sequence[EstimatorSpec]) -> list[str]:
     """f and f' of every estimator at three values of the progress, each as an `<svg>` element."""
     drawings = []
     with tempfile.TemporaryDirectory() as folder:
         for number, each in enumerate(chosen):
             path = Path(folder) / f"{number}.svg"
-            plot([estimators.get(**each)], PROGRESS, path)
+            plot([estimators.get(each.name, **each.constants)], PROGRESS, path)
             drawings.append(inline(path.read_text(encoding="utf-8"), f"e{number}"))
     return drawings
 
@@ -83,7 +84,7 @@ def estimator_plots(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
 def layer_table(facts: Facts) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows: the layer table with those indicators that any layer has."""
     layers = facts.layers()
-    known = [name for name in LAYER_INDICATORS if any(name in x["indicators"] for x in layers)]
+    known = [name for name in OF_LAYER if any(name in x["indicators"] for x in layers)]
     titles = ["layer", "kind", "shape", "action", "reason", "parameters"]
     titles += [name.replace("_", " ") for name in known]
     rows = [
@@ -103,9 +104,9 @@ def layer_table(facts: Facts) -> tuple[list[str], list[list[Any]]]:
 def reconstructed(facts: Facts) -> bool:
     """Whether an estimator is a reconstruction, not the paper's own equations."""
     return any(
-        "reconstruction" in estimators.TABLE[each["name"]].source
+        "reconstruction" in estimators.TABLE[each.name].source
         for each in facts.estimators()
-        if each["name"] in estimators.TABLE
+        if each.name in estimators.TABLE
     )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from binarize.environment import PACKAGES
+from binarize.errors import RunError
+from binarize.run import Run, layout
 
 
 def environment_of(run: Path) -> dict[str, Any]:
     """env.json of a run; empty where it is missing or damaged."""
     try:
-        stored = json.loads((run / "env.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stored = Run(run).read_json(layout.ENVIRONMENT)
+    except RunError:
         return {}
     return stored if isinstance(stored, dict) else {}
 

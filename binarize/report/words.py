@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from binarize.report.facts import Facts
 
@@ -12,21 +11,17 @@ def in_words(facts: Facts) -> str:
     """`1-bit weights, ab-tanh` or `float`."""
     if not facts.binary:
         return "float"
-    inputs = facts.info.conversion.get("activations", "float")
+    conversion = facts.info.conversion
+    inputs = conversion.activations if conversion else "float"
     bits = "1-bit weights" if inputs == "float" else f"1-bit weights and {inputs} inputs"
-    return f"{bits}, {facts.estimators()[0]['name']}"
-
-
-def as_words(estimator: Mapping[str, Any]) -> str:
-    """`ab-tanh, a_end = 0.8`."""
-    constants = (f"{key} = {value}" for key, value in estimator.items() if key != "name")
-    return ", ".join([estimator["name"], *constants])
+    return f"{bits}, {facts.estimators()[0].name}"
 
 
 def scores(facts: Facts) -> list[tuple[str, str]]:
     """(what, `83.08 % top-1, 99.10 % top-5`) of the last epoch, the best one and the twin."""
     figures = facts.figures()
-    found = [("last epoch, test images", _score(figures["test"]))]
+    few = 0 < len(facts.info.classes) <= 5  # top-5 of so few is always 100 %
+    found = [("last epoch, test images", _score(figures["test"], few))]
     best = figures["best"]
     if best is not None:
         found.append(
@@ -36,12 +31,12 @@ def scores(facts: Facts) -> list[tuple[str, str]]:
             )
         )
     if figures["float"] is not None:
-        found.append(("float twin, last epoch, test images", _score(figures["float"])))
+        found.append(("float twin, last epoch, test images", _score(figures["float"], few)))
     return [(what, score) for what, score in found if score]
 
 
-def _score(score: Mapping[str, float | None]) -> str:
-    names = (("top1", "top-1"), ("top5", "top-5"))
+def _score(score: Mapping[str, float | None], few: bool) -> str:
+    names = (("top1", "top-1"), *[("top5", "top-5")] * (not few))
     return ", ".join(f"{score[key]:.2f} % {name}" for key, name in names if score[key] is not None)
 
 

@@ -1,14 +1,6 @@
 """From a float model to a binarized one: record, select, swap, verify; and back from a run."""
 
-from binarize.rewrite.build import (
-    added_keys,
-    build,
-    build_info,
-    load_weights,
-    locate,
-    read_state,
-    save_weights,
-)
+from binarize.rewrite.build import added_keys, build, build_info, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages
 from binarize.rewrite.census import Layer, census
 from binarize.rewrite.convert import Conversion, Row, convert, replay
@@ -18,6 +10,7 @@ from binarize.rewrite.select import classifier
 from binarize.rewrite.start import (
     Converted,
     Source,
+    SourceOptions,
     convert_source,
     image_size,
     open_source,
@@ -36,23 +29,21 @@ __all__ = [
     "Recording",
     "Row",
     "Source",
+    "SourceOptions",
     "Totals",
     "added_keys",
     "build",
     "build_info",
+    "build_named",
     "census",
     "classifier",
     "convert",
     "convert_source",
     "image_size",
-    "load_weights",
-    "locate",
     "open_source",
     "options_of",
-    "read_state",
     "record",
     "replay",
-    "save_weights",
     "shrinking_stem",
     "summary",
     "totals",

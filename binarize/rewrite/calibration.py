@@ -18,6 +18,7 @@ from binarize.data import sample_images
 from binarize.errors import DataError
 from binarize.layers import Calibration, calibrate
 from binarize.rewrite.subject import Subject
+from binarize.run import Preprocess
 
 IMAGES = 32
 BATCH = 16
@@ -51,7 +52,7 @@ class Calibrated:
         """One sentence for the user."""
         if self.source == NOISE:
             return (
-                f"calibrated on {self.images} {NOISE}, for want of --calib-data; "
+                f"calibrated on {self.images} {NOISE}, as no --calib-data was given; "
                 "train calibrates again on its first batches"
             )
         return f"calibrated on {self.images} images of {self.source}"
@@ -61,7 +62,7 @@ class Calibrated:
 
 
 def calibrate_subject(
-    subject: Subject, preprocess: dict[str, Any], wanted: CalibrationImages
+    subject: Subject, preprocess: Preprocess, wanted: CalibrationImages
 ) -> Calibrated:
     """Calibrate the binary inputs of a converted model in eval mode, as it is used.
 
@@ -85,7 +86,7 @@ def _saturated(result: Calibration, part: str) -> dict[str, float]:
 
 
 def _batches(
-    subject: Subject, preprocess: dict[str, Any], wanted: CalibrationImages
+    subject: Subject, preprocess: Preprocess, wanted: CalibrationImages
 ) -> Iterator[Tensor]:
     """Small batches, on the model's device and in its type."""
     like = next(p for p in subject.module.parameters() if p.is_floating_point())
@@ -103,14 +104,12 @@ def _noise(subject: Subject, count: int) -> Iterator[Tensor]:
         yield torch.randn(min(BATCH, count - start), *subject.size, generator=generator)
 
 
-def _images(
-    subject: Subject, preprocess: dict[str, Any], folder: Path, count: int
-) -> Iterator[Tensor]:
+def _images(subject: Subject, preprocess: Preprocess, folder: Path, count: int) -> Iterator[Tensor]:
     if len(subject.size) != 3 or subject.size[0] != 3:
         shape = "x".join(map(str, subject.size))
         raise DataError(
             f"the model takes {shape}, and --calib-data has RGB images",
-            "leave --calib-data away: it is calibrated on noise then",
+            "omit --calib-data: it is calibrated on noise then",
         )
     images = sample_images(folder, count, preprocess)
     for start in range(0, len(images), BATCH):

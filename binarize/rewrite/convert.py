@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from binarize.errors import ModelError
 from binarize.layers import activation, binarize_weight, binary_weights, layer_name
+from binarize.progress import Progress
 from binarize.rewrite.census import Layer, census
-from binarize.rewrite.options import Options, options_of
+from binarize.rewrite.options import Options, options_of, record_of
 from binarize.rewrite.record import Recording, Size
 from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
-from binarize.rewrite.stem import Stem, apply_stem, plan_stem
+from binarize.rewrite.stem import apply_stem, plan_stem
 from binarize.rewrite.subject import Subject, find_subject
 from binarize.rewrite.surgery import apply_edits, plan_edits, traced_once
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
+from binarize.run import ConversionRecord, Stem
+from binarize.run.records import Edit
 
 SHOWN = 3
 """Examples in a note."""
@@ -54,7 +55,7 @@ class Conversion:
 
     model: nn.Module
     rows: list[Row]
-    replay: dict[str, Any]
+    replay: ConversionRecord
     recording: Recording
     notes: list[str] = field(default_factory=list)
 
@@ -65,7 +66,7 @@ def convert(
     size: Size,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Binarize `model` in place.
 
@@ -74,28 +75,29 @@ def convert(
         options: what to binarize and how.
         size: of the image or clip that it is recorded on.
         values: also compare outputs before and after on noise (False for a dry run: one forward less).
-        step: told what is being done, for a progress bar.
+        progress: is told what is being done.
 
     Raises ModelError where the model does not run or a gate fails, PatternError for a pattern that
     matches nothing or only what cannot be binarized, and for a submodule that there is not.
     """
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
-    step("recording")
+    progress = progress or Progress()
+    progress.task("recording")
     with traced_once():
         plan = _plan(model, options, size)
         keys = set(model.state_dict())
         before = logits(plan.subject) if values else None
-        step("binarizing")
+        progress.task("binarizing")
         apply_edits(model, plan.edits)
     _swap(model, plan.parameters, options)
-    step("verifying")
+    progress.task("verifying")
     verify_keys(keys, model)
     verify_executed(plan.subject, plan.chosen, plan.chosen if options.binary_inputs else set())
     if before is not None:
         verify_values(before, plan.subject)
     rows = _rows(model, plan.layers, plan.reasons, options)
-    return Conversion(model, rows, plan.replay(options), plan.recording, plan.notes)
+    return Conversion(model, rows, plan.record(options), plan.recording, plan.notes)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class _Plan:
     layers: list[Layer]
     reasons: dict[str, str]
     stem: Stem | None
-    edits: list[dict[str, Any]]
+    edits: list[Edit]
     notes: list[str]
 
     @property
@@ -120,17 +122,9 @@ class _Plan:
         chosen = [layer for layer in self.layers if layer.name in self.chosen]
         return [name for layer in chosen for name in self.recording.names[layer.parameter]]
 
-    def replay(self, options: Options) -> dict[str, Any]:
+    def record(self, options: Options) -> ConversionRecord:
         """What a run keeps."""
-        return {
-            **asdict(options),
-            "keep": list(options.keep),
-            "force": list(options.force),
-            "layers": list(options.layers),
-            "replaced_stem": self.stem.as_dict() if self.stem else None,
-            "parameters": self.parameters,
-            "edits": self.edits,
-        }
+        return record_of(options, self.stem, self.parameters, self.edits)
 
 
 def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
@@ -149,12 +143,12 @@ def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
         recording,
         layers,
         options.keep,
-        options.force,
+        options.include,
         options.submodule,
         binary_inputs=options.binary_inputs,
     )
     chosen = {layer.name for layer in layers if layer.name not in reasons}
-    check_choices(layers, chosen, options.layers)
+    check_choices(layers, chosen, options.choices)
     skipped: list[tuple[str, str]] = []
     edits = plan_edits(model, recording, layers, chosen, options.structure, skipped)
     if options.structure != "keep":
@@ -162,13 +156,27 @@ def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
     return _Plan(subject, recording, layers, reasons, stem, edits, notes)
 
 
-def replay(model: nn.Module, conversion: Mapping[str, Any]) -> nn.Module:
-    """Do a conversion again, in place, from what a run keeps of it; nothing is traced."""
-    if conversion["replaced_stem"]:
-        apply_stem(model, Stem(**conversion["replaced_stem"]))
-    apply_edits(model, conversion.get("edits", []))
-    _swap(model, conversion["parameters"], options_of(conversion))
+def replay(model: nn.Module, conversion: ConversionRecord) -> nn.Module:
+    """Do a conversion again, in place, from what a run keeps of it; nothing is traced.
+
+    Raises BinarizeError where the record does not fit the model.
+    """
+    options = options_of(conversion)
+    try:
+        if conversion.replaced_stem is not None:
+            apply_stem(model, conversion.replaced_stem)
+        apply_edits(model, conversion.edits)
+        _swap(model, conversion.parameters, options)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"the conversion does not fit this model: {_reason(error)}",
+            "its class has changed since: install the library version that the run names",
+        ) from error
     return model
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
@@ -212,7 +220,7 @@ def _stem_note(stem: Stem, size: Size) -> str:
     return f'stem: "{stem.conv}" is now 3x3 with stride 1{pool}, for images of {size[2]} pixels'
 
 
-def _surgery_note(edits: list[dict[str, Any]], skipped: list[tuple[str, str]]) -> str:
+def _surgery_note(edits: list[Edit], skipped: list[tuple[str, str]]) -> str:
     """How many blocks were edited, and of what could not be: how often and why."""
     done = Counter(edit["pass"] for edit in edits)
     why = Counter(reason for _, reason in skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from binarize import estimators
 from binarize.errors import BinarizeError, did_you_mean
 from binarize.layers import InputBinarizer, WeightBinarizer, activation, scale
 from binarize.rewrite.surgery import STRUCTURES
+from binarize.run import ConversionRecord, EstimatorSpec, LayerChoice, Stem
+from binarize.run.records import Edit
 
 STEMS = ("auto", "keep", "cifar")
 
@@ -27,24 +30,24 @@ class Options:
         standardise: latent weights per output channel before the estimator.
         keep: globs on layer or module names that stay float.
         stem: "auto" (3x3, no pooling where images are at most 64 pixels wide), "keep" or "cifar".
-        force: globs on layers to binarize although a default rule would keep them; `keep` wins.
+        include: globs on layers to binarize although a default rule would keep them; `keep` wins.
         submodule: the only part of the model to convert; None means all of it.
         activations: "float", "step" ({0, s}) or "sign" (±1): what a binary layer's input becomes.
         structure: "keep", "bireal" or "reactnet": surgery on the blocks around ±1 inputs.
-        layers: other choices for some layers: mappings of "match" (a glob on layer names) and any of
-            "estimator", "scale" and "standardise". Of several that match a layer, the last one counts.
+        layers: other choices for some layers: "match" (a glob on layer names) and any of "estimator",
+            "scale" and "standardise". Of several that match a layer, the last one counts.
     """
 
-    estimator: str | Mapping[str, Any] = "ab-tanh"
+    estimator: EstimatorSpec | str | Mapping[str, Any] = "ab-tanh"
     scale: str = "channel"
     standardise: bool = True
     keep: tuple[str, ...] = ()
     stem: str = "auto"
-    force: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     submodule: str | None = None
     activations: str = activation.FLOAT
     structure: str = "keep"
-    layers: tuple[Mapping[str, Any], ...] = ()
+    layers: tuple[LayerChoice | Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.stem not in STEMS:
@@ -62,37 +65,49 @@ class Options:
         if self.structure != "keep" and self.activations != "sign":
             raise BinarizeError(
                 f'structure "{self.structure}" is made for ±1 inputs, not for {self.activations} ones',
-                "add --activations sign, or leave --structure away",
+                "add --activations sign, or omit --structure",
             )
         self.binarizer()
-        for choice in self.layers:
+        for choice in self.choices:
             self._make(choice)
+
+    @functools.cached_property
+    def spec(self) -> EstimatorSpec:
+        """The estimator in the one shape that it has everywhere else."""
+        return EstimatorSpec.of(self.estimator)
+
+    @functools.cached_property
+    def choices(self) -> tuple[LayerChoice, ...]:
+        """`layers` as records."""
+        return tuple(
+            one if isinstance(one, LayerChoice) else LayerChoice.model_validate(dict(one))
+            for one in self.layers
+        )
 
     @property
     def binary_inputs(self) -> bool:
         """Whether inputs become binary too (W1A1)."""
         return self.activations != activation.FLOAT
 
-    @property
-    def estimator_name(self) -> str:
-        return self.estimator if isinstance(self.estimator, str) else self.estimator["name"]
-
     def binarizer(self, layer: str = "") -> WeightBinarizer:
         """A new binarizer for the layer of that name. Raises EstimatorError or BinarizeError for unknown
         names."""
         return self._make(self.choice(layer))
 
-    def choice(self, layer: str) -> Mapping[str, Any]:
-        """The entry of `layers` that counts for a layer, or an empty mapping."""
-        matching = (choice for choice in reversed(self.layers) if matches(layer, choice["match"]))
-        return next(matching, {})
+    def choice(self, layer: str) -> LayerChoice | None:
+        """The entry of `layers` that counts for a layer."""
+        matching = (choice for choice in reversed(self.choices) if matches(layer, choice.match))
+        return next(matching, None)
 
-    def _make(self, choice: Mapping[str, Any]) -> WeightBinarizer:
+    def _make(self, choice: LayerChoice | None) -> WeightBinarizer:
         """A binarizer of these options, but for what `choice` says."""
-        chosen = {name: choice.get(name) for name in ("estimator", "scale", "standardise")}
-        made = {k: getattr(self, k) if v is None else v for k, v in chosen.items()}
-        estimator, by = _estimator(made["estimator"]), scale.get(made["scale"])
-        return WeightBinarizer(estimator, by, made["standardise"])
+        spec, by, standardise = self.spec, self.scale, self.standardise
+        if choice is not None:
+            spec = choice.estimator or spec
+            by = choice.scale or by
+            standardise = standardise if choice.standardise is None else choice.standardise
+        estimator = estimators.get(spec.name, **spec.constants)
+        return WeightBinarizer(estimator, scale.get(by), standardise)
 
     def input_binarizer(self, module: nn.Module, parameter: str) -> InputBinarizer | None:
         """A new binarizer for what `module.<parameter>` is multiplied by; None where that stays float."""
@@ -103,13 +118,6 @@ class Options:
         return activation.TABLE[self.activations](channels, 1 - len(shape))
 
 
-def _estimator(wanted: str | Mapping[str, Any]) -> estimators.Estimator:
-    """The estimator that a name means, or a mapping of "name" and constants."""
-    if isinstance(wanted, str):
-        return estimators.get(wanted)
-    return estimators.get(**wanted)
-
-
 def matches(name: str, pattern: str) -> bool:
     """Whether a glob matches a layer by its name or by that of any module around it."""
     parts = name.split(".")
@@ -117,15 +125,38 @@ def matches(name: str, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(candidate, pattern) for candidate in around)
 
 
-def options_of(conversion: Mapping[str, Any]) -> Options:
-    """The options that a run was converted with; runs of earlier versions lack the later ones."""
-    names = ("estimator", "scale", "standardise", "stem")
+def options_of(record: ConversionRecord) -> Options:
+    """The options that a run was converted with."""
     return Options(
-        keep=tuple(conversion["keep"]),
-        force=tuple(conversion.get("force", ())),
-        submodule=conversion.get("submodule"),
-        activations=conversion.get("activations", activation.FLOAT),
-        structure=conversion.get("structure", "keep"),
-        layers=tuple(conversion.get("layers", ())),
-        **{name: conversion[name] for name in names},
+        estimator=record.estimator,
+        scale=record.scale,
+        standardise=record.standardise,
+        keep=tuple(record.keep),
+        stem=record.stem,
+        include=tuple(record.include),
+        submodule=record.submodule,
+        activations=record.activations,
+        structure=record.structure,
+        layers=tuple(record.layers),
+    )
+
+
+def record_of(
+    options: Options, stem: Stem | None, parameters: list[str], edits: list[Edit]
+) -> ConversionRecord:
+    """What a run keeps of a conversion."""
+    return ConversionRecord(
+        estimator=options.spec,
+        scale=options.scale,
+        standardise=options.standardise,
+        keep=list(options.keep),
+        stem=options.stem,
+        include=list(options.include),
+        submodule=options.submodule,
+        activations=options.activations,
+        structure=options.structure,
+        layers=list(options.choices),
+        replaced_stem=stem,
+        parameters=parameters,
+        edits=edits,
     )

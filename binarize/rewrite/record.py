@@ -31,6 +31,7 @@ from torch.overrides import TorchFunctionMode
 from binarize.errors import ModelError
 from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
+from binarize.models import logits_of, tensors_in
 
 Size = tuple[int, ...]
 """Channels, height and width of the input image; channels, frames, height and width of a clip."""
@@ -63,10 +64,11 @@ class Recording:
             `node.meta["module"]`, the name of the module that called it, and `node.meta["call"]`, the
             `Call` that it did so in.
             Parameters and buffers are `get_attr` nodes under their state_dict key; a binary weight or a
-            binary input is a `call_module` node whose target is its binarizer.
+            binary input is a `call_module` node whose target is its binarizer. The `output` node has all
+            tensors of the model's output, the logits first.
         names: every name of each parameter, the first being the one used in the graph (a shared
             parameter has several).
-        output_shape: of the model's first output.
+        output_shape: of the model's logits.
         calls: the executions of all modules, in the order in which they began.
     """
 
@@ -95,6 +97,8 @@ def record_batches(
         with _quiet(), _uncollected():
             copied = fake_copy(model, mode)
             return [_record(copied, mode, (batch, *size), submodule) for batch in batches]
+    except ModelError:
+        raise
     except Exception as error:
         shape = "x".join(str(n) for n in size)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -194,10 +198,10 @@ def _record(
         recorder.see(image, recorder.graph.placeholder("image"))
         with recorder, recorder.watching(model):
             output = model.get_submodule(submodule)(image)
-    first = next(tensors_in(output))
-    recorder.graph.output(map_aggregate(output, recorder.node_of))
+    logits = logits_of(output)
+    recorder.graph.output(tuple(recorder.node_of(tensor) for tensor in tensors_in(output)))
     by_first = {n[0]: n for n in names.values()}
-    return Recording(recorder.graph, by_first, tuple(first.shape), recorder.calls)
+    return Recording(recorder.graph, by_first, tuple(logits.shape), recorder.calls)
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -317,14 +321,3 @@ class _Watch:
                 recorder.see(made, recorder.graph.create_node("call_module", name, (before,)))
 
         return enter, leave
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors of a model's output, whatever holds them."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        yield from tensors_in(list(value.values()))

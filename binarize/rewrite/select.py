@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from torch import fx, nn
 
@@ -14,6 +13,7 @@ from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
 from binarize.rewrite.options import matches
 from binarize.rewrite.record import Recording
+from binarize.run import LayerChoice
 
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -25,24 +25,24 @@ def kept_reasons(
     recording: Recording,
     layers: list[Layer],
     keep: Sequence[str] = (),
-    force: Sequence[str] = (),
+    include: Sequence[str] = (),
     submodule: str | None = None,
     binary_inputs: bool = False,
 ) -> dict[str, str]:
     """Layer name -> why it stays float, for the layers that do.
 
-    `keep` wins over `force`, and `force` over the default rules; what cannot be binarized is kept in
-    any case. Raises PatternError for a pattern that matches no layer, and for one of `force` that
+    `keep` wins over `include`, and `include` over the default rules; what cannot be binarized is kept in
+    any case. Raises PatternError for a pattern that matches no layer, and for one of `include` that
     matches only what cannot be binarized.
     """
     impossible = _impossible(model, layers, submodule, binary_inputs)
     unseen = {name: reason for name, _, _, reason in unseen_layers(model, layers, submodule)}
-    forced = _forced(layers, force, {**unseen, **impossible})
+    included = _included(layers, include, {**unseen, **impossible})
     by_rule = _by_rule(model, recording, layers, submodule)
     if binary_inputs:
         for name in downsample_layers(recording.graph, layers):
             by_rule.setdefault(name, "downsample convolution")
-    by_rule = {name: reason for name, reason in by_rule.items() if name not in forced}
+    by_rule = {name: reason for name, reason in by_rule.items() if name not in included}
     return {**by_rule, **impossible, **_by_pattern(layers, keep)}
 
 
@@ -68,7 +68,7 @@ def _impossible(
 def _by_rule(
     model: nn.Module, recording: Recording, layers: list[Layer], submodule: str | None
 ) -> dict[str, str]:
-    """The layers that stay float unless the user forces them, and why."""
+    """The layers that stay float unless the user includes them, and why."""
     gates = gate_layers(recording.graph, layers)
     first = _first(recording.graph, layers)
     last = _classifier(model, recording.graph, layers, submodule)
@@ -111,25 +111,25 @@ def _outside(name: str, submodule: str | None) -> bool:
     return submodule is not None and not f"{name}.".startswith(f"{submodule}.")
 
 
-def _forced(layers: list[Layer], force: Sequence[str], impossible: dict[str, str]) -> set[str]:
-    """The names that patterns of `force` match; each has to match one that can be binarized."""
-    forced = set()
+def _included(layers: list[Layer], include: Sequence[str], impossible: dict[str, str]) -> set[str]:
+    """The names that patterns of `include` match; each has to match one that can be binarized."""
+    included = set()
     names = list(dict.fromkeys([*(layer.name for layer in layers), *impossible]))
-    for pattern in force:
+    for pattern in include:
         matched = [name for name in names if matches(name, pattern)]
         if not matched:
             raise PatternError(
-                f'no layer matches binarize "{pattern}"', _known_names(layers, pattern)
+                f'no layer matches include "{pattern}"', _known_names(layers, pattern)
             )
         if all(name in impossible for name in matched):
             others = f" and {len(matched) - 1} more" if len(matched) > 1 else ""
             raise PatternError(
-                f'binarize "{pattern}" matches only what cannot be binarized: '
+                f'include "{pattern}" matches only what cannot be binarized: '
                 f'"{matched[0]}"{others} ({impossible[matched[0]]})',
-                "leave the pattern away, or name a convolution or linear layer that is executed",
+                "omit the pattern, or name a convolution or linear layer that is executed",
             )
-        forced.update(matched)
-    return forced
+        included.update(matched)
+    return included
 
 
 def _by_pattern(layers: list[Layer], keep: Sequence[str]) -> dict[str, str]:
@@ -145,10 +145,10 @@ def _by_pattern(layers: list[Layer], keep: Sequence[str]) -> dict[str, str]:
 
 
 def check_choices(
-    layers: list[Layer], chosen: Collection[str], choices: Iterable[Mapping[str, Any]]
+    layers: list[Layer], chosen: Collection[str], choices: Iterable[LayerChoice]
 ) -> None:
     """Raises PatternError for an entry of `Options.layers` that matches no binary layer."""
-    for pattern in (choice["match"] for choice in choices):
+    for pattern in (choice.match for choice in choices):
         matched = [layer.name for layer in layers if matches(layer.name, pattern)]
         if not matched:
             raise PatternError(
@@ -157,7 +157,7 @@ def check_choices(
         if not any(name in chosen for name in matched):
             raise PatternError(
                 f'layers "{pattern}" matches only layers that are kept: "{matched[0]}"',
-                "leave the entry away, or binarize them: --set 'binarize.force=[NAME]'",
+                "omit the entry, or binarize them: --set 'binarize.include=[NAME]'",
             )
 
 
@@ -194,7 +194,7 @@ def _classifier(
     model: nn.Module, graph: fx.Graph, layers: list[Layer], submodule: str | None
 ) -> set[str]:
     """The layers of `get_classifier()`; without it, the last executed one that nothing but moves,
-    pooling and activations separates from the output. A part of a model has none."""
+    pooling and activations separates from the logits. A part of a model has none."""
     names = {id(module): name for name, module in model.named_modules()}
     if callable(getattr(model, "get_classifier", None)):
         heads = model.get_classifier()
@@ -210,9 +210,11 @@ def _classifier(
     if submodule is not None:
         return set()
     owner = {node: layer.name for layer in layers for node in layer.nodes}
+    (output,) = graph.find_nodes(op="output")
+    logits = output.all_input_nodes[0]
     open_nodes: set[fx.Node] = set()
     for node in reversed(graph.nodes):
-        if node.op == "output" or any(user in open_nodes for user in node.users):
+        if node is logits or any(user in open_nodes for user in node.users):
             if node in owner:
                 return {owner[node]}
             open_nodes.add(node)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,24 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
-from binarize.rewrite.build import CUSTOM, added_keys, build_info, load_weights, locate
+from binarize.progress import Progress
+from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
 from binarize.rewrite.convert import Conversion, convert
 from binarize.rewrite.options import Options
 from binarize.rewrite.record import Size
 from binarize.rewrite.subject import find_subject, first_convolution, input_channels
-from binarize.run import RunInfo, is_run
+from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
+from binarize.run.records import CUSTOM
+from binarize.run.weights import load_weights
 
-CUSTOM_PREPROCESS = {
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+CUSTOM_PREPROCESS = Preprocess(
+    img_size=224,
+    mean=[0.485, 0.456, 0.406],
+    std=[0.229, 0.224, 0.225],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -41,58 +45,66 @@ class Source:
 
     @property
     def size(self) -> Size:
-        return image_size(self.model, self.info.preprocess["img_size"])
+        return image_size(self.model, self.info.preprocess.img_size)
 
 
-def open_source(
-    target: nn.Module | str | Path,
-    *,
-    pretrained: Any = "auto",
-    checkpoint: str | Path | None = None,
-    num_classes: int | None = None,
-    img_size: int | None = None,
-    **kwargs: Any,
-) -> Source:
-    """The float module that `target` means: a model name, a run (its latent weights become the float
-    weights again) or a module of the caller's own, which is copied.
+@dataclass(frozen=True)
+class SourceOptions:
+    """Which weights and which shape a float model is opened with.
 
-    Args:
+    Attributes:
         pretrained: "auto" (if they can be had), True (insist) or False (random weights); for names.
         checkpoint: weights to load instead; its classifier must have `num_classes` outputs.
         num_classes: size of the classifier; a run's or module's is reset where it differs.
         img_size: of the images; None means what the model was made for.
         kwargs: further arguments of the library's constructor; for names.
+    """
+
+    pretrained: models.Pretrained = "auto"
+    checkpoint: str | Path | None = None
+    num_classes: int | None = None
+    img_size: int | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_source(target: nn.Module | str | Path, options: SourceOptions = SourceOptions()) -> Source:
+    """The float module that `target` means: a model name, a run (its latent weights become the float
+    weights again) or a module of the caller's own, which is copied.
 
     Raises ModelError, CheckpointError or RunError.
     """
+    size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
-        source = _from_module(target, img_size)
-    elif is_run(Path(target)) or Path(target).name in ("best", "last"):
-        source = _from_run(target, img_size)
+        source = _from_module(target, size)
+    elif is_run(layout.run_of(Path(target))):
+        source = _from_run(target, size)
     else:
-        wanted = False if checkpoint else pretrained
-        fetched = _fetch(str(target), wanted, num_classes, img_size, kwargs)
-        preprocess = models.default_preprocess(str(target))
-        preprocess["img_size"] = img_size or preprocess["img_size"]
-        info = RunInfo("converted", fetched.spec, None, fetched.weights, preprocess)
+        fetched = _fetch(str(target), options)
+        preprocess = _resized(models.default_preprocess(str(target)), size)
+        info = RunInfo(
+            kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
+        )
         source = Source(fetched.model, info)
     whole = models.part_of(source.model) is None
-    if whole and num_classes is not None and num_classes != models.num_classes(source.model):
-        source = with_classes(source, num_classes)
-    if checkpoint is not None:
-        load_weights(source.model, checkpoint)
-        source = Source(
-            source.model, replace(source.info, weights=f"checkpoint {Path(checkpoint).name}")
-        )
+    if whole and classes is not None and classes != models.num_classes(source.model):
+        source = with_classes(source, classes)
+    if options.checkpoint is not None:
+        load_weights(source.model, options.checkpoint)
+        weights = f"checkpoint {Path(options.checkpoint).name}"
+        source = Source(source.model, source.info.replace(weights=weights))
     return source
 
 
 def with_classes(source: Source, num_classes: int) -> Source:
     """The same source with a new, randomly initialised classifier."""
     models.reset_classifier(source.model, num_classes)
-    spec = copy.deepcopy(source.info.model)
-    spec["kwargs"]["num_classes"] = num_classes
-    return Source(source.model, replace(source.info, model=spec, classes=[]))
+    spec = source.info.model
+    spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
+    return Source(source.model, source.info.replace(model=spec, classes=[]))
+
+
+def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
+    return preprocess if img_size is None else preprocess.replace(img_size=img_size)
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,7 @@ def convert_source(
     options: Options,
     *,
     values: bool = True,
-    step: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     images: CalibrationImages | None = None,
 ) -> Converted:
     """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced.
@@ -118,15 +130,15 @@ def convert_source(
     """
     part = options.submodule or models.part_of(source.model)
     options = replace(options, submodule=part)
-    conversion = convert(source.model, options, source.size, values=values, step=step)
-    earlier = (source.info.conversion or {}).get("replaced_stem")
-    record = conversion.replay
-    record["replaced_stem"] = record["replaced_stem"] or earlier
-    info = replace(source.info, kind="converted", conversion=record, created=time.time())
+    conversion = convert(source.model, options, source.size, values=values, progress=progress)
+    record, before = conversion.replay, source.info.conversion
+    if record.replaced_stem is None and before is not None:
+        record = record.replace(replaced_stem=before.replaced_stem)
+    info = source.info.replace(kind="converted", conversion=record, created=time.time())
     source.model.binarize_info = info  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
-        step("calibrating")
+        (progress or Progress()).task("calibrating")
         subject = find_subject(source.model, source.size, part)
         calibration = calibrate_subject(subject, info.preprocess, images)
     return Converted(conversion, info, calibration)
@@ -140,21 +152,19 @@ def image_size(model: nn.Module, img_size: int) -> Size:
     return (input_channels(model), *frames, img_size, img_size)
 
 
-def _fetch(
-    name: str,
-    pretrained: Any,
-    num_classes: int | None,
-    img_size: int | None,
-    kwargs: dict[str, Any],
-) -> models.Fetched:
+def _fetch(name: str, options: SourceOptions) -> models.Fetched:
     try:
         return models.fetch(
-            name, pretrained=pretrained, num_classes=num_classes, img_size=img_size, **kwargs
+            name,
+            pretrained=False if options.checkpoint else options.pretrained,
+            num_classes=options.num_classes,
+            img_size=options.img_size,
+            **options.kwargs,
         )
     except ModelError as error:
         if Path(name).is_dir():
             raise RunError(
-                f'"{name}" is a directory but no run (it has no run.json)',
+                f'"{name}" is a directory but no run (it has no {layout.INFO})',
                 "name a model, or a run that convert or train made",
             ) from error
         raise
@@ -164,13 +174,14 @@ def _from_run(target: str | Path, img_size: int | None) -> Source:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    undone = info.conversion and {**info.conversion, "parameters": [], "edits": []}
-    model = build_info(replace(info, conversion=undone))
+    model = build_named(info.undone(), run.path / layout.INFO)
     load_weights(model, weights, besides=added_keys(info))
-    preprocess = {**info.preprocess, "img_size": img_size or info.preprocess["img_size"]}
+    name = run.path.name
     return Source(
         model,
-        replace(info, preprocess=preprocess, weights=f"run {run.path.name}", parent=run.path.name),
+        info.replace(
+            preprocess=_resized(info.preprocess, img_size), weights=f"run {name}", parent=name
+        ),
     )
 
 
@@ -181,13 +192,10 @@ def _from_module(module: nn.Module, img_size: int | None) -> Source:
         if key in cfg:
             preprocess[key] = list(cfg[key]) if isinstance(cfg[key], tuple) else cfg[key]
     own = (cfg.get("input_size") or (3, 224, 224))[-1]
-    spec = {
-        "name": type(module).__name__,
-        "library": CUSTOM,
-        "library_version": "",
-        "kwargs": {},
-    }
     info = RunInfo(
-        "converted", spec, None, "the caller's", {"img_size": img_size or own, **preprocess}
+        kind="converted",
+        model=ModelSpec(name=type(module).__name__, library=CUSTOM),
+        weights="the caller's",
+        preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
     )
     return Source(copy.deepcopy(module), info)

@@ -7,30 +7,17 @@ stride 1 and drop the pooling after it. The new convolution starts from random w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 from torch import fx, nn
 
 from binarize.errors import ModelError
 from binarize.rewrite.census import Layer
 from binarize.rewrite.record import Recording
+from binarize.run import Stem
 
 SMALL = 64
 """Images up to this many pixels wide get the small stem under `--stem auto`."""
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
-
-
-@dataclass(frozen=True)
-class Stem:
-    """What to replace: the first convolution, and the pooling that follows it (None: there is none)."""
-
-    conv: str
-    pool: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def plan_stem(
@@ -46,7 +33,7 @@ def plan_stem(
     if stem is None and option == "cifar":
         raise ModelError(
             "this model has no convolutional stem to replace",
-            "leave --stem away: its first layer cuts the image into patches or is no convolution",
+            "omit --stem: its first layer cuts the image into patches or is no convolution",
         )
     return stem if stem is not None and _shrinks(model, stem) else None
 
@@ -84,7 +71,7 @@ def _find(model: nn.Module, graph: fx.Graph, layers: list[Layer]) -> Stem | None
     patches = tuple(module.kernel_size) == tuple(module.stride) and module.stride[0] > 1
     if not isinstance(module, nn.Conv2d) or patches:
         return None
-    return Stem(first.name, _pool_after(model, graph, layers, first))
+    return Stem(conv=first.name, pool=_pool_after(model, graph, layers, first))
 
 
 def _shrinks(model: nn.Module, stem: Stem) -> bool:

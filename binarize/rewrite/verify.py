@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from binarize.errors import ModelError
 from binarize.layers import Addition, binarization_off
+from binarize.models import logits_of
 from binarize.rewrite.census import census
-from binarize.rewrite.record import tensors_in
 from binarize.rewrite.subject import Subject
 
 BATCHES = (2, 3)
@@ -44,7 +44,7 @@ def verify_keys(before: set[str], model: nn.Module) -> None:
 
 @torch.no_grad()
 def logits(subject: Subject) -> Tensor:
-    """The first output, in eval mode, for one image of seeded standard-normal noise."""
+    """The logits, in eval mode, for one image of seeded standard-normal noise."""
     model = subject.module
     noise = torch.randn(1, *subject.size, generator=torch.Generator().manual_seed(0))
     parameter = next(model.parameters())
@@ -54,7 +54,7 @@ def logits(subject: Subject) -> Tensor:
     finally:
         for module, training in modes.items():
             module.training = training
-    return next(tensors_in(output))
+    return logits_of(output)
 
 
 def verify_values(before: Tensor, subject: Subject) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import yaml
+from pydantic import Field
+
+from binarize.run.records import Described, InvalidRecord, parse_json
 
 PREFIX = "binarize."
-FORMAT = 1
+PATHS = (("data", "dir"), ("model", "checkpoint"))
+"""The fields of a description or recipe that hold paths of the machine it was made on."""
 
 
-@dataclass(frozen=True)
-class FileInfo:
+class FileInfo(Described):
     """An exported file's description of itself.
 
     Attributes:
@@ -30,70 +32,61 @@ class FileInfo:
         parity: "exact": equal to the torch model to 1e-4 of the largest logit; "up to rounding": to what
             the model itself makes of rounding; or "up to sign flips": but for binary inputs that rounding
             put on the other side of their jump; or "quantised": activations are rounded to 8 bits.
-        model: `{"name", "library", "library_version", "kwargs"}`, as in a run.
-        weights: where the weights came from, in words.
-        preprocess: `{"img_size", "mean", "std", "interpolation", "crop_pct"}`.
-        data: `{"name", "dir"}` of the data it was trained on; empty where it was not. "dir" only where
-            it is relative.
-        classes: class names in the order of the logits; empty where unknown.
-        conversion: estimator, scale and the other options of the conversion; None for a float model.
+        model, conversion, weights, preprocess, data, classes, format: as in a run, but for the names of the
+            binary weights; "data.dir" only where it is relative.
         recipe: the resolved recipe it was trained by, YAML; empty where it was not.
         versions: of Python and of the packages that made the file.
-        format: of these properties.
     """
 
-    form: str
-    parity: str
-    model: dict[str, Any]
-    weights: str
-    preprocess: dict[str, Any]
-    data: dict[str, Any] = field(default_factory=dict)
-    classes: list[str] = field(default_factory=list)
-    conversion: dict[str, Any] | None = None
+    form: Literal["packed", "inline", "int8", "native", "float"]
+    parity: Literal["exact", "up to rounding", "up to sign flips", "quantised"]
     recipe: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    classifier: str = "float"
-    format: int = FORMAT
+    versions: dict[str, str] = Field(default_factory=dict)
+    classifier: Literal["float", "fp16", "int8", "1bit"] = "float"
+
+    what: ClassVar[str] = "the file"
 
     def to_properties(self) -> dict[str, str]:
         """Property name -> JSON. Absolute paths are cut down to their last part."""
-        content = {**asdict(self), "recipe": _recipe_without_places(self.recipe)}
+        content = _without_places(self.to_json())
+        if self.recipe:
+            recipe = _without_places(yaml.safe_load(self.recipe))
+            content["recipe"] = yaml.safe_dump(recipe, sort_keys=False)
         return {
-            PREFIX + name: json.dumps(_without_places(value), separators=(",", ":"))
+            PREFIX + name: json.dumps(value, separators=(",", ":"))
             for name, value in content.items()
         }
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> FileInfo:
-        """The inverse of `to_properties`. Raises ValueError for properties that are not ours."""
-        names = {one.name for one in fields(cls)}
-        ours = {
-            name.removeprefix(PREFIX): json.loads(text)
-            for name, text in properties.items()
-            if name.startswith(PREFIX)
-        }
-        if ours.get("format") != FORMAT:
-            raise ValueError(f"format {ours.get('format')}, not {FORMAT}")
-        try:
-            return cls(**{name: value for name, value in ours.items() if name in names})
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        """The inverse of `to_properties`; what other programs wrote is passed over. Raises InvalidRecord."""
+        content: dict[str, Any] = {}
+        for name, text in properties.items():
+            if name.startswith(PREFIX):
+                field = name.removeprefix(PREFIX)
+                try:
+                    content[field] = parse_json(text)
+                except InvalidRecord as problem:
+                    raise InvalidRecord(f"{field}: {problem}") from None
+        return cls.from_data(content)
 
 
-def _recipe_without_places(text: str) -> str:
-    if not text:
-        return ""
-    return yaml.safe_dump(_without_places(yaml.safe_load(text)), sort_keys=False)
+def _without_places(content: dict[str, Any]) -> dict[str, Any]:
+    """A description or recipe whose paths of this machine, where they are absolute, are their last part."""
+    content = dict(content)
+    for section, key in PATHS:
+        inside = content.get(section)
+        if isinstance(inside, dict) and isinstance(inside.get(key), str):
+            content[section] = {**inside, key: _last_part(inside[key])}
+    for stage in content.get("stages") or ():
+        teacher = (stage.get("distill") or {}).get("teacher")
+        if isinstance(teacher, str):
+            stage["distill"]["teacher"] = _last_part(teacher)
+    return content
 
 
-def _without_places(value: Any) -> Any:
-    """`value` with every string that is an absolute path replaced by the path's last part."""
-    if isinstance(value, dict):
-        return {key: _without_places(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_places(item) for item in value]
-    if isinstance(value, str):
-        for kind in (PurePosixPath, PureWindowsPath):
-            if kind(value).is_absolute():
-                return kind(value).name
-    return value
+def _last_part(path: str) -> str:
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(path).is_absolute():
+            return kind(path).name
+    return path

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from binarize.errors import ExportError
 from binarize.kernels import installed
+from binarize.run import InvalidRecord
 from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
@@ -138,11 +139,11 @@ def metadata(path: str | Path) -> FileInfo:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     try:
         return FileInfo.from_properties(properties)
-    except ValueError as error:
+    except InvalidRecord as problem:
         raise ExportError(
-            f'"{path}" was not written by this version of binarize export ({error})',
+            f'"{path}" does not describe itself as binarize export does: {problem}',
             "export the run again: binarize export RUN --onnx",
-        ) from error
+        ) from problem
 
 
 def _read(path: Path) -> Any:

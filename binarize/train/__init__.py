@@ -5,7 +5,8 @@ source       what is trained: a run or a model, converted
 calibration  thresholds and shifts of binary inputs, before their first step
 start        the new run's directory, complete before the first step
 resume       from a run's directory to its end
-engine       the loop over epochs; `stages` holds what lives as long as one stage
+engine       the loop over epochs of one model; `phase` says which, `stages` holds what lives as long as one
+             stage, `steps` makes the optimiser steps of one epoch
 checkpoint   last/ and best/, without pickle
 """
 
@@ -17,15 +18,16 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from binarize import outputs
 from binarize.errors import TrainingError
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.train.device import cpu_threads, leave_group_at_exit, make_accelerator
-from binarize.train.reporter import Reporter
 from binarize.train.resume import TrainResult, go_on, open_training
 from binarize.train.source import Target
 from binarize.train.start import start
 
-__all__ = ["Reporter", "TrainResult", "train"]
+__all__ = ["TrainResult", "train"]
 
 
 def train(
@@ -36,7 +38,7 @@ def train(
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    reporter: Reporter | None = None,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """Train a model by a recipe into a new run, or finish a run that was interrupted.
 
@@ -49,12 +51,12 @@ def train(
         out: the new run's directory; by default one under runs/.
         resume: a run to finish, in place of recipe and target. On CPU it ends with the weights that it
             would have had without the interruption, bit for bit.
-        reporter: told how it goes.
+        progress: is told how it goes: a task of optimiser steps for each model, and a row for each epoch.
 
     Under `accelerate launch` every process calls this; the first one writes.
     Raises the errors of binarize.errors; the run's directory stays resumable through all of them.
     """
-    reporter = reporter or Reporter()
+    progress = progress or Progress()
     if resume is not None:
         path = Path(resume)
         training = open_training(path, data_dir)
@@ -62,16 +64,19 @@ def train(
     elif recipe is None:
         raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
     else:
+        if out is not None:
+            outputs.check_directory(out)
         chosen, name = _recipe(recipe, overrides, data_dir)
         accelerator = _accelerator(chosen)
-        path = _start(accelerator, chosen, name, target, out and Path(out), reporter)
+        path = _start(accelerator, chosen, name, target, out and Path(out), progress)
         training = open_training(path)
     if accelerator.is_main_process:
-        reporter.run(training.run.path)
+        progress.run(training.run.path)
+        progress.say(f"run: {training.run.path}")
     else:
-        reporter = Reporter()
+        progress = Progress()
     with cpu_threads(training.recipe.engine.threads):
-        result = go_on(training, accelerator, reporter)
+        result = go_on(training, accelerator, progress)
     leave_group_at_exit()
     return result
 
@@ -103,13 +108,13 @@ def _start(
     name: str,
     target: Target | None,
     out: Path | None,
-    reporter: Reporter,
+    progress: Progress,
 ) -> Path:
     """The first process makes the run's directory; the others learn where it is, or that it failed."""
     made: list[str | None] = [None]
     try:
         if accelerator.is_main_process:
-            made[0] = str(start(recipe, name, target, out, reporter))
+            made[0] = str(start(recipe, name, target, out, progress))
     finally:
         broadcast_object_list(made)
     if made[0] is None:

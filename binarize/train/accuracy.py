@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
+from binarize.layers import SATURATED
+from binarize.models import logits_of
 from binarize.train.calibration import input_shares
-from binarize.train.metrics import Scores
-from binarize.train.objective import first_output
+
+
+@dataclass
+class Scores:
+    """Mean loss, and top-1 and top-5 in per cent, over `images` images.
+
+    `saturation`: layer name -> share of the commoner value of its binary input; None where no input is
+    binary.
+    """
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+    saturation: dict[str, float] | None = None
+
+    @property
+    def saturated(self) -> list[str] | None:
+        """The layers whose binary input hardly ever changes; None where no input is binary."""
+        if self.saturation is None:
+            return None
+        return [name for name, share in self.saturation.items() if share > SATURATED]
+
+    def columns(self, split: str) -> dict[str, float]:
+        """What a row of metrics.csv has of them; `split` is "val" or "test"."""
+        values = {"loss": round(self.loss, 5), "top1": round(self.top1, 3)}
+        return {
+            f"{split}_{name}": value
+            for name, value in {**values, "top5": round(self.top5, 3)}.items()
+        }
 
 
 @torch.inference_mode()
 def score(
-    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
 ) -> Scores:
     """Scores of `model` over `loader`, which gives each process its own share of the images.
 
@@ -29,7 +61,7 @@ def score(
         images = images.to(accelerator.device, memory_format=layout)
         if number == 0:
             shares = input_shares(model, images)
-        total += _batch_scores(first_output(model(images)), labels.to(accelerator.device)).cpu()
+        total += _batch_scores(logits_of(model(images)), labels.to(accelerator.device)).cpu()
     images, loss, top1, top5 = sum_over_processes(total, accelerator)
     return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
 

@@ -9,12 +9,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
 from binarize.layers import SATURATED, Calibration, binary_inputs, calibrate, saturation
+from binarize.progress import Progress
 from binarize.recipe.schema import Stage
+from binarize.run.tables import SATURATED as SATURATED_COLUMN
 from binarize.train.plan import Epoch
-from binarize.train.reporter import Reporter
 
 BATCHES = 4
 """Of training images; thresholds and shifts are learned from there on."""
@@ -30,7 +31,7 @@ def begins(epoch: Epoch, stages: list[Stage], model: nn.Module) -> bool:
 
 
 def calibrate_inputs(
-    model: nn.Module, loader: DataLoader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
 ) -> Calibration:
     """Calibrate on the first batches of `loader`, in training mode: norms use the batch's statistics.
 
@@ -60,16 +61,16 @@ class Watch:
         rows: of metrics.csv so far; a training that goes on has said it already.
     """
 
-    def __init__(self, rows: list[dict[str, str]], reporter: Reporter) -> None:
-        counts = [int(row["saturated"]) for row in rows if row.get("saturated")]
-        self._before, self._reporter = (counts or [0])[-1], reporter
+    def __init__(self, rows: list[dict[str, str]], progress: Progress) -> None:
+        counts = [int(row[SATURATED_COLUMN]) for row in rows if row.get(SATURATED_COLUMN)]
+        self._before, self._progress = (counts or [0])[-1], progress
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 
     def see(self, layers: list[str] | None) -> None:
         """After an epoch: the layers that are saturated now."""
         count = len(layers or ())
         if layers and count > self._before and not self._said:
-            self._reporter.warn(
+            self._progress.warn(
                 f"more than {SATURATED:.0%} of one value come into {_listed(layers)}",
                 'they learn little; --set "binarize.keep=[NAME]" keeps a layer float',
             )
@@ -82,8 +83,6 @@ def _listed(layers: list[str]) -> str:
     return ", ".join(layers[:SHOWN]) + more
 
 
-def _images(
-    loader: DataLoader, device: torch.device, layout: torch.memory_format
-) -> Iterator[Tensor]:
+def _images(loader: Loader, device: torch.device, layout: torch.memory_format) -> Iterator[Tensor]:
     for _, (images, _) in zip(range(BATCHES), loader, strict=False):
         yield images.to(device, memory_format=layout)

@@ -24,13 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from binarize.errors import CheckpointError
-from binarize.rewrite import save_weights
-from binarize.run import replacing
+from binarize.run import layout, replacing
+from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
+from binarize.run.weights import save_weights
 from binarize.train.state import pack, portable, unpack
-
-WEIGHTS = "model.safetensors"
-TENSORS = "training.safetensors"
-SCALARS = "training.json"
 
 
 @dataclass
@@ -68,12 +65,12 @@ def save(last: Path, checkpoint: Checkpoint) -> None:
 
 def recover(run: Path) -> None:
     """Undo what was cut short in a run's directory: `last` is whole afterwards, or there is none."""
-    last = run / "last"
+    last = run / layout.LAST
     old = _beside(last)[1]
     if old.exists() and not last.exists():
         old.replace(last)
     shutil.rmtree(old, ignore_errors=True)
-    for part in [*run.glob(".*.part"), *run.glob("best/.*.part")]:
+    for part in [*run.glob(".*.part"), *run.glob(f"{layout.BEST}/.*.part")]:
         shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
@@ -81,22 +78,22 @@ def load(last: Path) -> Checkpoint:
     """Read the directory `last`. Raises CheckpointError where a file is missing or damaged."""
     scalars = check(last)
     try:
-        tensors = load_file(last / TENSORS)
+        tensors = load_file(last / TRAINING_TENSORS)
         raw = {key[4:]: value for key, value in tensors.items() if key.startswith("raw.")}
         optimizer = unpack(scalars["optimizer"], tensors)
         return Checkpoint(load_file(last / WEIGHTS), raw or None, optimizer, scalars["place"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise _damaged(last / TENSORS) from error
+        raise _damaged(last / TRAINING_TENSORS) from error
 
 
 def check(last: Path) -> dict[str, Any]:
     """The contents of training.json. Raises CheckpointError where it or a file it lists is damaged."""
     try:
-        scalars = json.loads((last / SCALARS).read_text())
+        scalars = json.loads((last / TRAINING_SCALARS).read_text())
         files = scalars["files"].items()
         wrong = [name for name, expected in files if _fingerprint(last / name) != expected]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(last / SCALARS) from error
+        raise _damaged(last / TRAINING_SCALARS) from error
     if wrong:
         raise _damaged(last / wrong[0])
     return scalars
@@ -108,11 +105,11 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
     for name, value in (checkpoint.raw or {}).items():
         tensors[f"raw.{name}"] = portable(value)
     save_weights(part / WEIGHTS, checkpoint.weights)
-    with replacing(part / TENSORS) as temporary:
+    with replacing(part / TRAINING_TENSORS) as temporary:
         save_file(tensors, temporary)
-    files = {name: _fingerprint(part / name) for name in (WEIGHTS, TENSORS)}
+    files = {name: _fingerprint(part / name) for name in (WEIGHTS, TRAINING_TENSORS)}
     scalars = {"place": checkpoint.place, "optimizer": optimizer, "files": files}
-    with replacing(part / SCALARS) as temporary:
+    with replacing(part / TRAINING_SCALARS) as temporary:
         temporary.write_text(json.dumps(scalars))
 
 

@@ -1,13 +1,32 @@
-"""Where a loss that is no number comes from: the first layer that gives one."""
+"""A loss that is no number, and where it comes from: the first layer that gives one."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from binarize.errors import TrainingError
 from binarize.layers import Addition
+from binarize.train.plan import Epoch
+
+
+def check_finite(
+    loss: float, epoch: Epoch, model: nn.Module | None = None, images: Tensor | None = None
+) -> None:
+    """Raises TrainingError where the loss is infinite or no number; it names the first layer of `model`
+    that gives such values for `images`."""
+    if math.isfinite(loss):
+        return
+    layer = first_bad_layer(model, images) if model is not None and images is not None else None
+    where = f': layer "{layer}" gives the first value that is none' if layer else ""
+    raise TrainingError(
+        f"the loss is no longer a number in epoch {epoch.number}{where}",
+        "lower the learning rate, or set clip_grad in the stage; the checkpoint of the last "
+        "finished epoch is kept",
+    )
 
 
 @torch.no_grad()

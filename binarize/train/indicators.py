@@ -16,12 +16,9 @@ float in the stage, estimating_error where the source gives no f. Nothing is com
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,20 +26,8 @@ from torch import Tensor, nn
 
 from binarize.estimators import sign, widened
 from binarize.layers import WeightBinarizer, adapters, binary_weights
-from binarize.run import write_text
-from binarize.train.metrics import read_rows
+from binarize.run.tables import LAYER, OF_WEIGHTS, SATURATION
 
-COLUMNS = (
-    "epoch",
-    "layer",
-    "estimating_error",
-    "gradient_stability",
-    "flip_ratio",
-    "dead_weights",
-    "saturation",
-)
-IN_METRICS = COLUMNS[2:-1]
-"""What the row of an epoch in metrics.csv has of them."""
 DIGITS = 6
 
 Number = float | None
@@ -76,7 +61,7 @@ class Indicators:
     def record(
         self, model: nn.Module, saturation: Mapping[str, float] | None = None
     ) -> tuple[dict[str, Number], list[dict[str, Any]]]:
-        """(what metrics.csv gets: `IN_METRICS`, rows of indicators.csv without their epoch).
+        """(what metrics.csv gets: `OF_WEIGHTS`, rows of indicators.csv without their epoch).
 
         Args:
             saturation: layer name -> share of the commoner value of its binary input, where measured.
@@ -163,8 +148,8 @@ class _Layer:
     stability: Number = None
 
     def row(self) -> dict[str, Any]:
-        values = _over_all([self]) | {"saturation": _short(self.saturation)}
-        return {"layer": self.name, **values}
+        values = _over_all([self]) | {SATURATION: _short(self.saturation)}
+        return {LAYER: self.name, **values}
 
 
 def _numbers(sums: list[Tensor]) -> list[float]:
@@ -183,7 +168,7 @@ def _over_all(layers: list[_Layer]) -> dict[str, Number]:
         sum(layer.flipped for layer in layers) / count if count else None,
         sum(layer.dead for layer in layers) / count if count else None,
     )
-    return {name: _short(value) for name, value in zip(IN_METRICS, values, strict=True)}
+    return {name: _short(value) for name, value in zip(OF_WEIGHTS, values, strict=True)}
 
 
 def _short(value: Number) -> Number:
@@ -207,24 +192,3 @@ def _weights(model: nn.Module) -> Iterator[_Weight]:
         float_class = getattr(type(module), "_float_class", type(module))
         latent, _ = adapters.find(float_class).weight(module, module._parameters[parameter])
         yield _Weight(name, binarizer.standardised(latent)[1], binarizer)
-
-
-def add_rows(path: Path, epoch: int, layers: Iterable[Mapping[str, Any]]) -> None:
-    """Add the rows of an epoch to the indicators.csv at `path`; none of them can be seen half written."""
-    _write(path, [*read_rows(path), *({"epoch": epoch, **layer} for layer in layers)])
-
-
-def keep_rows(path: Path, epochs: int) -> None:
-    """Drop the rows of epochs that the checkpoint knows nothing of: they will be trained again."""
-    rows = read_rows(path)
-    kept = [row for row in rows if int(row["epoch"]) <= epochs]
-    if len(kept) < len(rows):
-        _write(path, kept)
-
-
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -9,15 +9,15 @@ from accelerate import Accelerator
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader
 
+from binarize.data import Loader
 from binarize.errors import TrainingError
 from binarize.recipe.schema import Engine
 
 
 def reestimate(
     model: nn.Module,
-    loader: DataLoader,
+    loader: Loader,
     images: int,
     accelerator: Accelerator,
     layout: torch.memory_format,
@@ -31,7 +31,7 @@ def reestimate(
 
 
 def _images(
-    loader: DataLoader, count: int, device: torch.device, layout: torch.memory_format
+    loader: Loader, count: int, device: torch.device, layout: torch.memory_format
 ) -> Iterator[Tensor]:
     seen = 0
     for batch, _ in loader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from timm.data import Mixup
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.errors import TrainingError
+from binarize.models import logits_of
 from binarize.recipe.schema import Stage
 
 
@@ -33,7 +33,7 @@ class Objective(nn.Module):
         self.distillation: Distillation | None = None
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = first_output(self.model(images)).float()  # the loss itself is never in 16 bits
+        logits = logits_of(self.model(images)).float()  # the loss itself is never in 16 bits
         hard = target if target.ndim == 1 else target.argmax(1)
         with torch.no_grad():
             right = (logits.argmax(1) == hard).sum()
@@ -60,15 +60,10 @@ class Distillation:
 
     def __call__(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = first_output(self.teacher(images)).float()
+            wanted = logits_of(self.teacher(images)).float()
         t = self.temperature
         soft = F.cross_entropy(logits / t, (wanted / t).softmax(1)) * t**2
         return (1 - self.weight) * loss + self.weight * soft
-
-
-def first_output(output: Any) -> Tensor:
-    """The logits: networks with auxiliary heads return several things in training, logits first."""
-    return output if isinstance(output, Tensor) else next(iter(output))
 
 
 def criterion(stage: Stage) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 
 from binarize.errors import CheckpointError, TrainingError
 from binarize.recipe.schema import EarlyStop
-from binarize.train.metrics import Scores
+from binarize.train.accuracy import Scores
 
 
 @dataclass

@@ -9,15 +9,15 @@ from typing import Any
 from accelerate import Accelerator
 
 from binarize.recipe.schema import Recipe
-from binarize.train import indicators, metrics
+from binarize.run import tables
 from binarize.train.place import Place
 from binarize.train.plan import Epoch
 from binarize.train.tensorboard import TensorBoard
 
 
 class Records:
-    """The records of the run in `directory`. Made from its `place`: what was written of epochs that the
-    checkpoint knows nothing of is dropped. Only the first process writes.
+    """The records of the run in `directory`, for as long as a `with` block. Made from its `place`: what was
+    written of epochs that the checkpoint knows nothing of is dropped. Only the first process writes.
 
     Attributes:
         rows: of metrics.csv so far, as text.
@@ -32,24 +32,27 @@ class Records:
         plan: Sequence[Epoch],
     ) -> None:
         self.directory = directory
-        self._metrics, self._indicators = directory / "metrics.csv", directory / "indicators.csv"
         self._board: TensorBoard | None = None
         if accelerator.is_main_process:
-            metrics.keep_rows(self._metrics, place.epochs)
-            indicators.keep_rows(self._indicators, place.epochs)
+            tables.METRICS.keep(directory, place.epochs)
+            tables.INDICATORS.keep(directory, place.epochs)
             if recipe.engine.tensorboard:
                 done = sum(epoch.steps for epoch in plan[: place.epochs])
                 self._board = TensorBoard(directory, done)
-        self.rows = metrics.read_rows(self._metrics)
+        self.rows = tables.METRICS.read(directory)
 
     def add(self, row: dict[str, Any], layers: list[dict[str, Any]]) -> None:
         """The records of one epoch."""
-        metrics.add_row(self._metrics, row)
+        tables.METRICS.append(self.directory, [row])
         if layers:
-            indicators.add_rows(self._indicators, row["epoch"], layers)
+            epoch = {tables.EPOCH: row[tables.EPOCH]}
+            tables.INDICATORS.append(self.directory, [epoch | layer for layer in layers])
         if self._board is not None:
             self._board.add(row, layers)
 
-    def close(self) -> None:
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._board is not None:
             self._board.close()

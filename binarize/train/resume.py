@@ -16,18 +16,20 @@ from torch import nn
 
 from binarize.data import test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, RunError
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
-from binarize.rewrite import added_keys, build_info, load_weights
-from binarize.run import Run, RunInfo, open_run
+from binarize.rewrite import added_keys, build_named
+from binarize.run import Run, RunInfo, layout, open_run
+from binarize.run.weights import load_weights
 from binarize.train import checkpoint
 from binarize.train.device import shard_test, shard_train
-from binarize.train.engine import Loaders, Phase, Place, Trainer
+from binarize.train.engine import Trainer
+from binarize.train.estimator_progress import own_estimators
+from binarize.train.phase import Loaders, Phase
+from binarize.train.place import Place
 from binarize.train.plan import lay_out
-from binarize.train.progress import own_estimators
-from binarize.train.reporter import Reporter
 from binarize.train.source import has_learned_inputs
-from binarize.train.start import INITIAL, RECIPE, TWIN, binarizes, twin_info
 from binarize.train.teacher import make_teacher
 
 
@@ -71,10 +73,11 @@ class Training:
     @property
     def phases(self) -> list[tuple[str, Path, RunInfo]]:
         """(name, directory, RunInfo) of the float twin, where there is one, then of the model."""
-        name = "binarized" if binarizes(self.info) else "float model"
+        name = "binarized" if self.info.binary else "float model"
         phases = [(name, self.run.path, self.info)]
-        if self.recipe.twin and binarizes(self.info):
-            phases.insert(0, ("float twin", self.run.path / TWIN, twin_info(self.info)))
+        if self.recipe.twin and self.info.binary:
+            baseline = self.run.path / layout.BASELINE
+            phases.insert(0, ("float baseline", baseline, self.info.undone()))
         return phases
 
 
@@ -84,22 +87,22 @@ def open_training(path: str | Path, data_dir: str | Path | None = None) -> Train
     `data_dir` is where the images are now, if they have moved.
     """
     path = Path(path)
-    if path.name == TWIN and (path.parent / RECIPE).is_file():
+    if path.name == layout.BASELINE and (path.parent / layout.RECIPE).is_file():
         path = path.parent
     run = open_run(path)
-    if not (path / RECIPE).is_file():
+    if not (path / layout.RECIPE).is_file():
         raise RunError(
             f'run "{path}" was not made by train, so there is nothing to resume',
             f"train it: binarize train --recipe digits {path}",
         )
-    recipe = load(path / RECIPE)
+    recipe = load(path / layout.RECIPE)
     if data_dir is not None:
         data = recipe.data.model_copy(update={"dir": str(data_dir)})
         recipe = recipe.model_copy(update={"data": data})
     return Training(run, run.info, recipe)
 
 
-def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> TrainResult:
+def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> TrainResult:
     """Train what is left of it and say what came out. A finished training is only reported."""
     path = training.run.path
     if accelerator.is_main_process:
@@ -108,17 +111,17 @@ def go_on(training: Training, accelerator: Accelerator, reporter: Reporter) -> T
     accelerator.wait_for_everyone()
     places = [finished(directory, training.recipe) for _, directory, _ in training.phases]
     if all(places):
-        reporter.say(f"run {path} is finished: nothing is left to train")
+        progress.say(f"run {path} is finished: nothing is left to train")
         return result(path, places)
-    trainer = _trainer(training, accelerator, reporter)
+    trainer = _trainer(training, accelerator, progress)
     for index, (name, directory, info) in enumerate(training.phases):
         if places[index] is None:
-            model = build_info(info)
-            if not (directory / "last").exists():
+            model = build_named(info, directory / layout.INFO)
+            if not (directory / layout.LAST).exists():
                 _load_initial(model, path, added_keys(training.info))
             places[index] = trainer.train(_phase(training, name, directory, info, model))
     if accelerator.is_main_process:
-        shutil.rmtree((path / INITIAL).parent, ignore_errors=True)
+        shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
     return result(path, places)
 
 
@@ -139,9 +142,9 @@ def _phase(
 
 def finished(directory: Path, recipe: Recipe) -> Place | None:
     """The place of a phase that is done; None where something is left. Raises CheckpointError."""
-    if not (directory / "last").exists():
+    if not (directory / layout.LAST).exists():
         return None
-    place = Place.of(checkpoint.check(directory / "last")["place"])
+    place = Place.of(checkpoint.check(directory / layout.LAST)["place"])
     done = place.epochs == len(lay_out(recipe.stages, place.per_epoch))
     return place if done else None
 
@@ -161,7 +164,7 @@ def result(path: Path, places: list[Place]) -> TrainResult:
     )
 
 
-def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -> Trainer:
+def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
     recipe, info = training.recipe, training.info
     shares = functools.partial(shard_test, accelerator=accelerator)
     held_out = None
@@ -172,14 +175,14 @@ def _trainer(training: Training, accelerator: Accelerator, reporter: Reporter) -
         shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
         held_out,
     )
-    return Trainer(recipe, accelerator, loaders, len(info.classes), reporter)
+    return Trainer(recipe, accelerator, loaders, len(info.classes), progress)
 
 
 def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:
     """The float twin has no use for what conversion `added`."""
-    if not (path / INITIAL).is_file():
+    if not (path / layout.INITIAL).is_file():
         raise CheckpointError(
             f'run "{path}" has neither a checkpoint nor its initial weights',
-            f"start a new training: binarize train --recipe {path / RECIPE}",
+            f"start a new training: binarize train --recipe {path / layout.RECIPE}",
         )
-    load_weights(model, path / INITIAL, besides=added)
+    load_weights(model, path / layout.INITIAL, besides=added)

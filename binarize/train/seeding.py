@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import RandomSampler
 
 from binarize.data import Loader
+from binarize.data.shuffle import Shuffle
 
 SHUFFLE = 1 << 16  # a rank that no process has
 
@@ -40,13 +40,13 @@ class EpochSeeds:
         self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
         sampler = _sampler(loader)
-        if isinstance(sampler, RandomSampler):
+        if isinstance(sampler, Shuffle):
             sampler.generator = self._shuffle
 
     def start(self, epoch: int) -> None:
-        """All processes draw the same order of images, and each its own augmentation and dropout.
+        """All processes draw the same order of images, crops, flips and erasures, and each its own dropout.
 
-        A `ResidentLoader` draws augmentation with the order: one process or several, images change alike.
+        What timm draws image by image (`scale`, `color_jitter`, `auto_augment`) is each process's own, too.
         """
         self._shuffle.manual_seed(seed_of(self._seed, epoch, SHUFFLE))
         seed_everything(seed_of(self._seed, epoch, self._rank))
@@ -54,7 +54,7 @@ class EpochSeeds:
 
 def _sampler(loader: Loader) -> Any:
     """What draws the order of the images: a loader of one process's share has it further inside."""
-    batches = getattr(loader, "batch_sampler", None)
+    batches: Any = getattr(loader, "batch_sampler", None)
     while hasattr(batches, "batch_sampler"):
         batches = batches.batch_sampler
     return getattr(batches, "sampler", loader.sampler)

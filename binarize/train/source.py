@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from binarize import models
+from binarize.progress import Progress
 from binarize.recipe import schema
 from binarize.recipe.schema import Recipe
 from binarize.rewrite import (
     Converted,
     Options,
     Source,
+    SourceOptions,
     added_keys,
     census,
     convert_source,
-    locate,
     open_source,
     options_of,
-    read_state,
     shrinking_stem,
     with_classes,
 )
-from binarize.run import Run, RunInfo, newest_run
-from binarize.train.reporter import Reporter
+from binarize.run import (
+    ConversionRecord,
+    EstimatorSpec,
+    LayerChoice,
+    Preprocess,
+    Run,
+    RunInfo,
+    locate,
+    newest_run,
+)
+from binarize.run.weights import read_state
 
 FLOAT = Options(keep=("*",), stem="keep")
 """The options that leave every layer float."""
@@ -38,7 +46,7 @@ Target = Run | str | Path
 
 
 def choose_target(
-    recipe: Recipe, target: Target | None, reporter: Reporter
+    recipe: Recipe, target: Target | None, progress: Progress
 ) -> tuple[Target, schema.Model | None]:
     """What is trained: a run (and None) or a model (and its section of the recipe).
 
@@ -48,13 +56,13 @@ def choose_target(
     section = recipe.model
     if target is None and section is None:
         run = newest_run()
-        reporter.say(f"training the newest run, {run.path}")
+        progress.say(f"training the newest run, {run.path}")
         return run, None
     if target is None:
         return section.name, section
     name = str(target.path if isinstance(target, Run) else target)
     if section is not None and name != section.name:
-        reporter.say(f"training {name}, not the recipe's model ({section.name})")
+        progress.say(f"training {name}, not the recipe's model ({section.name})")
     if isinstance(target, (Run, Path)) or _is_path(name):
         locate(target)
         return target, None
@@ -68,30 +76,29 @@ def prepare(
     section: schema.Model | None,
     recipe: Recipe,
     classes: list[str],
-    reporter: Reporter,
+    progress: Progress,
 ) -> Converted:
     """The converted module with its initial weights and a classifier for `classes`, and its RunInfo."""
     size = recipe.data.img_size
     if section is None:
-        source = open_source(_path(target), img_size=size)
-        source = _with_data_classes(source, classes, reporter)
+        source = open_source(_path(target), SourceOptions(img_size=size))
+        source = _with_data_classes(source, classes, progress)
         before = source.info.conversion
-        kept = options_of(before) if before and before["parameters"] else None
-        options = merge(kept, recipe.binarize, reporter)
+        kept = options_of(before) if before and before.parameters else None
+        options = merge(kept, recipe.binarize, progress)
     else:
-        source = _from_library(section, size, classes, reporter)
+        source = _from_library(section, size, classes, progress)
         options = replace(
-            merge(None, recipe.binarize or schema.Binarize(), reporter), stem=section.stem
+            merge(None, recipe.binarize or schema.Binarize(), progress), stem=section.stem
         )
     converted = convert_source(source, options, values=section is not None)
-    learned = _take_over(target, converted) if section is None else {}
+    learned = section is None and _take_over(target, converted)
     for note in converted.conversion.notes:
-        reporter.say(note)
-    _warn_of_stem(converted, reporter)
-    info = replace(
-        converted.info,
+        progress.say(note)
+    _warn_of_stem(converted, progress)
+    info = converted.info.replace(
         kind="trained",
-        conversion=_kept({**converted.info.conversion, **learned}),
+        conversion=_kept(converted.conversion.replay.replace(learned_inputs=learned)),
         preprocess=overlaid(converted.info.preprocess, recipe.data),
         classes=classes,
         created=time.time(),
@@ -99,7 +106,7 @@ def prepare(
     return Converted(converted.conversion, info)
 
 
-def merge(kept: Options | None, section: schema.Binarize | None, reporter: Reporter) -> Options:
+def merge(kept: Options | None, section: schema.Binarize | None, progress: Progress) -> Options:
     """The options of a run with the fields that the recipe sets in their place; the stem stays.
 
     `kept` is None for a float run: it takes the whole section, or stays float without one.
@@ -107,12 +114,12 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
     if section is None:
         return replace(kept, stem="keep") if kept is not None else FLOAT
     written: dict[str, Any] = {
-        "estimator": spelled(section.estimator),
+        "estimator": section.estimator.spec,
         "scale": section.scale,
-        "layers": tuple(_spelled_choice(choice) for choice in section.layers),
+        "layers": tuple(map(_choice, section.layers)),
         "standardise": section.standardise,
         "keep": tuple(section.keep),
-        "force": tuple(section.force),
+        "include": tuple(section.include),
         "activations": section.activations,
         "structure": section.structure,
     }
@@ -122,58 +129,59 @@ def merge(kept: Options | None, section: schema.Binarize | None, reporter: Repor
     for name, value in changed.items():
         before, after = plain(getattr(kept, name)), plain(value)
         if before != after:
-            reporter.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
+            progress.say(f"{name}: {after} (the recipe's), not {before} (the run's)")
     return replace(kept, **changed, stem="keep")
 
 
-def spelled(estimator: schema.Estimator) -> dict[str, Any]:
-    """An estimator's section as `Options` takes it."""
-    return {"name": estimator.name, **estimator.constants}
-
-
-def _spelled_choice(choice: schema.LayerChoice) -> dict[str, Any]:
-    """An entry of `layers` as `Options` takes it: what it does not say is left out."""
-    given = {"match": choice.match, "scale": choice.scale, "standardise": choice.standardise}
-    if choice.estimator is not None:
-        given["estimator"] = spelled(choice.estimator)
-    return {name: value for name, value in given.items() if value is not None}
+def _choice(choice: schema.LayerChoice) -> LayerChoice:
+    """An entry of the recipe's `layers` as a run keeps it."""
+    return LayerChoice(
+        match=choice.match,
+        estimator=choice.estimator and choice.estimator.spec,
+        scale=choice.scale,
+        standardise=choice.standardise,
+    )
 
 
 def has_learned_inputs(info: RunInfo) -> bool:
     """Whether a run began with binary inputs that an earlier training had learned."""
-    return bool(info.conversion and info.conversion.get("learned_inputs"))
+    return info.conversion is not None and info.conversion.learned_inputs
 
 
-def _take_over(target: Target, converted: Converted) -> dict[str, bool]:
+def _take_over(target: Target, converted: Converted) -> bool:
     """Put the thresholds, shifts and slopes that the run `target` was trained to back in their places.
 
-    Returns what `has_learned_inputs` looks for. A run that was only converted, or with other binary
+    Returns whether there were any. A run that was only converted, or with other binary
     inputs or another structure, has none of them.
     """
     run, weights = locate(target)
-    before, after = run.info.conversion, converted.info.conversion
-    same = before and all(before.get(k) == after[k] for k in ("activations", "structure"))
+    before, after = run.info.conversion, converted.conversion.replay
+    same = before is not None and (before.activations, before.structure) == (
+        after.activations,
+        after.structure,
+    )
     added = added_keys(converted.info) if same and run.info.kind == "trained" else set()
     state = read_state(weights) if added else {}
     own = converted.conversion.model.state_dict()
     kept = {key: state[key] for key in added & state.keys() if state[key].shape == own[key].shape}
     converted.conversion.model.load_state_dict(kept, strict=False)
-    return {"learned_inputs": True} if kept else {}
+    return bool(kept)
 
 
 def plain(option: Any) -> Any:
     """An option as a recipe has it: an estimator without constants as its name, lists for tuples."""
-    if isinstance(option, Mapping) and list(option) == ["name"]:
-        return option["name"]
-    if isinstance(option, Mapping):
-        return {name: plain(value) for name, value in option.items()}
+    if isinstance(option, EstimatorSpec):
+        return option.to_json() if option.constants else option.name
+    if isinstance(option, LayerChoice):
+        given = {name: plain(value) for name, value in option}
+        return {name: value for name, value in given.items() if value is not None}
     return [plain(item) for item in option] if isinstance(option, (tuple, list)) else option
 
 
-def overlaid(preprocess: dict[str, Any], data: schema.Data) -> dict[str, Any]:
+def overlaid(preprocess: Preprocess, data: schema.Data) -> Preprocess:
     """`preprocess` with what the recipe's data section sets of it."""
-    given = {name: getattr(data, name) for name in preprocess}
-    return {**preprocess, **{name: value for name, value in given.items() if value is not None}}
+    given = {name: getattr(data, name) for name in Preprocess.model_fields}
+    return preprocess.replace(**{name: x for name, x in given.items() if x is not None})
 
 
 def _is_path(name: str) -> bool:
@@ -187,47 +195,49 @@ def _path(target: Target) -> Path:
 
 
 def _from_library(
-    section: schema.Model, size: int | None, classes: list[str], reporter: Reporter
+    section: schema.Model, size: int | None, classes: list[str], progress: Progress
 ) -> Source:
     source = open_source(
         section.name,
-        pretrained=section.pretrained,
-        checkpoint=section.checkpoint,
-        num_classes=section.num_classes or len(classes),
-        img_size=size,
-        **section.kwargs,
+        SourceOptions(
+            pretrained=section.pretrained,
+            checkpoint=section.checkpoint,
+            num_classes=section.num_classes or len(classes),
+            img_size=size,
+            kwargs=section.kwargs,
+        ),
     )
-    reporter.say(f"{section.name}, weights: {source.info.weights}")
+    progress.say(f"{section.name}, weights: {source.info.weights}")
     if section.num_classes is None and source.info.weights.startswith("pretrained"):
-        reporter.say(f"the classifier starts anew, for the data's {len(classes)} classes")
-    return _with_data_classes(source, classes, reporter)
+        progress.say(f"the classifier starts anew, for the data's {len(classes)} classes")
+    return _with_data_classes(source, classes, progress)
 
 
-def _with_data_classes(source: Source, classes: list[str], reporter: Reporter) -> Source:
+def _with_data_classes(source: Source, classes: list[str], progress: Progress) -> Source:
     """The classifier starts anew where it was made for other classes than the data has."""
     models.require("train", source.model)
     before, known = models.num_classes(source.model), source.info.classes
     if before == len(classes) and known in ([], classes):
         return source
     names = ", ".join(classes[:3])
-    reporter.say(
+    progress.say(
         f"the classifier starts anew: it had {before} classes, the data has {len(classes)} "
         f"({names}{', …' if len(classes) > 3 else ''})"
     )
     return with_classes(source, len(classes))
 
 
-def _warn_of_stem(converted: Converted, reporter: Reporter) -> None:
-    size, recording = converted.info.preprocess["img_size"], converted.conversion.recording
+def _warn_of_stem(converted: Converted, progress: Progress) -> None:
+    size, recording = converted.info.preprocess.img_size, converted.conversion.recording
     if size > SMALL:
         return
     if shrinking_stem(converted.conversion.model, recording, census(recording)) is not None:
-        reporter.warn(
+        progress.warn(
             f"the network's first layers are made for large images, and these have {size} pixels",
             f"binarize convert with --img-size {size} puts a 3x3 stem there",
         )
 
 
-def _kept(conversion: dict[str, Any]) -> dict[str, Any] | None:
+def _kept(conversion: ConversionRecord) -> ConversionRecord | None:
     """What the run keeps of a conversion: nothing where nothing was changed."""
-    return conversion if conversion["parameters"] or conversion["replaced_stem"] else None
+    return conversion if conversion.parameters or conversion.replaced_stem else None

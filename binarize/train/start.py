@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -12,91 +11,84 @@ from binarize.data import check_cache, open_dataset
 from binarize.errors import TrainingError
 from binarize.export.size import packed_size
 from binarize.layers import binary_inputs
+from binarize.progress import Progress
 from binarize.recipe import Recipe, dump
 from binarize.recipe.schema import FLOAT_TEACHER, Binarize, Stage
-from binarize.rewrite import Conversion, Converted, Options, options_of, summary, totals
-from binarize.run import RunInfo, new_directory, new_run_path, write_info, write_json, write_text
-from binarize.train.checkpoint import WEIGHTS, save_weights
+from binarize.rewrite import Conversion, Converted, summary, totals
+from binarize.run import (
+    DataRecord,
+    RunInfo,
+    layout,
+    new_directory,
+    new_run,
+    write_info,
+    write_json,
+    write_text,
+)
+from binarize.run.weights import save_weights
+from binarize.train.estimator_progress import own_estimators, use_estimator
 from binarize.train.objective import mixer
 from binarize.train.optim import make_optimizer
 from binarize.train.plan import lay_out
-from binarize.train.progress import own_estimators, use_estimator
-from binarize.train.reporter import Reporter
 from binarize.train.seeding import seed_everything
-from binarize.train.source import Target, choose_target, plain, prepare, spelled
-
-INITIAL = Path("initial") / WEIGHTS
-TWIN = "twin"
-RECIPE = "recipe.resolved.yaml"
+from binarize.train.source import Target, choose_target, plain, prepare
 
 
 def start(
-    recipe: Recipe, name: str, target: Target | None, out: Path | None, reporter: Reporter
+    recipe: Recipe, name: str, target: Target | None, out: Path | None, progress: Progress
 ) -> Path:
     """Write a new run that is ready to be trained, and return its directory.
 
     `name` is the recipe's, for the directory's name. Nothing is written before everything is known to
     be right: the target, the data and its classes, the conversion.
     """
-    chosen, section = choose_target(recipe, target, reporter)
+    chosen, section = choose_target(recipe, target, progress)
     classes = _classes(recipe)
     seed_everything(recipe.seed)
-    converted = prepare(chosen, section, recipe, classes, reporter)
+    converted = prepare(chosen, section, recipe, classes, progress)
     _check_stages(recipe, converted.conversion.model)
     _check_teachers(recipe, converted.info)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
-    info = replace(converted.info, data={"name": recipe.data.name, "dir": directory})
+    info = converted.info.replace(data=DataRecord(name=recipe.data.name, dir=directory))
     resolved = recipe.model_copy(
         update={
             "model": section,
             "binarize": as_section(info),
-            "data": recipe.data.model_copy(update={"dir": directory, **info.preprocess}),
+            "data": recipe.data.model_copy(update={"dir": directory, **dict(info.preprocess)}),
         }
     )
-    if not binarizes(info):
-        reporter.warn(
+    if not info.binary:
+        progress.warn(
             "the model stays float: neither the run nor the recipe says what to binarize",
             "--set binarize.estimator=ab-tanh binarizes it",
         )
     converted = _ending_with(recipe.stages[-1], resolved, converted.conversion, info)
-    path = out or new_run_path(f"{info.model['name']}-{name}")
-    with new_directory(path) as part:
-        _write(part, resolved, converted)
-    return path
+    if out is not None:
+        with new_directory(out) as part:
+            _write(part, resolved, converted)
+        return out
+    with new_run(f"{info.model.name}-{name}", layout.ROOT) as made:
+        _write(made.directory, resolved, converted)
+    return made.path
 
 
 def _ending_with(
     stage: Stage, resolved: Recipe, conversion: Conversion, info: RunInfo
 ) -> Converted:
     """The run is described by the estimator that it ends with: that one's parameters are in its weights."""
-    if stage.estimator is not None and binarizes(info):
-        info = replace(info, conversion={**info.conversion, "estimator": spelled(stage.estimator)})
+    if stage.estimator is not None and info.conversion is not None and info.binary:
+        info = info.replace(conversion=info.conversion.replace(estimator=stage.estimator.spec))
         own = own_estimators(info, conversion.model)
         use_estimator(conversion.model, resolved, stage, own)
     return Converted(conversion, info)
 
 
-def binarizes(info: RunInfo) -> bool:
-    """Whether the model has any binary weight."""
-    return bool(info.conversion and info.conversion["parameters"])
-
-
-def twin_info(info: RunInfo) -> RunInfo:
-    """run.json of the float twin: the same model, with its replaced stem if it has one, else untouched."""
-    conversion = info.conversion
-    if conversion is not None:
-        undone = {**conversion, "parameters": [], "edits": []}
-        conversion = undone if conversion["replaced_stem"] else None
-    return replace(info, conversion=conversion)
-
-
 def as_section(info: RunInfo) -> Binarize | None:
     """The `binarize` section that says what was done, every field of it."""
-    if not binarizes(info):
+    if info.conversion is None or not info.binary:
         return None
-    options: Options = options_of(info.conversion)
     return Binarize.model_validate(
-        {name: plain(getattr(options, name)) for name in Binarize.model_fields}
+        {name: plain(getattr(info.conversion, name)) for name in Binarize.model_fields}
     )
 
 
@@ -138,11 +130,11 @@ def _check_teachers(recipe: Recipe, info: RunInfo) -> None:
 
 def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:
     conversion, info = converted.conversion, converted.info
-    save_weights(directory / INITIAL, conversion.model.state_dict())
-    write_text(directory / RECIPE, dump(recipe))
-    write_json(directory / "env.json", environment.describe())
+    save_weights(directory / layout.INITIAL, conversion.model.state_dict())
+    write_text(directory / layout.RECIPE, dump(recipe))
+    write_json(directory / layout.ENVIRONMENT, environment.describe())
     sums = totals(conversion, packed_size(conversion.model, conversion.recording))
-    write_json(directory / "summary.json", summary(conversion.rows, sums))
-    if recipe.twin and binarizes(info):
-        write_info(directory / TWIN, twin_info(info))
+    write_json(directory / layout.SUMMARY, summary(conversion.rows, sums))
+    if recipe.twin and info.binary:
+        write_info(directory / layout.BASELINE, info.undone())
     write_info(directory, info)

@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from binarize import models
 from binarize.errors import ModelError, TrainingError
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
-from binarize.rewrite import added_keys, build, build_info, load_weights, locate
-from binarize.run import RunInfo, is_run
-from binarize.train.objective import first_output
-from binarize.train.start import INITIAL, TWIN, WEIGHTS, twin_info
-
-NORMALISED_BY = ("mean", "std")
+from binarize.rewrite import added_keys, build, build_info
+from binarize.run import Preprocess, RunInfo, is_run, layout, locate
+from binarize.run.weights import load_weights
 
 
 def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
@@ -29,7 +26,7 @@ def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
     name = distill.teacher
     if name == FLOAT_TEACHER:
         return _float_model(path, info).eval()
-    if is_run(Path(name)) or Path(name).name in ("best", "last"):
+    if is_run(layout.run_of(Path(name))):
         teacher, preprocess = build(name), locate(name)[0].info.preprocess
     else:
         teacher, preprocess = _from_library(name), models.default_preprocess(name)
@@ -41,11 +38,11 @@ def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
 class Renormalised(nn.Module):
     """A model for images that were normalised for another one: by `given`, where it takes `wanted`."""
 
-    def __init__(self, model: nn.Module, given: dict[str, Any], wanted: dict[str, Any]) -> None:
+    def __init__(self, model: nn.Module, given: Preprocess, wanted: Preprocess) -> None:
         super().__init__()
         self.model = model
-        mean, std = (torch.tensor(given[key])[:, None, None] for key in NORMALISED_BY)
-        own_mean, own_std = (torch.tensor(wanted[key])[:, None, None] for key in NORMALISED_BY)
+        mean, std = (torch.tensor(x)[:, None, None] for x in (given.mean, given.std))
+        own_mean, own_std = (torch.tensor(x)[:, None, None] for x in (wanted.mean, wanted.std))
         self.register_buffer("gain", std / own_std)
         self.register_buffer("offset", (mean - own_mean) / own_std)
 
@@ -55,12 +52,12 @@ class Renormalised(nn.Module):
 
 def _float_model(path: Path, info: RunInfo) -> nn.Module:
     """The run's float twin, or without one the float model with the weights that the run began with."""
-    model = build_info(twin_info(info))
-    twin = path / TWIN / "last" / WEIGHTS
-    if twin.is_file():
-        load_weights(model, twin)
+    model = build_info(info.undone())
+    trained = path / layout.BASELINE / layout.LAST / layout.WEIGHTS
+    if trained.is_file():
+        load_weights(model, trained)
     else:
-        load_weights(model, path / INITIAL, besides=added_keys(info))
+        load_weights(model, path / layout.INITIAL, besides=added_keys(info))
     return model
 
 
@@ -76,9 +73,9 @@ def _from_library(name: str) -> nn.Module:
 
 @torch.no_grad()
 def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
-    size = info.preprocess["img_size"]
+    size = info.preprocess.img_size
     try:
-        classes = first_output(teacher(torch.zeros(1, 3, size, size))).shape[-1]
+        classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
             f'the teacher "{name}" does not take images of {size} pixels: {error}',

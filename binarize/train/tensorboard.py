@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from binarize.errors import TrainingError
-from binarize.train.indicators import IN_METRICS
+from binarize.run import layout
+from binarize.run.tables import LAYER, OF_WEIGHTS
 
-DIRECTORY = "tensorboard"
 SCORED = ("train", "val", "test")
 
 
@@ -40,7 +40,7 @@ class TensorBoard:
                 "engine.tensorboard is true, but the package tensorboard is not installed",
                 'pip install "binarize[tensorboard]"',
             ) from error
-        self._writer = SummaryWriter(str(run / DIRECTORY), purge_step=step + 1)
+        self._writer = SummaryWriter(str(run / layout.TENSORBOARD), purge_step=step + 1)
 
     def add(self, row: Mapping[str, Any], layers: Iterable[Mapping[str, Any]] = ()) -> None:
         """One epoch: its row of metrics.csv, which says its step, and its rows of indicators.csv."""
@@ -58,7 +58,7 @@ def points(
     """(tag, value) of all that is a number; names and empty fields are left out."""
     named = [(_tag(column), value) for column, value in row.items() if column != "step"]
     for layer in layers:
-        named += [(f"{key}/{layer['layer']}", value) for key, value in layer.items()]
+        named += [(f"{key}/{layer[LAYER]}", value) for key, value in layer.items()]
     return ((tag, float(value)) for tag, value in named if isinstance(value, (int, float)))
 
 
@@ -66,4 +66,4 @@ def _tag(column: str) -> str:
     part, _, score = column.partition("_")
     if part in SCORED and score:
         return f"{part}/{score}"
-    return f"{'indicators' if column in IN_METRICS else 'run'}/{column}"
+    return f"{'indicators' if column in OF_WEIGHTS else 'run'}/{column}"

@@ -12,6 +12,7 @@ from binarize.bench import entries, lineup
 from binarize.bench.baseline import export_float
 from binarize.bench.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
+from binarize.progress import Progress
 from binarize.rewrite import Options
 from binarize.runtime import FileInfo
 
@@ -30,7 +31,7 @@ def stand(files, folder, **options):
     """The line-up, without kernels, and its notes."""
     notes: list[str] = []
     wanted = {"kernels": False, "int8": False, **options}
-    found = lineup.line_up(files, folder, step=lambda _: None, note=notes.append, **wanted)
+    found = lineup.line_up(files, folder, progress=Progress(), notes=notes, **wanted)
     return found, notes
 
 

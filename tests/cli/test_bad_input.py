@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from typed import run
 
-from binarize.cli import app, interrupt, render
+from binarize.cli import app, interrupt
+from binarize.cli.progress import working
 
 NET = ["cifar_resnet20", "--no-pretrained"]
 RECIPE = """\
@@ -282,9 +283,9 @@ def test_ctrl_c_in_an_import_waits_for_its_end_and_a_second_one_does_not(
         import pressed_in_here
 
         reached.append(pressed_in_here.reached)
-        with render.progress("working") as bar:
-            bar.step()
-            reached.append(bar)
+        with working("working") as progress:
+            progress.update(1)
+            reached.append(progress)
 
     def twice(args):
         interrupt.pressed.set()
@@ -309,13 +310,13 @@ def test_a_swallowed_ctrl_c_counts_at_the_next_move_of_the_bar(monkeypatch, caps
     def swallow(args):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with render.progress("working") as bar:
-            bar.step()
-            reached.append(bar)
+        with working("working") as progress:
+            progress.update(1)
+            reached.append(progress)
 
     monkeypatch.setattr(app, "run", swallow)
     assert app.main([]) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
     assert reached == []
-    monkeypatch.setattr(app, "run", lambda args: render.progress("next").__enter__().step())
+    monkeypatch.setattr(app, "run", lambda args: working("next").__enter__().update(1))
     assert app.main([]) == 0  # the next command begins anew

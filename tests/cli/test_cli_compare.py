@@ -31,14 +31,13 @@ def trained(monkeypatch):
     """How often something was "trained", and what goes wrong: {directory's name: exception}."""
     calls, fails = [], {}
 
-    def train(recipe=None, target=None, *, data_dir=None, out=None, resume=None, reporter=None):
+    def train(recipe=None, target=None, *, data_dir=None, out=None, resume=None, progress=None):
         path = out or resume
         calls.append((path.name, target, data_dir))
-        reporter.phase("binarized", 1, 0)
-        reporter.epoch(1, 1)
-        reporter.step(1, 0.5)
-        reporter.warn("an input hardly ever changes", "start from a float model")
-        reporter.say("the classifier starts anew")
+        progress.task("binarized", 1)
+        progress.update(1, "epoch 1/1, loss 0.5")
+        progress.warn("an input hardly ever changes", "start from a float model")
+        progress.say("the classifier starts anew")
         if path.name in fails:
             raise fails[path.name]
         path.mkdir(parents=True)

@@ -27,7 +27,7 @@ def test_figures_files_and_what_to_type_next(mine, capsys):
     assert lines[-3:] == [
         "wrote runs/mine/report.html",
         "wrote runs/mine/README.md",
-        "next: binarize export runs/mine --onnx",
+        "next: binarize eval runs/mine",
     ]
     page, card = (mine / "report.html").read_text(), (mine / "README.md").read_text()
     assert "layer3.2.conv2" in page
@@ -45,7 +45,13 @@ def test_with_json_stdout_is_data_alone(mine, capsys, folder):
     assert figures["files"] == ["page.html", "runs/mine/README.md"]
     assert (folder / "page.html").is_file()
     assert not (mine / "report.html").exists()
-    assert err.endswith("next: binarize export runs/mine --onnx\n")
+    assert err.endswith("next: binarize eval runs/mine\n")
+
+
+def test_a_run_without_a_file_is_exported_next(mine, capsys):
+    (mine / "model.onnx").unlink()
+    assert run("report", "runs/mine") == 0
+    assert capsys.readouterr().out.endswith("next: binarize export runs/mine --onnx\n")
 
 
 def test_a_converted_run_is_trained_next(trained, folder, capsys):

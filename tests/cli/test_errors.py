@@ -143,3 +143,35 @@ def test_ctrl_c_says_one_line():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+LIBRARIES_TALK = """
+import logging, sys, warnings
+from binarize.cli import app, models
+def command() -> None:
+    'Talk as libraries do.'
+    warnings.warn('deprecated', stacklevel=1)
+    logging.getLogger('timm').warning('falling back')
+    logging.basicConfig()
+    logging.getLogger('torch').error('no such backend')
+    print('done')
+models.COMMANDS['talk'] = command
+models.EXAMPLES['talk'] = ''
+code = app.main(['models', 'talk'])
+warnings.warn('of the caller', UserWarning, stacklevel=1)
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.parametrize("traceback", ["", "1"])
+def test_libraries_are_not_heard_unless_asked_for(traceback):
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARIES_TALK],
+        env={**os.environ, app.TRACEBACK: traceback, "PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    words = ("deprecated", "falling back", "no such backend")
+    assert [word in done.stderr for word in words] == [bool(traceback)] * 3
+    assert "of the caller" in done.stderr  # who calls from Python hears everything again

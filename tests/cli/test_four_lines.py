@@ -33,7 +33,12 @@ def type_in(line, folder):
 
 @pytest.mark.slow
 def test_four_lines_take_resnet18_to_an_evaluated_onnx_file(tmp_path):
-    for line, following in zip(LINES, (*LINES[1:], "binarize "), strict=True):
+    named = (
+        "binarize train runs/resnet18-ab-tanh --recipe imagenet-resnet18",
+        *LINES[2:],
+        "binarize ",
+    )
+    for line, following in zip(LINES, named, strict=True):
         done = type_in(line, tmp_path)
         assert done.returncode == 0, (line, done.stderr)
         talk = done.stderr.splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import sys
 import pytest
 import typer
 
+from binarize.choices import SCALES
 from binarize.cli import app
 
 ALONE = [(name,) for name in app.COMMANDS]
@@ -25,6 +28,7 @@ HEAVY = {
     "accelerate",
     "sklearn",
     "rich",
+    "pydantic",
 }
 ALL_HELPS = f"""
 import sys
@@ -104,3 +108,72 @@ def test_version(capsys):
 
     assert app.main(["--version"]) == 0
     assert capsys.readouterr() == (f"binarize {binarize.__version__}\n", "")
+
+
+def options_of(command):
+    """The option names of a command, as click knows them."""
+    found = typer.main.get_command(app.build())
+    for name in command:
+        found = found.commands[name]
+    return {name for param in found.params for name in param.opts if name.startswith("--")}
+
+
+def arguments_of(command):
+    found = typer.main.get_command(app.build())
+    for name in command:
+        found = found.commands[name]
+    return [param.metavar for param in found.params if param.param_type_name == "argument"]
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+def test_help_at_80_columns_breaks_no_name(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = help_of(command, capsys)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.rstrip().endswith("-")]  # broken at a hyphen
+    for name in options_of(command):
+        assert re.search(rf"^ .*{re.escape(name)}\b", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("command", [*ALONE, *NESTED], ids=" ".join)
+def test_help_says_what_a_value_is_not_how_it_is_parsed(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = help_of(command, capsys)
+    assert not re.search(r"TEXT|INTEGER|FLOAT\b|PATH|<\w|\[\[|\{", text)
+    for metavar in arguments_of(command):
+        assert re.search(rf"^  {re.escape(metavar)}  ", text, re.MULTILINE)
+
+
+def test_the_help_of_scale_has_every_scale(capsys):
+    of_scale = help_of(("convert",), capsys).partition("--scale")[2].partition("\n  --")[0]
+    assert [name for name in SCALES if name not in of_scale] == []
+
+
+def completed(words, shell="bash"):
+    """What a shell offers after `words`, the last of which is being typed."""
+    line = " ".join(words)
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "binarize"],
+        env={**os.environ, **asked, "_BINARIZE_COMPLETE": f"complete_{shell}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_and_options():
+    assert completed(["binarize", "tr"]) == ["train"]
+    assert set(completed(["binarize", "convert", "--ca"])) == {"--calib-data", "--calib-images"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for a script of bash")
+def test_completion_can_be_shown(monkeypatch, capsys):
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    assert app.main(["--show-completion"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "_BINARIZE_COMPLETE" in out
+    assert "--install-completion" in help_of((), capsys)

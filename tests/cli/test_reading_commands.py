@@ -8,7 +8,10 @@ import shutil
 import pytest
 from typed import run
 
+from binarize.cli import eval as eval_command
+from binarize.evaluate import Evaluation
 from binarize.kernels import installed
+from binarize.models import list_models
 
 
 def answer(capsys, *arguments):
@@ -90,6 +93,47 @@ def test_models_are_found_by_a_part_of_their_name(capsys):
     for name in ("cifar_resnet20", "cifar_resnet18", "cifar_vgg_small"):
         assert name in out
     assert out.splitlines()[-2:] == ["3 models", "next: binarize convert cifar_resnet20"]
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("resnet18", "resnet18"),
+        ("fasterrcnn", "torchvision/fasterrcnn_resnet50_fpn"),
+        ("torchvision/resnet", "torchvision/resnet18"),
+        ("vgg_small", "cifar_vgg_small"),
+        ("vit_base_patch16_224", "vit_base_patch16_224"),
+    ],
+)
+def test_the_best_match_comes_first(word, first):
+    found = [listing.name for listing in list_models(word)]
+    assert found[0] == first
+    assert all(word in name for name in found)
+
+
+def test_summary_gives_the_estimator_in_one_shape(capsys, folder, trained):
+    shutil.copytree(trained, folder / "copy")
+    info = json.loads((folder / "copy/run.json").read_text())
+    info["conversion"]["estimator"] = {"name": "ab-tanh", "a_end": 0.8}
+    (folder / "copy/run.json").write_text(json.dumps(info))
+    found = [
+        json.loads(answer(capsys, "summary", target, "--json")[0])["estimator"]
+        for target in (trained, "copy", "cifar_resnet20")
+    ]
+    assert found == [{"name": "ab-tanh"}, {"name": "ab-tanh", "a_end": 0.8}, {"name": "ab-tanh"}]
+    assert "estimator: ab-tanh, a_end 0.8" in answer(capsys, "summary", "copy")[0]
+
+
+@pytest.mark.parametrize(("classes", "shown"), [((5, 5), False), ((10, 5), True)])
+def test_top_5_is_shown_where_it_says_something(classes, shown, capsys):
+    evaluations = [
+        Evaluation(f"run{n}", "torch", "folder", 10, 80.0, 98.76, 9.0, 9.0, 9, classes=n)
+        for n in classes
+    ]
+    eval_command.show(evaluations)
+    out, _ = capsys.readouterr()
+    assert ("top-5 %" in out) is shown
+    assert out.count("98.76") == sum(n > 5 for n in classes)
 
 
 def test_models_as_json(capsys):

@@ -36,7 +36,7 @@ def test_ls(capsys) -> None:
 def test_show_prints_the_file_and_nothing_else(capsys) -> None:
     code, out, err = run(capsys, "show", "digits")
     assert (code, out) == (0, shipped_path("digits").read_text())
-    assert err == "next: binarize train --recipe digits\n"
+    assert err == "next: binarize train cifar_resnet20 --recipe digits\n"  # there is no run
 
 
 def test_show_resolved_is_a_recipe(capsys) -> None:

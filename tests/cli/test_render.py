@@ -64,12 +64,70 @@ def test_no_name_is_cut_where_there_is_no_terminal(capsys):
     assert "12.8 times smaller" in out
 
 
-def test_a_narrow_terminal_folds_names_and_loses_nothing(capsys, monkeypatch):
+NAMES = ("runs/resnet18-ab-tanh-2", "runs/resnet18-ab-tanh-10.onnx")
+COLUMNS = ("run", "kind", "top-1 %", "bytes", "remark")
+ROWS = [(name, "onnx, kernels", "83.08", 3_610_112, "measured on two cores") for name in NAMES]
+
+
+def shown(capsys, monkeypatch, width, **options):
+    monkeypatch.setenv("COLUMNS", str(width))
+    render.table(COLUMNS, ROWS, **options)
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("width", range(41, 120, 3))
+def test_a_narrow_terminal_breaks_no_name(capsys, monkeypatch, width):
+    out = shown(capsys, monkeypatch, width, prose=("remark",), drop=("kind",))
+    table, _, left_out = out.partition("columns left out for this width: ")
+    assert max(map(len, table.splitlines())) <= width
+    for name in NAMES:
+        assert name in table
+    lost = left_out.strip().split(", ") if left_out else []
+    for title, value in zip(COLUMNS, ("", "onnx, kernels", "83.08", "3,610,112", ""), strict=True):
+        assert (title in table) is (title not in lost)
+        assert (value in table) is (title not in lost) or not value
+
+
+def test_columns_are_left_out_in_the_order_of_the_caller_then_from_the_right(capsys, monkeypatch):
+    last_line = [
+        shown(capsys, monkeypatch, width, drop=("kind",)).splitlines()[-1] for width in (77, 55, 45)
+    ]
+    assert [line.rpartition(": ")[2] for line in last_line] == [
+        "kind",
+        "kind, remark",
+        "kind, bytes, remark",
+    ]
+
+
+def test_where_no_two_columns_fit_nothing_is_lost(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
+    render.table(("layer", "kind"), [(LONG, "conv"), ("fc", None)])
     render.table(("layer",), [(LONG,)])
     out, _ = capsys.readouterr()
-    assert max(map(len, out.splitlines())) <= 40
-    assert "".join(out.split()).endswith(LONG)
+    assert out.splitlines() == [LONG, "  kind: conv", "fc", LONG]
+
+
+def test_prose_wraps_between_words(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    words = "a description that is much longer than the terminal is wide"
+    render.table(("recipe", "description"), [("cifar10-resnet20", words)], prose=("description",))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert set(words.split()) <= set(" ".join(lines).split())
+    assert "cifar10-resnet20" in " ".join(lines)
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(capsys):
+    evil = "a\x1b]0;title\x07b\x9bc\u202ed"
+    render.say(evil)
+    render.table(("name",), [(evil,)])
+    render.error(evil, evil)
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
+        assert "a\\x1b]0;title" in text
 
 
 def test_errors_go_to_stderr(capsys):
@@ -88,14 +146,6 @@ def test_errors_go_to_stderr(capsys):
 )
 def test_sizes(count, words):
     assert render.size(count) == words
-
-
-def test_progress_is_silent_without_a_terminal(capsys):
-    with render.progress("working", 3) as bar:
-        bar.step()
-        bar.step(2, "loss 0.1")
-        bar.restart("again", 5)
-    assert capsys.readouterr() == ("", "")
 
 
 def test_only_the_first_process_talks(capsys, monkeypatch):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from binarize.train.metrics import COLUMNS, write_rows
+
 from binarize.compare.cell import Record, write_record
 from binarize.compare.grid import Cell, Grid
+from binarize.progress import Progress
 from binarize.recipe import Recipe, dump, load
-from binarize.train import Reporter, TrainResult
-from binarize.train.metrics import COLUMNS, write_rows
+from binarize.train import TrainResult
 
 CONTENTS: dict[str, Any] = {
     "model": {"name": "cifar_resnet20", "pretrained": False},
@@ -62,6 +64,7 @@ class Trainings:
     def __init__(self, fails: Mapping[tuple[str, int], BaseException] | None = None) -> None:
         self.fails = dict(fails or {})
         self.calls: list[tuple[str, int, Any]] = []
+        self.tell: Callable[[Progress], None] = lambda _: None
 
     def __call__(
         self,
@@ -71,7 +74,7 @@ class Trainings:
         data_dir: Path | None = None,
         out: Path | None = None,
         resume: Path | None = None,
-        reporter: Reporter | None = None,
+        progress: Progress | None = None,
     ) -> TrainResult:
         path = out or resume
         assert path is not None
@@ -81,6 +84,7 @@ class Trainings:
         path.mkdir(parents=True, exist_ok=True)
         (path / "run.json").write_text("{}")
         (path / "recipe.resolved.yaml").write_text(dump(recipe))
+        self.tell(progress or Progress())
         problem = self.fails.pop((arm, recipe.seed), None)
         if problem is not None:
             raise problem

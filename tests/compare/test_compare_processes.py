@@ -19,8 +19,8 @@ from binarize.compare.arms import parse_arm
 from binarize.compare.cell import Record, read_record
 from binarize.compare.grid import Cell, Manifest, write_grid
 from binarize.compare.schedule import Child, children, outcome, run_apart
-from binarize.compare.watcher import Watcher
 from binarize.errors import BinarizeError, DataError, TrainingError
+from binarize.progress import Progress
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = (
@@ -85,16 +85,20 @@ def test_what_its_end_means(grid):
 
 
 def test_never_more_than_jobs_at_a_time_and_each_once(grid, monkeypatch):
-    together, started, done = [], [], []
+    together, started, done, told = [], [], [], []
 
     def start(grid, cell, data_dir, jobs):
         started.append(cell.name)
+        together.append(len(started) - len(done))
         return child_of(grid, cell, "")
 
-    class Listening(Watcher):
-        def starts(self, cell, number, total):
-            together.append(len(started) - len(done) + 1)
-            assert (number, total) == (len(started) + 1, 4)
+    class Listening(Progress):
+        def task(self, what, total=None, done=0):
+            told.append((done, total))
+
+        def update(self, number, note=""):
+            told.append(number)
+            assert number == len(done)
 
     monkeypatch.setattr(schedule, "start_child", start)
     monkeypatch.setattr(schedule, "POLL_SECONDS", 0.02)
@@ -102,6 +106,7 @@ def test_never_more_than_jobs_at_a_time_and_each_once(grid, monkeypatch):
     assert started == [cell.name for cell in grid.cells]
     assert sorted(done) == sorted(started)
     assert max(together) == 2
+    assert told == [(0, 4), 1, 2, 3, 4]
 
 
 def test_the_process_itself(grid, monkeypatch, capsys):

@@ -7,12 +7,13 @@ import json
 import compare_grids as grids
 import pytest
 
-from binarize.compare import Watcher, compare
 from binarize.compare import cell as cells
+from binarize.compare import compare
 from binarize.compare.lock import held
 from binarize.errors import BinarizeError, DataError, EstimatorError, TrainingError
+from binarize.progress import Progress
 from binarize.report import curves
-from binarize.train import Reporter, checkpoint
+from binarize.train import checkpoint
 
 DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the learning rate")
 
@@ -175,16 +176,17 @@ def test_it_is_not_started_by_a_launcher(monkeypatch):
 
 
 def test_a_cell_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
-    busy = []
+    said = []
 
-    class Listening(Watcher):
-        def busy(self, cell):
-            busy.append(cell.name)
+    class Listening(Progress):
+        def say(self, text):
+            said.append(text)
 
     with held(tmp_path / "grid" / "cells" / "ste-seed0.lock"):
         (tmp_path / "grid" / "compare.json").write_text(_manifest())
-        comparison = go(watcher=Listening())
-    assert busy == comparison.left == ["ste-seed0"]
+        comparison = go(progress=Listening())
+    assert comparison.left == ["ste-seed0"]
+    assert "ste, seed 0: another process is training it" in said
     assert ("ste", 0, "new") not in trainings.calls
     assert len(trainings.calls) == 3
     assert go().left == []
@@ -203,26 +205,55 @@ def _manifest():
 def test_the_table_is_written_after_every_cell(trainings, tmp_path):
     seen = []
 
-    class Listening(Watcher):
-        def ends(self, cell, record):
-            seen.append((tmp_path / "grid" / "table.csv").read_text().count("\n"))
-            seen.append(cells.read_record(self.grid, cell) == record)
+    class Listening(Progress):
+        def say(self, text):
+            if "top-1" in text:
+                seen.append((tmp_path / "grid" / "table.csv").read_text().count("\n"))
+                seen.append(len(list((tmp_path / "grid" / "cells").glob("*.json"))))
 
-        def begins(self, grid, left, done):
-            self.grid = grid
+    go(progress=Listening())
+    assert seen == [3, 1, 3, 2, 3, 3, 3, 4]
 
-    go(watcher=Listening())
-    assert seen == [3, True] * 4
+
+def test_a_cell_tells_its_tasks_and_warnings_under_its_title(trainings):
+    heard = []
+
+    class Listening(Progress):
+        def task(self, what, total=None, done=0):
+            heard.append((what, total, done))
+
+        def update(self, done, note=""):
+            heard.append((done, note))
+
+        def warn(self, text, hint=""):
+            heard.append(text)
+
+    def tell(progress):
+        progress.task("binarized", 9, 3)
+        progress.update(4, "loss 1")
+        progress.say("the classifier starts anew")
+        progress.warn("an input hardly ever changes")
+
+    trainings.tell = tell
+    go(seeds=1, progress=Listening())
+    title = "ste, seed 0 (2/2)"
+    assert heard[3:] == [
+        (title, None, 0),
+        (title, 9, 3),
+        (4, "loss 1"),
+        f"{title}: an input hardly ever changes",
+    ]
+    assert "float, seed 0 (1/2): an input hardly ever changes" not in heard
 
 
 def test_estimators_that_no_arm_replaces_are_warned_of(trainings):
     warned = []
 
-    class Listening(Watcher):
+    class Listening(Progress):
         def warn(self, text, hint=""):
             warned.append(text)
 
-    go(overrides=["stages.0.estimator=ede"], watcher=Listening())
+    go(overrides=["stages.0.estimator=ede"], progress=Listening())
     assert warned == ["the recipe sets stages.0.estimator, which is the same in every arm"]
 
 
@@ -233,32 +264,31 @@ def test_without_matplotlib_there_is_a_table_and_one_sentence(trainings, tmp_pat
     assert not (tmp_path / "grid" / "report.html").exists()
 
 
-class Epochs(Watcher):
-    """Notes every epoch that is trained; presses Ctrl-C in the one that is named."""
+class Epochs(Progress):
+    """Notes every epoch that is trained, as (title of its cell, number); presses Ctrl-C in one of them."""
 
     def __init__(self, stop=None):
-        self.stop, self.seen = stop, []
+        self.stop, self.title, self.seen = stop, "", []
 
-    def starts(self, cell, number, total):
-        watcher = self
+    def task(self, what, total=None, done=0):
+        self.title = what
 
-        class Listening(Reporter):
-            def epoch(self, number, steps):
-                watcher.seen.append((cell.name, number))
-                if watcher.seen[-1] == watcher.stop:
-                    raise KeyboardInterrupt
-
-        return Listening()
+    def update(self, done, note=""):
+        now = (self.title, note.partition(",")[0])
+        if now not in self.seen:
+            self.seen.append(now)
+        if now == self.stop:
+            raise KeyboardInterrupt
 
 
 def test_real_trainings_interrupted_and_gone_on_with(tmp_path):
-    first = Epochs(stop=("ste-standardise=false-seed0", 2))
+    first = Epochs(stop=("ste:standardise=false, seed 0 (2/2)", "epoch 2/2"))
     arms = "float,ste:standardise=false"
     with pytest.raises(KeyboardInterrupt):
-        go(arms, 1, overrides=["data.holdout=100"], watcher=first)
+        go(arms, 1, overrides=["data.holdout=100"], progress=first)
     second = Epochs()
-    comparison = compare(out="grid", watcher=second)
-    assert second.seen == [("ste-standardise=false-seed0", 2)]
+    comparison = compare(out="grid", progress=second)
+    assert second.seen == [("ste:standardise=false, seed 0 (1/1)", "epoch 2/2")]
     assert [line.n for line in comparison.lines] == [1, 1]
     assert comparison.lines[0].flip_ratio is None
     assert comparison.lines[1].flip_ratio is not None

@@ -13,7 +13,7 @@ from image_folders import write_images
 from torch.utils.data import DataLoader
 
 from binarize import data
-from binarize.data.images import WholeBatches
+from binarize.data.training import WholeBatches
 from binarize.errors import DataError
 from binarize.recipe import Data
 
@@ -26,6 +26,7 @@ PREPROCESS = {
 }
 SIMPLE = {"crop_padding": 2, "hflip": 0.5}
 HARD = {"scale": [0.5, 1.0], "color_jitter": 0.2}
+EVERYTHING = {"crop_padding": 2, "hflip": 0.5, "vflip": 0.5, "re_prob": 0.5}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -121,8 +122,8 @@ def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
     assert "data.batch_size=3" in caught.value.hint
 
 
-@pytest.mark.parametrize("augment", [{}, {"scale": [0.99, 1.0]}])
-def test_processes_share_a_batch(augment: dict) -> None:
+@pytest.mark.parametrize("augment", [{}, EVERYTHING, {"scale": [1.0, 1.0], "hflip": 0.5}])
+def test_processes_share_a_batch_with_all_its_changes(augment: dict) -> None:
     """As accelerate does it, with the recipe's batch size over all processes."""
     shares = []
     for process in (0, 1):

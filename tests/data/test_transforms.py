@@ -1,4 +1,4 @@
-"""Whole-batch transforms equal timm's image by image, and random ones do what they say."""
+"""Transforms equal timm's where nothing is random, and do what was drawn."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from timm.data import create_transform
 
 from binarize.data import transforms
+from binarize.data.draws import draw
 from binarize.recipe import Augment
 
 PREPROCESS = {
@@ -31,6 +33,17 @@ def one_by_one(transform: object, pixels: np.ndarray) -> torch.Tensor:
     )
 
 
+def trained(augment: dict, image: Image.Image, preprocess: dict = PREPROCESS) -> np.ndarray:
+    """One image as training sees it, before it is normalised: uint8 [12, 12, 3]."""
+    chosen = Augment(**augment)
+    drawn = draw(chosen, 12, 0, np.array([3]))
+    return np.asarray(transforms.ImageTransform(chosen, preprocess)(image, drawn, 0))
+
+
+def channels_first(image: np.ndarray) -> np.ndarray:
+    return image.transpose(2, 0, 1)
+
+
 def test_the_test_transform_of_a_batch() -> None:
     pixels = noise()
     before = pixels.copy()
@@ -45,50 +58,68 @@ def test_the_test_transform_of_a_batch() -> None:
 @pytest.mark.parametrize(
     "augment", [{}, {"hflip": 1.0}, {"vflip": 1.0}, {"hflip": 1.0, "vflip": 1.0}]
 )
-def test_the_train_transform_of_a_batch(augment: dict) -> None:
-    pixels, chosen = noise(), Augment(**augment)
-    whole = transforms.BatchTransform(PREPROCESS, chosen)(pixels)
-    torch.testing.assert_close(
-        whole, one_by_one(transforms.train_transform(chosen, PREPROCESS), pixels)
-    )
+def test_what_is_certain_is_what_timm_does(augment: dict) -> None:
+    image = Image.fromarray(noise(1)[0].transpose(1, 2, 0))
+    given = {
+        "scale": (1.0, 1.0),
+        "ratio": (1.0, 1.0),
+        "hflip": 0.0,
+        "color_jitter": None,
+        **augment,
+    }
+    timms = create_transform(12, is_training=True, mean=[0.0] * 3, std=[1 / 255] * 3, **given)
+    np.testing.assert_allclose(channels_first(trained(augment, image)), timms(image), rtol=1e-6)
 
 
 @given(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7), st.integers(0, 3))
-def test_a_crop_is_a_window_of_the_padded_image(n: int, height: int, width: int, pad: int) -> None:
+def test_a_crop_is_the_window_that_was_drawn(n: int, height: int, width: int, pad: int) -> None:
     pixels = noise(n, height, width)
-    cropped = transforms.random_crop(pixels, pad)
+    drawn = draw(Augment(crop_padding=pad), 12, n, np.arange(n))
+    cropped = transforms.crop(pixels, pad, drawn)
     assert cropped.shape == pixels.shape
-    for image, original in zip(cropped, pixels, strict=True):
-        around = np.pad(original, ((0, 0), (pad, pad), (pad, pad)))
-        places = [(y, x) for y in range(2 * pad + 1) for x in range(2 * pad + 1)]
-        windows = [around[:, y : y + height, x : x + width] for y, x in places]
-        assert any(np.array_equal(image, window) for window in windows)
+    for number, image in enumerate(pixels):
+        around = np.pad(image, ((0, 0), (pad, pad), (pad, pad)))
+        y, x = (int(share[number] * (2 * pad + 1)) for share in (drawn.top, drawn.left))
+        assert np.array_equal(cropped[number], around[:, y : y + height, x : x + width])
 
 
 def test_crops_reach_every_place_and_differ_within_a_batch() -> None:
     marked = np.zeros((2000, 1, 5, 5), np.uint8)
     marked[:, :, 2, 2] = 1
-    places = transforms.random_crop(marked, 2).reshape(2000, -1).argmax(1)
+    drawn = draw(Augment(crop_padding=2), 5, 0, np.arange(2000))
+    places = transforms.crop(marked, 2, drawn).reshape(2000, -1).argmax(1)
     assert np.bincount(places, minlength=25).min() > 40  # 80 expected
 
 
+@pytest.mark.parametrize("size", [(12, 12), (30, 17), (9, 40)])
+def test_crops_of_one_image_reach_every_place(size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.full((size[1], size[0], 3), 200, np.uint8))
+    each = transforms.ImageTransform(Augment(crop_padding=2), PREPROCESS)
+    drawn = draw(Augment(crop_padding=2), 12, 0, np.arange(300))
+    crops = [np.asarray(each(image, drawn, number))[..., 0] for number in range(300)]
+    assert {crop.shape for crop in crops} == {(12, 12)}
+    edges = np.stack([[(crop[6] == 0).argmin(), (crop[:, 6] == 0).argmin()] for crop in crops])
+    assert edges.min(0).tolist() == [0, 0]
+    assert edges.max(0).tolist() == [2, 2]
+
+
 @pytest.mark.parametrize("axis", [-1, -2])
-def test_flips_hit_their_share(axis: int) -> None:
-    marked = np.broadcast_to(np.arange(4, dtype=np.uint8), (2000, 3, 4, 4)).swapaxes(-1, axis)
-    flipped = transforms.random_flip(marked, 0.3, axis)
-    mirrored = flipped[:, 0, 0, 0] == 3
-    assert np.array_equal(flipped[~mirrored], marked[~mirrored])
-    assert np.array_equal(flipped[mirrored], np.flip(marked[mirrored], axis))
-    assert 0.25 < mirrored.mean() < 0.35
+def test_flips_mirror_the_chosen(axis: int) -> None:
+    before, chosen = noise(4), np.array([True, False, True, False])
+    after = before.copy()
+    transforms.flip(after, chosen, axis)
+    assert np.array_equal(after[~chosen], before[~chosen])
+    assert np.array_equal(after[chosen], np.flip(before[chosen], axis))
 
 
 def test_erasing() -> None:
-    pixels = noise(64)
-    plain = transforms.BatchTransform(PREPROCESS)(pixels)
-    erased = transforms.BatchTransform(PREPROCESS, Augment(re_prob=0.5))(pixels)
-    touched = (erased != plain).flatten(1).any(1)
-    assert 10 < int(touched.sum()) < 54
-    assert not erased[erased != plain].any()
+    pixels = noise(3)
+    box = np.array([[0, 0, 0, 0], [2, 5, 1, 12], [0, 11, 3, 4]])
+    plain, erased = (transforms.BatchTransform(PREPROCESS)(pixels, b) for b in (None, box))
+    for image, before, (top, bottom, left, right) in zip(erased, plain, box, strict=True):
+        assert not image[:, top:bottom, left:right].any()
+        before[:, top:bottom, left:right] = 0
+        assert torch.equal(image, before)
 
 
 @pytest.mark.parametrize(
@@ -104,19 +135,17 @@ def test_erasing() -> None:
 )
 @pytest.mark.parametrize("size", [(12, 12), (30, 17), (9, 40)])
 def test_the_train_transform_takes_any_size(augment: dict, size: tuple[int, int]) -> None:
-    transform = transforms.train_transform(Augment(**augment), PREPROCESS)
-    tensor = transform(Image.new("RGB", size, (200, 100, 50)))
-    assert tensor.shape == (3, 12, 12)
-    assert torch.isfinite(tensor).all()
+    image = trained(augment, Image.new("RGB", size, (200, 100, 50)))
+    assert image.shape == (12, 12, 3)
+    assert image.dtype == np.uint8
 
 
 def test_scale_cuts_out_a_part_and_its_absence_does_not() -> None:
     halves = Image.new("RGB", (12, 12))
     halves.paste((255, 255, 255), (6, 0, 12, 12))
-    whole = transforms.train_transform(Augment(), PREPROCESS)(halves)
-    torch.testing.assert_close(whole, transforms.test_transform(PREPROCESS)(halves))
-    cut = transforms.train_transform(Augment(scale=[0.05, 0.1]), PREPROCESS)
-    assert any(not torch.equal(cut(halves), whole) for _ in range(5))
+    assert np.array_equal(trained({}, halves), np.asarray(halves))
+    cuts = [trained({"scale": [0.05, 0.1]}, halves) for _ in range(5)]
+    assert any(not np.array_equal(cut, halves) for cut in cuts)
 
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos"])
@@ -124,7 +153,7 @@ def test_interpolations(name: str) -> None:
     changed = {**PREPROCESS, "interpolation": name}
     image = Image.new("RGB", (31, 20))
     assert transforms.test_transform(changed)(image).shape == (3, 12, 12)
-    assert transforms.train_transform(Augment(), changed)(image).shape == (3, 12, 12)
+    assert trained({}, image, changed).shape == (12, 12, 3)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def run(page: Path) -> None:
     names: dict[str, Any] = {"__name__": page.stem}
     for language, text in code(page):
         if language == "python":
-            exec(compile(text, str(page), "exec"), names)  # the page is ours
+            exec(compile(text, str(page), "exec"), names)  # a page of this repository
         elif language == "bash":
             for line in text.splitlines():
                 program, *arguments = shlex.split(line, comments=True) or [""]

@@ -63,4 +63,5 @@ def test_the_plots_are_what_the_code_draws(maker, page, tmp_path):
 def test_every_image_on_the_page_is_drawn_by_a_command_on_it(maker, page):
     drawn = {arguments[-1].removeprefix("docs/") for arguments in maker.plot_commands(page)}
     assert drawn == set(re.findall(r"\]\((images/[^)]*)\)", page))
-    assert drawn == {f"images/{image.name}" for image in (DOCS / "images").glob("*.svg")}
+    images = {f"images/{image.name}" for image in (DOCS / "images").glob("*.svg")}
+    assert drawn == images - {"images/pipeline.svg"}  # the README's, written by hand

@@ -13,6 +13,7 @@ import binarize
 from binarize import api, rewrite
 from binarize.errors import DataError, ExportError, RunError
 from binarize.evaluate import find
+from binarize.progress import Progress
 from binarize.run import Run, write_info
 
 DIGITS = {
@@ -68,14 +69,22 @@ def test_accuracy_is_that_of_the_module(run):
 
 def test_progress_is_told(run):
     told = []
+
+    class Listening(Progress):
+        def task(self, what, total=None, done=0):
+            told.append((done, total))
+
+        def update(self, done, note=""):
+            told.append(done)
+
     (result,) = binarize.evaluate(
         run / "model.onnx",
         limit=LIMIT,
         batch_size=20,
-        on_progress=lambda target, done, total: told.append((done, total)),
+        progress=Listening(),
     )
     assert result.kind == "onnx"
-    assert told == [(0, LIMIT), (20, LIMIT), (40, LIMIT), (LIMIT, LIMIT)]
+    assert told == [(0, LIMIT), 20, 40, LIMIT]
 
 
 def test_no_parity_between_different_images(run, tmp_path):

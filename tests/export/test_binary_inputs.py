@@ -85,11 +85,10 @@ def test_same_padding_is_in_pads_and_the_norm_in_the_scale(exported) -> None:
 
 
 @pytest.mark.parametrize("activations", ["step", "sign"])
-def test_a_whole_network_matches_and_its_size_is_predicted(activations, tmp_path: Path) -> None:
+def test_a_whole_network_matches(activations, tmp_path: Path) -> None:
     model = converted(activations, "cifar_resnet20", 32)
     result = binarize.export(model, tmp_path / "model.onnx")
     assert result.max_abs_diff <= 1e-4 * result.max_abs_logit or result.parity != "exact"
-    assert abs(result.bytes_predicted / result.bytes - 1) < 0.01
 
 
 def test_the_twins_match_and_no_sign_differs(exported) -> None:

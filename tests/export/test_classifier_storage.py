@@ -74,12 +74,6 @@ def test_the_file_computes_with_the_rounded_weight(tmp_path, kind, form, activat
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_its_size_is_predicted(tmp_path, kind: str) -> None:
-    result = binarize.export(wide(), tmp_path / "m.onnx", classifier=kind)
-    assert abs(result.bytes_predicted / result.bytes - 1) <= 0.01
-
-
-@pytest.mark.parametrize("kind", SMALL)
 def test_onnxruntime_makes_a_float_of_it_once(tmp_path, kind: str) -> None:
     binarize.export(wide(), tmp_path / "m.onnx", classifier=kind)
     options = onnxruntime.SessionOptions()

@@ -167,15 +167,6 @@ def test_the_node_that_compares_has_its_layer_s_name(written) -> None:
     ]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("form", HERE)
-def test_the_size_of_a_network_is_predicted(tmp_path, form: str, mode: str) -> None:
-    model = binarize.convert("cifar_resnet20", activations=MODES[mode], pretrained=False)
-    result = binarize.export(model, tmp_path / "m.onnx", form=form)
-    assert abs(result.bytes_predicted / result.bytes - 1) <= 0.01
-    assert result.bytes < 66_000  # 34 KB of them bits
-
-
 @pytest.mark.parametrize("form", HERE)
 def test_a_model_without_binary_layers_is_plain_onnx(tmp_path, form: str) -> None:
     torch.manual_seed(0)

@@ -82,8 +82,7 @@ def test_any_other_beginning_stays_as_it_is(options: dict[str, str]) -> None:
 def test_a_resnet_has_it_in_the_packed_form(form: str, tmp_path) -> None:
     torch.manual_seed(0)
     model = binarize.convert("resnet18", pretrained=False)
-    result = binarize.export(model, tmp_path / "model.onnx", form=form)
-    assert abs(result.bytes_predicted / result.bytes - 1) <= 0.01
+    binarize.export(model, tmp_path / "model.onnx", form=form)
     file = onnx.load(tmp_path / "model.onnx")
     assert (file.graph.node[0].op_type == STEM) == (form == "packed")
     assert (STEM in {body.name for body in file.functions}) == (form == "packed")

@@ -1,4 +1,4 @@
-"""Files of one node of ours, and what they compute, written in numpy from docs/op-spec.md alone."""
+"""Files of one node of domain binarize and what they compute, in numpy, from docs/op-spec.md alone."""
 
 from __future__ import annotations
 

@@ -127,8 +127,8 @@ def test_an_empty_batch_gives_an_empty_result(name: str, op: str) -> None:
 
 @pytest.mark.parametrize("name", TIERS)
 @pytest.mark.parametrize("op", [op for op in PLAIN if OPS[op].binary])
-def test_values_at_the_jump(name: str, op: str) -> None:
-    """0 and -0 count as the larger value where they are the jump, NaN as the smaller one."""
+def test_values_at_the_threshold(name: str, op: str) -> None:
+    """0 and -0 count as the larger value where they equal the threshold, NaN as the smaller one."""
     values = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1.0], np.float32)
     shape = (2, 8, 1, 1) if op in CONVOLUTIONS else (2, 8)
     node = Node(op, shape)

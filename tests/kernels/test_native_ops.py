@@ -82,17 +82,19 @@ def check(name: str, node: Node, x: np.ndarray, threads: int = 1, many: bool = T
     op = NATIVE_OPS[name]
     expected, axis = run(node, x, threads), 1 if node.convolves else -1
     random = np.random.default_rng(3)
-    jumps = random.standard_normal(node.shape[0] if many else 1).astype(np.float32)
+    thresholds = random.standard_normal(node.shape[0] if many else 1).astype(np.float32)
     feed = {**node.feed(x), **({"x": given_to(node, x)} if op.packed else {})}
     for alone in (False, True) if op.packs else (False,):
-        answers = session(file_of(op, node, jumps, x.ndim, alone), threads=threads).run(None, feed)
+        answers = session(file_of(op, node, thresholds, x.ndim, alone), threads=threads).run(
+            None, feed
+        )
         if not alone:
             np.testing.assert_array_equal(answers[-1], expected)
         if op.packs:
             along = (-1, *[1] * (x.ndim - 2)) if node.convolves else (-1,)
             assert answers[0].dtype == np.uint32
             np.testing.assert_array_equal(
-                answers[0], words_of(expected >= jumps.reshape(along), axis)
+                answers[0], words_of(expected >= thresholds.reshape(along), axis)
             )
 
 

@@ -1,4 +1,4 @@
-"""The tiers and products without onnxruntime: under the sanitizers, and those of 64-bit Arm under qemu."""
+"""Tiers, products and scratch memory without onnxruntime: under the sanitizers and on 64-bit Arm (qemu)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ CPU = Path("/proc/cpuinfo")
 MATRIX_TILES = CPU.exists() and "amx_int8" in CPU.read_text()
 
 
-def built(folder: Path, *options: str) -> tuple[str, str]:
-    """The test programs, compiled into `folder`: of the tiers and of the products."""
-    programs = ("binarize_tiers", "binarize_products")
+def built(folder: Path, *options: str) -> list[str]:
+    """The test programs, compiled into `folder`: of tiers, products and scratch memory."""
+    programs = ("binarize_tiers", "binarize_products", "binarize_scratch")
     configure = ["cmake", "-S", str(SOURCES), "-B", str(folder), "-DBINARIZE_TESTS=ON", *options]
     for command in (configure, ["cmake", "--build", str(folder), "--target", *programs]):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "warning:" not in done.stderr
-    return str(folder / programs[0]), str(folder / programs[1])
+    return [str(folder / program) for program in programs]
 
 
 def passes(*command: str) -> str:
@@ -38,15 +38,16 @@ def passes(*command: str) -> str:
     reason="needs cmake and g++: apt-get install cmake g++",
 )
 def test_under_the_sanitizers(tmp_path: Path) -> None:
-    tiers, products = built(tmp_path, "-DBINARIZE_SANITIZE=ON")
+    tiers, products, scratch = built(tmp_path, "-DBINARIZE_SANITIZE=ON")
     assert "scalar: done" in passes(tiers)
     assert "portable: done" in passes(products, "100")
+    passes(scratch)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MATRIX_TILES, reason="needs a CPU with AMX")
 def test_in_matrix_tiles(tmp_path: Path) -> None:
-    tiers, products = built(tmp_path)
+    tiers, products, _ = built(tmp_path)
     assert "amx: done" in passes(tiers)
     assert "amx: done" in passes(products)
 
@@ -58,7 +59,8 @@ def test_in_matrix_tiles(tmp_path: Path) -> None:
 )
 def test_on_arm(tmp_path: Path) -> None:
     cross = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64")
-    tiers, products = built(tmp_path, *cross, f"-DCMAKE_CXX_COMPILER={ARM[0]}")
+    tiers, products, scratch = built(tmp_path, *cross, f"-DCMAKE_CXX_COMPILER={ARM[0]}")
     emulator = (ARM[1], "-L", "/usr/aarch64-linux-gnu")
     assert "neon: done" in passes(*emulator, tiers)
     assert "portable: done" in passes(*emulator, products, "30")
+    passes(*emulator, scratch)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from binarize.report.rows import best, last, number, read_rows, series
 
 

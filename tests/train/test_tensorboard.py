@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import train_toys as toys
 
 from binarize.errors import TrainingError
 from binarize.train.tensorboard import TensorBoard, points
@@ -103,3 +104,19 @@ def test_without_the_package_the_error_says_what_to_install(
         TensorBoard(tmp_path)
     assert caught.value.hint == 'pip install "binarize[tensorboard]"'
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_closes_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    closed = []
+    original = TensorBoard.close
+
+    def close(board: TensorBoard) -> None:
+        closed.append(board)
+        original(board)
+
+    monkeypatch.setattr(TensorBoard, "close", close)
+    with pytest.raises(toys.Killed):
+        toys.train(toys.recipe(engine={"tensorboard": True}), tmp_path, toys.KillAt(2, "step"))
+    assert len(closed) == 1
+    assert [step for step, _ in read(tmp_path)["train/loss"]] == [6]

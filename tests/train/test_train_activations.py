@@ -8,7 +8,7 @@ import pytest
 import torch
 import train_runs as tiny
 import train_toys as toys
-from train_toys import last, rows
+from train_toys import KillAt, Killed, last, rows
 
 from binarize import estimators
 from binarize.errors import TrainingError
@@ -22,12 +22,12 @@ from binarize.layers import (
     binary_weights,
     scale,
 )
+from binarize.progress import Progress
 from binarize.recipe.schema import Optimizer
 from binarize.rewrite import build
-from binarize.train import accuracy, calibration, engine, metrics, stages
-from binarize.train.metrics import Scores
+from binarize.train import accuracy, calibration, engine, stages
+from binarize.train.accuracy import Scores
 from binarize.train.optim import make_optimizer
-from binarize.train.reporter import Reporter
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
 
@@ -43,7 +43,7 @@ def network(kind=Step):
     return model
 
 
-class Heard(Reporter):
+class Heard(Progress):
     def __init__(self):
         self.said, self.warned = [], []
 
@@ -159,7 +159,10 @@ class TestCalibration:
         toys.train(chosen, tmp_path, heard, network())
         assert len(calls) == 1
         assert torch.equal(calls[0], torch.cat(fed[6:10]))
-        assert heard.said == ["binary inputs calibrated on 64 training images"]
+        assert heard.said == [
+            "binarized: 4 epochs",
+            "binary inputs calibrated on 64 training images",
+        ]
 
     def test_it_sets_the_thresholds_and_leaves_the_norms(self, tmp_path, monkeypatch):
         seen = []
@@ -190,30 +193,6 @@ class TestCalibration:
         assert calls == []
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
-
-
-class KillAt(Reporter):
-    """Dies when the given event of the given epoch is reported."""
-
-    def __init__(self, number, event):
-        self.now, self.at = 0, (number, event)
-
-    def epoch(self, number, steps):
-        self.now = number
-
-    def step(self, done, loss):
-        self._die("step")
-
-    def epoch_done(self, row):
-        self._die("done")
-
-    def _die(self, event):
-        if (self.now, event) == self.at:
-            raise Killed
-
-
 @pytest.mark.parametrize("kind", [Step, Sign])
 @pytest.mark.parametrize(("number", "event"), [(1, "done"), (2, "step"), (2, "done"), (4, "step")])
 def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, kind, number, event):
@@ -231,7 +210,7 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, kind, numb
 
 class TestSaturation:
     def test_a_column_counts_the_layers_where_inputs_are_binary(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(metrics, "SATURATED", 0.0)
+        monkeypatch.setattr(accuracy, "SATURATED", 0.0)
         chosen = toys.recipe(stage("weights"), stage("activations"), stage("all"))
         toys.train(chosen, tmp_path, model=network())
         assert [row["saturated"] for row in rows(tmp_path)] == ["", "1", "1"]
@@ -305,7 +284,7 @@ class TestRuns:
     def test_a_run_trained_on_keeps_its_thresholds(self, trained, tmp_path):
         still = [{"steps": 1, "optimizer": {"name": "sgd", "lr": 1e-30}}]
         told = tiny.Told()
-        tiny.finish(tiny.recipe(stages=still), tmp_path / "on", target=trained, reporter=told)
+        tiny.finish(tiny.recipe(stages=still), tmp_path / "on", target=trained, progress=told)
         before, after = last(trained), last(tmp_path / "on")
         keys = [key for key in before if key.endswith(("threshold", "inputs.scale"))]
         assert keys
@@ -316,7 +295,7 @@ class TestRuns:
         told = tiny.Told()
         still = [{"steps": 1, "optimizer": {"name": "sgd", "lr": 1e-30}}]
         chosen = tiny.recipe(stages=still, binarize={"activations": "sign"})
-        tiny.finish(chosen, tmp_path / "on", target=trained, reporter=told)
+        tiny.finish(chosen, tmp_path / "on", target=trained, progress=told)
         assert told.heard("calibrated on")
         assert told.heard("activations: sign (the recipe's), not step (the run's)")
         weights = json.loads((tmp_path / "on" / "run.json").read_text())

@@ -64,7 +64,7 @@ def test_a_training_that_was_cut_ends_with_the_same_weights(tmp_path: Path) -> N
     recipe = tiny.recipe(2, **tiny.BINARY, data=DEVICE)
     tiny.finish(recipe, tmp_path / "whole")
     with pytest.raises(tiny.Killed):
-        tiny.train(recipe, out=tmp_path / "cut", reporter=tiny.KillIn("binarized", 2))
+        tiny.train(recipe, out=tmp_path / "cut", progress=tiny.KillIn("binarized", 2))
     tiny.train(resume=tmp_path / "cut")
     whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(whole[key], cut[key]) for key in whole)

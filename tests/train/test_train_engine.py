@@ -3,14 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 import train_toys as toys
+from binarize.train.metrics import COLUMNS
 from torch import nn
-from train_toys import last, rows
+from train_toys import KillAt, Killed, last, rows
 
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
 from binarize.train import checkpoint, metrics, stages
-from binarize.train.metrics import COLUMNS
-from binarize.train.reporter import Reporter
 
 EMA = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}, "ema": {"decay": 0.8}}
 CUT = {
@@ -20,30 +19,6 @@ CUT = {
     "mixup": 0.2,
     "clip_grad": 1.0,
 }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
-
-
-class KillAt(Reporter):
-    """Dies when the given event of the given epoch is reported."""
-
-    def __init__(self, epoch, event):
-        self.now, self.at, self.event = 0, epoch, event
-
-    def epoch(self, number, steps):
-        self.now = number
-
-    def step(self, done, loss):
-        self._die("step")
-
-    def epoch_done(self, row):
-        self._die("done")
-
-    def _die(self, event):
-        if (self.now, event) == (self.at, self.event):
-            raise Killed
 
 
 def test_it_learns_and_writes_a_line_per_epoch(tmp_path):

@@ -16,6 +16,9 @@ from binarize.rewrite import Options, build
 from binarize.run import open_run
 from binarize.train import train
 
+STEPS = 5
+"""Of an epoch: the training images of digits make so many batches."""
+
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
@@ -35,7 +38,7 @@ def whole(tmp_path_factory):
     """A training with a float twin that was never interrupted, and what it returned."""
     path = tmp_path_factory.mktemp("whole") / "run"
     told = tiny.Told()
-    return path, train(tiny.recipe(twin=True, **tiny.BINARY), out=path, reporter=told), told
+    return path, train(tiny.recipe(twin=True, **tiny.BINARY), out=path, progress=told), told
 
 
 def weights(run):
@@ -58,7 +61,7 @@ def test_the_result_has_the_keys_of_the_command(whole):
 
 def test_the_twin_is_trained_first_and_is_a_run_without_binary_weights(whole):
     path, result, told = whole
-    assert told.phases == [("float twin", 2, 0), ("binarized", 2, 0)]
+    assert told.tasks == [("float twin", 2 * STEPS, 0), ("binarized", 2 * STEPS, 0)]
     assert open_run(path / "twin").info.conversion is None
     assert not list(binary_weights(build(path / "twin")))
     assert len(list(binary_weights(build(path)))) == 18
@@ -87,7 +90,7 @@ def test_everything_is_there_before_the_first_step(tmp_path):
         train(
             tiny.recipe(twin=True, **tiny.BINARY),
             out=tmp_path / "run",
-            reporter=tiny.KillIn("float twin", 1),
+            progress=tiny.KillIn("float twin", 1),
         )
     names = {
         str(f.relative_to(tmp_path / "run")) for f in (tmp_path / "run").rglob("*.*") if f.is_file()
@@ -102,10 +105,10 @@ def test_everything_is_there_before_the_first_step(tmp_path):
 def test_killed_anywhere_it_ends_with_the_same_weights(whole, tmp_path, phase, epoch):
     path = tmp_path / "run"
     with pytest.raises(tiny.Killed):
-        train(tiny.recipe(twin=True, **tiny.BINARY), out=path, reporter=tiny.KillIn(phase, epoch))
+        train(tiny.recipe(twin=True, **tiny.BINARY), out=path, progress=tiny.KillIn(phase, epoch))
     told = tiny.Told()
-    result = train(resume=path, reporter=told)
-    assert told.phases[0] == (phase, 2, epoch - 1)
+    result = train(resume=path, progress=told)
+    assert told.tasks[0] == (phase, 2 * STEPS, (epoch - 1) * STEPS)
     assert same(path, whole[0])
     assert same(path / "twin", whole[0] / "twin")
     assert (result.top1, result.top1_float) == (whole[1].top1, whole[1].top1_float)
@@ -113,9 +116,9 @@ def test_killed_anywhere_it_ends_with_the_same_weights(whole, tmp_path, phase, e
 
 def test_resuming_a_finished_run_says_so(whole):
     told = tiny.Told()
-    assert train(resume=whole[0], reporter=told) == whole[1]
+    assert train(resume=whole[0], progress=told) == whole[1]
     assert told.heard("is finished")
-    assert told.phases == []
+    assert told.tasks == []
 
 
 def test_resuming_the_twin_means_its_run(whole):
@@ -129,7 +132,7 @@ def test_the_resolved_recipe_trains_the_same_again(whole, tmp_path):
 
 def test_a_run_keeps_its_conversion(converted, tmp_path):
     told = tiny.Told()
-    result = train(tiny.recipe(1), converted, out=tmp_path / "run", reporter=told)
+    result = train(tiny.recipe(1), converted, out=tmp_path / "run", progress=told)
     before, after = open_run(converted).info, open_run(tmp_path / "run").info
     assert after.conversion["parameters"] == before.conversion["parameters"]
     assert (after.conversion["estimator"], after.conversion["scale"]) == ("ede", "layer")
@@ -142,7 +145,7 @@ def test_a_run_keeps_its_conversion(converted, tmp_path):
 def test_what_the_recipe_sets_wins_over_the_run_and_the_rest_stays(converted, tmp_path):
     told = tiny.Told()
     chosen = tiny.recipe(1, binarize={"estimator": {"name": "ab-tanh", "k_end": 4}})
-    train(chosen, converted, out=tmp_path / "run", reporter=told)
+    train(chosen, converted, out=tmp_path / "run", progress=told)
     after = open_run(tmp_path / "run").info.conversion
     assert after["estimator"] == {"name": "ab-tanh", "k_end": 4}
     assert (after["scale"], after["keep"]) == ("layer", ["layer3.*"])
@@ -156,7 +159,7 @@ def test_a_classifier_for_other_classes_starts_anew(tmp_path):
         tiny.MODEL, Options(), out=Path("seven"), pretrained=False, img_size=8, num_classes=7
     )
     told = tiny.Told()
-    train(tiny.recipe(1), "seven", out=tmp_path / "run", reporter=told)
+    train(tiny.recipe(1), "seven", out=tmp_path / "run", progress=told)
     assert told.heard("it had 7 classes, the data has 10 (0, 1, 2, …)")
     assert weights(tmp_path / "run")["fc.weight"].shape == (10, 64)
 
@@ -164,7 +167,7 @@ def test_a_classifier_for_other_classes_starts_anew(tmp_path):
 def test_the_target_wins_over_the_recipes_model(converted, tmp_path):
     told = tiny.Told()
     chosen = tiny.recipe(1, model={"name": "resnet18", "pretrained": False})
-    train(chosen, converted, out=tmp_path / "run", reporter=told)
+    train(chosen, converted, out=tmp_path / "run", progress=told)
     assert told.heard("not the recipe's model (resnet18)")
     assert open_run(tmp_path / "run").info.model["name"] == tiny.MODEL
     assert load(tmp_path / "run" / "recipe.resolved.yaml").model is None
@@ -175,7 +178,7 @@ def test_left_out_it_is_the_newest_run(tmp_path):
         train(tiny.recipe(1))
     made = api.convert_to_run(tiny.MODEL, Options(), pretrained=False, img_size=8)
     told = tiny.Told()
-    result = train(tiny.recipe(1), reporter=told)
+    result = train(tiny.recipe(1), progress=told)
     assert told.heard(f"the newest run, {made.run}")
     assert result.run == "runs/cifar_resnet20-recipe"
 
@@ -187,9 +190,9 @@ def test_a_model_takes_the_default_conversion(tmp_path):
 
 def test_a_float_run_stays_float_and_says_so(whole, tmp_path):
     told = tiny.Told()
-    train(tiny.recipe(1, twin=True), whole[0] / "twin", out=tmp_path / "run", reporter=told)
+    train(tiny.recipe(1, twin=True), whole[0] / "twin", out=tmp_path / "run", progress=told)
     assert told.heard("stays float")
-    assert told.phases == [("float model", 1, 0)]
+    assert told.tasks == [("float model", STEPS, 0)]
     assert open_run(tmp_path / "run").info.conversion is None
 
 
@@ -213,7 +216,7 @@ def test_a_stem_for_large_images_draws_a_warning(tmp_path):
     model = {"name": "test_resnet", "pretrained": False, "stem": "keep"}
     binarize = {"estimator": "ste"}
     chosen = tiny.recipe(1, model=model, binarize=binarize, data={"img_size": 16})
-    train(chosen, out=tmp_path / "run", reporter=told)
+    train(chosen, out=tmp_path / "run", progress=told)
     assert told.heard("made for large images, and these have 16 pixels")
     assert told.heard("--img-size 16")
 
@@ -249,7 +252,7 @@ def test_bad_targets_and_folders_leave_nothing_behind(tmp_path, converted):
 def test_a_truncated_checkpoint_is_an_error_and_the_hint_works(tmp_path, name):
     path = tmp_path / "run"
     with pytest.raises(tiny.Killed):
-        train(tiny.recipe(**tiny.BINARY), out=path, reporter=tiny.KillIn("binarized", 2))
+        train(tiny.recipe(**tiny.BINARY), out=path, progress=tiny.KillIn("binarized", 2))
     content = (path / "last" / name).read_bytes()
     (path / "last" / name).write_bytes(content[:1000])
     with pytest.raises(CheckpointError, match="missing or damaged") as caught:
@@ -286,7 +289,7 @@ def test_data_of_other_classes_is_refused_on_resume(tmp_path, whole):
         **tiny.BINARY, data={"name": "folder", "dir": str(folder), "batch_size": 4}
     )
     with pytest.raises(tiny.Killed):
-        train(chosen, out=path, reporter=tiny.KillIn("binarized", 1))
+        train(chosen, out=path, progress=tiny.KillIn("binarized", 1))
     assert open_run(path).info.classes == ["cat", "dog"]
     for split in ("train", "test"):
         (folder / split / "dog").rename(folder / split / "emu")

@@ -18,10 +18,10 @@ from binarize.recipe.schema import Distill, Optimizer
 from binarize.rewrite import Options, convert_source, open_source
 from binarize.train import stages
 from binarize.train.diagnosis import first_bad_layer
-from binarize.train.engine import Phase
 from binarize.train.norms import reestimate
 from binarize.train.objective import Distillation, Objective
 from binarize.train.optim import make_optimizer
+from binarize.train.phase import Phase
 from binarize.train.place import Place
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
@@ -72,8 +72,8 @@ class TestEstimator:
         chosen = binarized(stage(), stage(epochs=2, estimator=learned))
         toys.train(chosen, tmp_path / "whole")
 
-        class Stop(toys.Reporter):
-            def epoch_done(self, row):
+        class Stop(toys.Progress):
+            def epoch(self, row, epochs):
                 if row["epoch"] == 2:
                     raise KeyboardInterrupt
 

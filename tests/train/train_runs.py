@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
-from binarize.train import Reporter, TrainResult, train
+from binarize.train import TrainResult, train
 
 MODEL = "cifar_resnet20"
 
@@ -27,12 +28,12 @@ def recipe(epochs: int = 2, **sections: Any) -> Recipe:
 BINARY = {"model": {"name": MODEL, "pretrained": False}, "binarize": {"estimator": "ab-tanh"}}
 
 
-class Told(Reporter):
+class Told(Progress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.phases: list[tuple[str, int, int]] = []
+        self.tasks: list[tuple[str, int | None, int]] = []
         self.path: Path | None = None
 
     def run(self, path: Path) -> None:
@@ -41,8 +42,8 @@ class Told(Reporter):
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def phase(self, name: str, epochs: int, done: int) -> None:
-        self.phases.append((name, epochs, done))
+    def task(self, what: str, total: int | None = None, done: int = 0) -> None:
+        self.tasks.append((what, total, done))
 
     def heard(self, words: str) -> bool:
         return any(words in text for text in self.said)
@@ -57,14 +58,10 @@ class KillIn(Told):
 
     def __init__(self, phase: str, epoch: int) -> None:
         super().__init__()
-        self.at = (phase, epoch)
-        self.now = 0
+        self.phase, self.number = phase, epoch
 
-    def epoch(self, number: int, steps: int) -> None:
-        self.now = number
-
-    def step(self, done: int, loss: float) -> None:
-        if (self.phases[-1][0], self.now) == self.at:
+    def update(self, done: int, note: str = "") -> None:
+        if self.tasks[-1][0] == self.phase and note.startswith(f"epoch {self.number}/"):
             raise Killed
 
 

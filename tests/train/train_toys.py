@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
+from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.train.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
-from binarize.train.engine import Loaders, Phase, Trainer
+from binarize.train.engine import Trainer
+from binarize.train.phase import Loaders, Phase
 from binarize.train.place import Place
-from binarize.train.reporter import Reporter
 
 IMAGES, CLASSES, BATCH = 96, 4, 16
 STAGE: dict[str, Any] = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}}
@@ -58,7 +60,7 @@ def images() -> TensorDataset:
     return TensorDataset(pixels, labels)
 
 
-def trainer(chosen: Recipe, reporter: Reporter | None = None) -> Trainer:
+def trainer(chosen: Recipe, progress: Progress | None = None) -> Trainer:
     """With `data.holdout` in the recipe, so many of the images are held out (and trained on too)."""
     accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
     training = DataLoader(images(), chosen.data.batch_size, shuffle=True, drop_last=True)
@@ -71,17 +73,17 @@ def trainer(chosen: Recipe, reporter: Reporter | None = None) -> Trainer:
         shard_test(testing, accelerator),
         held_out and shard_test(held_out, accelerator),
     )
-    return Trainer(chosen, accelerator, loaders, CLASSES, reporter or Reporter())
+    return Trainer(chosen, accelerator, loaders, CLASSES, progress or Progress())
 
 
 def train(
     chosen: Recipe,
     directory: Path,
-    reporter: Reporter | None = None,
+    progress: Progress | None = None,
     model: nn.Module | None = None,
 ) -> Place:
     """Train the network in `directory`, or go on with what is there."""
-    place = trainer(chosen, reporter).train(Phase("binarized", directory, model or network()))
+    place = trainer(chosen, progress).train(Phase("binarized", directory, model or network()))
     leave_group_at_exit()
     return place
 
@@ -100,3 +102,22 @@ def rows(directory: Path) -> list[dict[str, str]]:
     """The lines of metrics.csv."""
     with (directory / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody catches it."""
+
+
+class KillAt(Progress):
+    """Dies in the given epoch: in one of its steps ("step"), or when it is written down ("done")."""
+
+    def __init__(self, epoch: int, event: str) -> None:
+        self.number, self.event = epoch, event
+
+    def update(self, done: int, note: str = "") -> None:
+        if self.event == "step" and note.startswith(f"epoch {self.number}/"):
+            raise Killed
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        if self.event == "done" and row["epoch"] == self.number:
+            raise Killed

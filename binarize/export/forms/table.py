@@ -6,8 +6,8 @@ int8     products of integers, by standard ops: binary inputs exactly, float one
 native   what our kernels alone compute, with one bit a value between binary layers
 
 A form rewrites the ops of our domain, as the passes leave them, in place. To add one: a file here, a line in
-`FORMS` and the word in the recipe's schema, which a test holds together; the command, the prediction of
-sizes and the tests iterate the table.
+`FORMS`, the word in the recipe's schema, which a test holds together, and its bytes in `export.size`; the
+command and the tests iterate the table.
 """
 
 from __future__ import annotations

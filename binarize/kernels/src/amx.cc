@@ -1,6 +1,6 @@
 // The tier of CPUs with AMX: the loops of AVX-512, and products of int8 in matrix tiles.
 //
-// This file is compiled for any CPU: what it does runs before anything is known of the one at hand.
+// This file is compiled for any CPU: it runs before the CPU at hand is known.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,12 +24,12 @@ bool has_tiles() {
   return AVX512.supported() && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-// Whether tiles give what plain C++ gives, for one product of two steps. They have been tested in an emulator alone: a
-// CPU on which they compute anything else goes without this tier.
+// Whether tiles give what plain C++ gives, for one product of two steps. They have only been tested in an emulator: on a
+// CPU where the results differ, the tier is not used.
 bool multiplies_right() {
   constexpr int LINES = 2 * LANES, STEPS = 2, SUMS = 2 * 3 * LANES * LANES;
-  constexpr size_t DIGIT = (LINES + 1) * LINE;
-  alignas(64) int8_t lines[3 * DIGIT];
+  constexpr size_t SLICE = (LINES + 1) * LINE;
+  alignas(64) int8_t lines[3 * SLICE];
   uint64_t signs[STEPS * LANES], bits = 0x9e3779b97f4a7c15u;
   const auto next = [&] {
     bits = bits * 25214903917u + 11;
@@ -40,9 +40,9 @@ bool multiplies_right() {
   const ptrdiff_t offsets[STEPS] = {0, LINE};
   alignas(64) int32_t given[SUMS], expected[SUMS];
   AMX_LOOPS.begin();
-  AMX_LOOPS.multiply(lines, 2, 3, DIGIT, offsets, STEPS, signs, given);
+  AMX_LOOPS.multiply(lines, 2, 3, SLICE, offsets, STEPS, signs, given);
   AMX_LOOPS.end();
-  portable::INT8.multiply(lines, 2, 3, DIGIT, offsets, STEPS, signs, expected);
+  portable::INT8.multiply(lines, 2, 3, SLICE, offsets, STEPS, signs, expected);
   return std::memcmp(given, expected, sizeof given) == 0;
 }
 

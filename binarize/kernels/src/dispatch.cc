@@ -1,5 +1,5 @@
 // Which tier runs: the best one of this CPU and operating system, or the one that BINARIZE_TIER names; which of its
-// products a layer takes; and how exact it may be asked to be.
+// products a layer takes; and how many slices a float input becomes.
 #include <cstdlib>
 #include <string>
 
@@ -41,11 +41,11 @@ const Tier& tier() {
   throw Error(std::string("BINARIZE_TIER is \"") + wanted + "\", and the tiers are " + names);
 }
 
-bool two_digits() {
+bool two_slices() {
   const char* wanted = std::getenv("BINARIZE_DIGITS");
-  const std::string digits = wanted == nullptr || *wanted == '\0' ? "3" : wanted;
-  require(digits == "2" || digits == "3", "BINARIZE_DIGITS is \"" + digits + "\", and has to be 2 or 3");
-  return digits == "2";
+  const std::string slices = wanted == nullptr || *wanted == '\0' ? "3" : wanted;
+  require(slices == "2" || slices == "3", "BINARIZE_DIGITS is \"" + slices + "\", and has to be 2 or 3");
+  return slices == "2";
 }
 
 std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier) {

@@ -1,4 +1,4 @@
-// What is thrown inside the library; ops.cc turns it into an onnxruntime status.
+// The exception of the library; ops.cc turns it into an onnxruntime status.
 #pragma once
 
 #include <stdexcept>
@@ -10,8 +10,8 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-inline void require(bool holds, const std::string& otherwise) {
-  if (!holds) throw Error(otherwise);
+inline void require(bool holds, const std::string& message) {
+  if (!holds) throw Error(message);
 }
 
 }  // namespace binarize

@@ -66,15 +66,15 @@ Layer check(Input input, bool linear, const Given& given) {
   if (given.packed) {
     require(g.group == 1 || g.channels_per_group() % WORD == 0, "the channels of a group have to fill words");
   } else if (input == Input::STEP) {
-    require(given.split == 1, "threshold needs one value");
+    require(given.threshold == 1, "threshold needs one value");
   } else if (input == Input::SIGN) {
-    require(given.split == static_cast<size_t>(g.channels), "shift needs one value per channel");
+    require(given.threshold == static_cast<size_t>(g.channels), "shift needs one value per channel");
   }
   if (given.words) {
     require(given.next == 1 || given.next == outputs, "next needs one value, or one per output");
     require(g.group == 1 || g.outputs_per_group() % WORD == 0, "the outputs of a group have to fill words");
   }
-  layer.split_per_channel = input == Input::SIGN;
+  layer.threshold_per_channel = input == Input::SIGN;
   return layer;
 }
 

@@ -36,11 +36,11 @@ struct Layer {
   Geometry geometry;
   std::vector<uint8_t> bits;  // signs, row-major [O, C/group, kernel], least significant bit first
   std::vector<float> scale, bias;
-  std::vector<float> split;  // x >= split is the larger value: [1], or one a channel
-  bool split_per_channel = false;
-  bool packed = false;      // x comes as words of what is larger, without a split
-  bool two_digits = false;  // of float inputs are enough, in the tier that takes digits
-  std::vector<float> next;  // the same for y, where that is wanted as words: [1], or one an output; else empty
+  std::vector<float> threshold;  // x >= threshold is the larger value: [1], or one per channel
+  bool threshold_per_channel = false;
+  bool packed = false;      // x comes as words of bits, and there is no threshold
+  bool two_slices = false;  // instead of three for float inputs, in the tier that slices them
+  std::vector<float> next;  // the threshold for y, where it is wanted as words: [1], or one per output; else empty
 
   // Signs of an output, 1 for +1 and 0 for -1: [channel within its group][tap].
   void signs(int64_t output, uint8_t* to) const {
@@ -80,11 +80,11 @@ struct Layer {
   }
 };
 
-// Attributes and constants as they were given, not to be trusted.
+// Attributes and constants as they are in the file, not yet checked.
 struct Given {
   std::vector<int64_t> shape, strides, pads, dilations;
   int64_t group = 1;
-  size_t bits = 0, scale = 0, bias = 0, split = 0, next = 0;  // elements of each
+  size_t bits = 0, scale = 0, bias = 0, threshold = 0, next = 0;  // elements of each
   bool packed = false, words = false;                         // of inputs; of outputs
 };
 

@@ -12,14 +12,14 @@ constexpr double LARGEST_IMAGE = 8e9;  // bytes of lines
 
 }  // namespace
 
-LinePlan line_plan(const Geometry& g, int64_t height, int64_t width, size_t blocks, size_t digits) {
+LinePlan line_plan(const Geometry& g, int64_t height, int64_t width, size_t blocks, size_t slices) {
   LinePlan plan;
-  static_cast<FlatImage&>(plan) = flat_image(g, height, width);
+  static_cast<Im2rowLayout&>(plan) = im2row_layout(g, height, width);
   const size_t positions = plan.plane * plan.phases;
-  const double bytes = static_cast<double>(positions) * LINE * static_cast<double>(digits * blocks);
+  const double bytes = static_cast<double>(positions) * LINE * static_cast<double>(slices * blocks);
   require(bytes < LARGEST_IMAGE, "the image with its padding is too large");
-  plan.digit = positions * LINE;
-  plan.block = plan.digit * digits;
+  plan.slice = positions * LINE;
+  plan.block = plan.slice * slices;
   plan.image = plan.block * blocks;
   for (size_t b = 0; b < blocks; ++b) {
     for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(b * plan.block) + tap * LINE);

@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t STRIP = 800 << 10;  // bytes of tables: beside the weights, in a second-level cache of 1 MB
 constexpr size_t TABLES = 28 << 10;  // bytes of tables that the first-level cache holds beside all else
-constexpr size_t CHUNK = 48;         // output pixels whose sums wait for their turn round: whole tiles, whole vectors
+constexpr size_t CHUNK = 48;         // output pixels whose sums are transposed together: whole tiles, whole vectors
 
 class Lookup : public Product {
  public:
@@ -50,14 +50,14 @@ class Lookup : public Product {
     }
   }
 
-  void convolve(const Source& source, int64_t count, int64_t height, int64_t width, const After& after,
+  void convolve(const Activations& activations, int64_t count, int64_t height, int64_t width, const Epilogue& epilogue,
                 const Parallel& parallel) const override {
-    const float* x = source.values;
-    float* y = after.y;
+    const float* x = activations.values;
+    float* y = epilogue.y;
     const Geometry& g = geometry_;
     const int64_t in[2] = {height, width}, out[2] = {g.extent(0, height), g.extent(1, width)};
     if (one_tap()) {
-      return convolve_one_tap(x, count, in, out, y, after, parallel);
+      return convolve_one_tap(x, count, in, out, y, epilogue, parallel);
     }
     Frame frame;
     frame.in[0] = height;
@@ -77,7 +77,7 @@ class Lookup : public Product {
     frame.strip = std::clamp<int64_t>((fits - rows_of(0)) / g.stride[0] + 1, 1, out[0]);
     const size_t strips = static_cast<size_t>(up(out[0], frame.strip));
     const size_t images = static_cast<size_t>(count * g.group);
-    if (strips * images == 1) return one_strip(frame, x, y, after, parallel);
+    if (strips * images == 1) return one_strip(frame, x, y, epilogue, parallel);
     parallel(images * strips, [&](size_t task) {
       Frame own = frame;
       own.image(g, task / strips, x, y);
@@ -86,13 +86,13 @@ class Lookup : public Product {
       Scratch memory(static_cast<size_t>(rows_of(own.last - own.first)) * row);
       own.tables = memory.as<float>();
       for (int64_t r = 0; r < rows_of(own.last - own.first); ++r) build_row(own, r);
-      for (size_t block = 0; block < blocks_; ++block) outputs(own, block, 0, own.pixels(), after);
+      for (size_t block = 0; block < blocks_; ++block) outputs(own, block, 0, own.pixels(), epilogue);
     });
   }
 
-  void multiply(const Source& source, int64_t count, const After& after, const Parallel& parallel) const override {
-    const float* x = source.values;
-    float* y = after.y;
+  void multiply(const Activations& activations, int64_t count, const Epilogue& epilogue, const Parallel& parallel) const override {
+    const float* x = activations.values;
+    float* y = epilogue.y;
     const size_t in = static_cast<size_t>(geometry_.channels), out = static_cast<size_t>(geometry_.outputs);
     const size_t rows = static_cast<size_t>(count), wide = wide_, piece = piece_size();
     const size_t pieces = (rows + piece - 1) / piece;
@@ -111,14 +111,14 @@ class Lookup : public Product {
           const float* sum = sums + ((block - from) * high + m) * wide;
           float* row = y + (first + m) * out + o;
           tier_.finish_sums(sum, scale_.data() + o, bias_.data() + o, here, row);
-          after(tier_, row, here);
+          epilogue(tier_, row, here);
         }
       }
     });
   }
 
  private:
-  // Whether pixels have nothing to do with each other: 1 x 1, without padding.
+  // Whether each output pixel depends on a single input pixel: 1 x 1, without padding.
   bool one_tap() const {
     const Geometry& g = geometry_;
     return g.taps() == 1 && g.begin[0] + g.begin[1] + g.end[0] + g.end[1] == 0;
@@ -140,7 +140,7 @@ class Lookup : public Product {
     const size_t wide = wide_, bits = static_cast<size_t>(tier_.bits), fields = static_cast<size_t>(tier_.fields);
     for (size_t table = 0; table < tables_; ++table) {
       const size_t from = table * bits, to = std::min(channels, from + bits), number = table / fields;
-      const int lowest = place_of(static_cast<int>(table % fields), tier_.fields, tier_.apart);
+      const int lowest = field_shift(static_cast<int>(table % fields), tier_.fields, tier_.field_stride);
       uint32_t* words = index_.data() + place(group, number / piece_, block) + number % piece_ * row();
       for (size_t t = 0; t < taps; ++t) {
         for (size_t o = 0; o < outputs; ++o) {
@@ -170,8 +170,8 @@ class Lookup : public Product {
     return std::min(count, tiles * part / parts * tile);
   }
 
-  // Sums of a layer with a single tap: [block][pixel][output]. There is nothing to share between pixels, so the tables
-  // of a tile are made a few at a time in the first-level cache, and used by all outputs there.
+  // Sums of a layer with a single tap: [block][pixel][output]. Pixels share no tables, so those of a tile are made a few
+  // at a time in the first-level cache, and used by all outputs there.
   void sum_one_tap(const Pixels& pixels, size_t count, size_t group, size_t from, size_t to, float* sums) const {
     static constexpr ptrdiff_t NO_TAPS[1] = {0};
     alignas(64) float tables[TABLES / sizeof(float)];
@@ -197,7 +197,7 @@ class Lookup : public Product {
 
   // Outputs of a convolution by 1 x 1 without padding, a run of neighbouring outputs at a time.
   void convolve_one_tap(const float* x, int64_t count, const int64_t* in, const int64_t* out, float* y,
-                        const After& after, const Parallel& parallel) const {
+                        const Epilogue& epilogue, const Parallel& parallel) const {
     const Geometry& g = geometry_;
     const bool whole = g.stride[0] == 1 && g.stride[1] == 1;  // rows follow each other without a gap
     const size_t run = static_cast<size_t>(whole ? out[0] * out[1] : out[1]), runs = whole ? 1 : static_cast<size_t>(out[0]);
@@ -211,15 +211,15 @@ class Lookup : public Product {
       float* sums = memory.as<float>();
       const float* from = x + static_cast<int64_t>(image) * g.channels_per_group() * in[0] * in[1] +
                           static_cast<int64_t>(row) * g.stride[0] * in[1] + static_cast<int64_t>(first) * g.stride[1];
-      after.expect(y + image * outputs * plane + row * run + first, outputs, plane, high);
+      epilogue.prefetch_residual(y + image * outputs * plane + row * run + first, outputs, plane, high);
       sum_one_tap({from, static_cast<ptrdiff_t>(g.stride[1]), static_cast<ptrdiff_t>(in[0] * in[1])}, high, group, 0, blocks_,
               sums);
       for (size_t block = 0; block < blocks_; ++block) {
         const size_t o = block * wide, channel = group * outputs + o, here = std::min(wide, outputs - o);
         float* piece = y + (image * outputs + o) * plane + row * run + first;
-        tier_.turn(sums + block * high * wide, wide, high, here, scale_.data() + channel, bias_.data() + channel,
-                   after.then(piece), piece, plane);
-        for (size_t i = 0; i < here; ++i) after.rest(tier_, piece + i * plane, high);
+        tier_.transpose(sums + block * high * wide, wide, high, here, scale_.data() + channel, bias_.data() + channel,
+                   epilogue.add_relu(piece), piece, plane);
+        for (size_t i = 0; i < here; ++i) epilogue.remainder(tier_, piece + i * plane, high);
       }
     });
   }
@@ -251,7 +251,7 @@ class Lookup : public Product {
     return (outputs - 1) * g.stride[0] + (g.kernel[0] - 1) * g.dilation[0] + 1;
   }
 
-  void one_strip(Frame& frame, const float* x, float* y, const After& after, const Parallel& parallel) const {
+  void one_strip(Frame& frame, const float* x, float* y, const Epilogue& epilogue, const Parallel& parallel) const {
     frame.image(geometry_, 0, x, y);
     frame.last = frame.out[0];
     const size_t rows = static_cast<size_t>(rows_of(frame.last));
@@ -261,7 +261,7 @@ class Lookup : public Product {
     const size_t pixels = frame.pixels(), chunks = (pixels + CHUNK - 1) / CHUNK;
     parallel(blocks_ * chunks, [&](size_t task) {
       const size_t chunk = task % chunks;
-      outputs(frame, task / chunks, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, after);
+      outputs(frame, task / chunks, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, epilogue);
     });
   }
 
@@ -272,7 +272,7 @@ class Lookup : public Product {
     if (g.kernel[0] == 1 && r % g.stride[0] != 0) return;  // between the rows that are used
     const int64_t y = frame.first * g.stride[0] + r - g.begin[0];
     const int64_t width = static_cast<int64_t>(frame.width);
-    // a single tap uses every stride-th column alone
+    // a single tap uses only every stride-th column
     const int64_t step = g.kernel[1] == 1 ? g.stride[1] : 1;
     int64_t from = std::min(g.begin[1], width), to = std::clamp<int64_t>(frame.in[1] + g.begin[1], 0, width);
     from = up(from, step) * step;
@@ -292,7 +292,7 @@ class Lookup : public Product {
   }
 
   // The outputs of a block at the strip's pixels `from` to `to`.
-  void outputs(const Frame& frame, size_t block, size_t from, size_t to, const After& after) const {
+  void outputs(const Frame& frame, size_t block, size_t from, size_t to, const Epilogue& epilogue) const {
     const Geometry& g = geometry_;
     const size_t wide = wide_, tile = static_cast<size_t>(tier_.pixels);
     const size_t plane = static_cast<size_t>(frame.out[0] * frame.out[1]);
@@ -318,8 +318,8 @@ class Lookup : public Product {
         tier_.lookup(at, static_cast<int>(some), frame.taps.data(), frame.taps.size(), tables_, signs, static_cast<int>(wide_), false, sums + i * wide);
       }
       float* y = frame.y + o * plane + static_cast<size_t>(frame.first) * columns + chunk;
-      tier_.turn(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, after.then(y), y, plane);
-      for (size_t i = 0; i < here; ++i) after.rest(tier_, y + i * plane, count);
+      tier_.transpose(sums, wide, count, here, scale_.data() + channel, bias_.data() + channel, epilogue.add_relu(y), y, plane);
+      for (size_t i = 0; i < here; ++i) epilogue.remainder(tier_, y + i * plane, count);
     }
   }
 

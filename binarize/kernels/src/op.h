@@ -1,5 +1,5 @@
-// What all our ops share: constants copied, threads, errors as onnxruntime's, and the part of an op's table that is always
-// the same.
+// What all ops of the domain share: copies of constants, threads, errors as onnxruntime statuses, and the part of an op's
+// table that is always the same.
 #pragma once
 
 #include <exception>
@@ -15,7 +15,7 @@ namespace binarize {
 
 constexpr double LARGEST_OUTPUT = 2147483648.0;  // values
 
-// Calls `body`; what it throws becomes a status, for nothing may be thrown into onnxruntime.
+// Calls `body`; what it throws becomes a status: exceptions must not reach onnxruntime.
 template <class Body>
 OrtStatus* guarded(const Ort& ort, const char* name, const Body& body) noexcept {
   try {
@@ -51,7 +51,7 @@ Constant<T> copied(const Ort& ort, const OrtKernelInfo* info, size_t index, int 
 // The session's own threads.
 Parallel threads_of(const Ort& ort, OrtKernelContext* context);
 
-// A table whose inputs are required, whose one output is of floats, and which says nothing else.
+// A table with the defaults: required float inputs, one float output.
 OrtCustomOp op_table();
 
 // The float stem (stem.h).

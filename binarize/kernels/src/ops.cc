@@ -21,8 +21,8 @@ struct Op {
   bool words;
 
   // x, bits, scale, bias, the shift or threshold, the residual, `next`
-  size_t splits() const { return input == Input::FLOAT || packed ? 0 : 1; }
-  size_t inputs() const { return size_t{4} + splits() + (add ? 1 : 0) + (words ? 1 : 0); }
+  size_t thresholds() const { return input == Input::FLOAT || packed ? 0 : 1; }
+  size_t inputs() const { return size_t{4} + thresholds() + (add ? 1 : 0) + (words ? 1 : 0); }
 };
 
 const Op& op_of(const OrtCustomOp* table) { return *reinterpret_cast<const Op*>(table); }
@@ -46,14 +46,14 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   std::vector<uint8_t> bits = copied<uint8_t>(ort, info, 1, ORT_UINT8, "bits").values;
   std::vector<float> scale = copied<float>(ort, info, 2, ORT_FLOAT, "scale").values;
   std::vector<float> bias = copied<float>(ort, info, 3, ORT_FLOAT, "bias").values;
-  std::vector<float> split;
-  if (op.splits() != 0) split = copied<float>(ort, info, 4, ORT_FLOAT, "split").values;
+  std::vector<float> threshold;
+  if (op.thresholds() != 0) threshold = copied<float>(ort, info, 4, ORT_FLOAT, op.input == Input::SIGN ? "shift" : "threshold").values;
   std::vector<float> next;
   if (op.words) next = copied<float>(ort, info, op.inputs() - 1, ORT_FLOAT, "next").values;
   given.bits = bits.size();
   given.scale = scale.size();
   given.bias = bias.size();
-  given.split = split.size();
+  given.threshold = threshold.size();
   given.next = next.size();
   given.packed = op.packed;
   given.words = op.words;
@@ -63,42 +63,42 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   layer.bias = std::move(bias);
   // x + shift >= 0 just where x >= -shift: a sum is rounded to 0 only if it is 0
   if (op.input == Input::SIGN) {
-    for (float& value : split) value = -value;
+    for (float& value : threshold) value = -value;
   }
-  layer.split = std::move(split);
+  layer.threshold = std::move(threshold);
   layer.next = std::move(next);
-  layer.two_digits = two_digits();
+  layer.two_slices = two_slices();
   return layer;
 }
 
 // What x is, of that many channels along an axis, in words where the op takes those.
-Source source_of(const Kernel& kernel, const Tensor& x, size_t axis) {
+Activations activations_of(const Kernel& kernel, const Tensor& x, size_t axis) {
   const bool packed = kernel.op.packed;
   const int64_t channels = kernel.layer.geometry.channels, expected = packed ? up(channels, WORD) : channels;
   require(x.type == (packed ? ORT_UINT32 : ORT_FLOAT), packed ? "x has to be uint32" : "x has to be float32");
   require(x.dims[axis] == expected, "x has " + std::to_string(x.dims[axis]) + (packed ? " words" : " channels") +
                                         " where the layer has " + std::to_string(expected));
-  return packed ? Source{nullptr, x.as<uint32_t>()} : Source{x.as<float>(), nullptr};
+  return packed ? Activations{nullptr, x.as<uint32_t>()} : Activations{x.as<float>(), nullptr};
 }
 
 // The outputs, y of those sizes, and what follows the product in them. Nothing may have been computed yet.
-After outputs_of(const Kernel& kernel, OrtKernelContext* context, std::vector<int64_t> dims, size_t axis) {
+Epilogue outputs_of(const Kernel& kernel, OrtKernelContext* context, std::vector<int64_t> dims, size_t axis) {
   const Op& op = kernel.op;
   const Ort& ort = kernel.ort;
-  After after;
-  after.act = op.act;
+  Epilogue epilogue;
+  epilogue.act = op.act;
   if (op.add) {
-    const Tensor residual = ort.input(context, 4 + op.splits());
+    const Tensor residual = ort.input(context, 4 + op.thresholds());
     require(residual.type == ORT_FLOAT, "residual has to be float32");
     require(residual.dims == dims, "residual has to have the shape of the output");
-    after.residual = residual.as<float>();
+    epilogue.residual = residual.as<float>();
   }
-  if (!op.words || ort.outputs(context) > 1) after.y = ort.output<float>(context, op.words ? 1 : 0, dims);
+  if (!op.words || ort.outputs(context) > 1) epilogue.y = ort.output<float>(context, op.words ? 1 : 0, dims);
   if (op.words) {
     dims[axis] = up(dims[axis], WORD);
-    after.words = ort.output<uint32_t>(context, 0, dims);
+    epilogue.words = ort.output<uint32_t>(context, 0, dims);
   }
-  return after;
+  return epilogue;
 }
 
 void compute(const Kernel& kernel, OrtKernelContext* context) {
@@ -110,17 +110,17 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
   if (layer.linear) {
     require(!dims.empty(), "x needs a dimension");
     const size_t last = dims.size() - 1;
-    const Source source = source_of(kernel, x, last);
+    const Activations activations = activations_of(kernel, x, last);
     const int64_t rows = static_cast<int64_t>(x.count()) / x.dims[last];
     dims[last] = g.outputs;
     require(static_cast<double>(rows) * static_cast<double>(g.outputs) < LARGEST_OUTPUT, "the output is too large");
-    const After after = outputs_of(kernel, context, dims, last);
-    if (rows > 0) kernel.product->multiply(source, rows, after, parallel);
+    const Epilogue epilogue = outputs_of(kernel, context, dims, last);
+    if (rows > 0) kernel.product->multiply(activations, rows, epilogue, parallel);
     return;
   }
   const size_t rank = static_cast<size_t>(layer.rank);
   require(dims.size() == rank + 2, "x needs " + std::to_string(rank + 2) + " dimensions");
-  const Source source = source_of(kernel, x, 1);
+  const Activations activations = activations_of(kernel, x, 1);
   const int64_t in[2] = {rank == 2 ? dims[2] : 1, dims[rank + 1]};
   int64_t out[2];
   for (int axis = 0; axis < 2; ++axis) {
@@ -128,13 +128,13 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     out[axis] = g.extent(axis, in[axis]);
     require(out[axis] >= 1, "x is smaller than the kernel");
   }
-  // asked of the system, memory for this may be refused in ways that end the process
+  // an allocation of this size may be refused in ways that end the process
   require(static_cast<double>(out[0]) * static_cast<double>(out[1]) * static_cast<double>(g.outputs) *
                   static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
   dims[1] = g.outputs;
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
-  const After after = outputs_of(kernel, context, dims, 1);
-  if (dims[0] > 0) kernel.product->convolve(source, dims[0], in[0], in[1], after, parallel);
+  const Epilogue epilogue = outputs_of(kernel, context, dims, 1);
+  if (dims[0] > 0) kernel.product->convolve(activations, dims[0], in[0], in[1], epilogue, parallel);
 }
 
 OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
@@ -143,7 +143,7 @@ OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelIn
   return guarded(ort, op.name, [&] {
     auto made = std::make_unique<Kernel>(Kernel{op, ort, layer_of(op, ort, info), nullptr});
     made->product = product_of(made->layer, tier());
-    made->layer.bits = {};  // packed in the product's own way now
+    made->layer.bits = {};  // packed by the product
     *kernel = made.release();
   });
 }
@@ -216,8 +216,8 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
   using namespace binarize;
   const Ort ort(api);
   return guarded(ort, "RegisterCustomOps", [&] {
-    (void)tier();  // says now, not in the middle of a run, that the tier asked for is none
-    (void)two_digits();
+    (void)tier();  // an unknown BINARIZE_TIER is an error now, not in the middle of a run
+    (void)two_slices();
     static std::mutex lock;
     static OrtCustomOpDomain* domain = nullptr;  // sessions refer to it for as long as they live
     std::lock_guard<std::mutex> guard(lock);

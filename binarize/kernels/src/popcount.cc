@@ -9,15 +9,15 @@
 //
 // so a padded position contributes 0, and one loop over A serves both.
 //
-// A convolution's inputs become planes of words, one per 32 channels, that are read as one flat row (flat.h). Outputs
-// come out as ONNX lays them, channel by channel.
+// A convolution's inputs become planes of words, one per 32 channels, in the im2row layout (im2row.h). Outputs come
+// out as ONNX lays them, channel by channel.
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <optional>
 
 #include "error.h"
-#include "flat.h"
+#include "im2row.h"
 #include "product.h"
 #include "scratch.h"
 
@@ -25,14 +25,14 @@ namespace binarize {
 
 namespace {
 
-struct Plan : FlatImage {
+struct Plan : Im2rowLayout {
   size_t words = 0, image = 0;     // sizes in words: a word's phases; all of a group
   std::vector<ptrdiff_t> offsets;  // [word][tap]
   std::vector<uint16_t> kind;
   std::vector<int32_t> correction;  // [O][kinds]
   int kinds = 1;
 
-  Flat flat() const { return {valid.data(), first.data(), kind.data(), kinds}; }
+  Im2row im2row() const { return {valid.data(), first.data(), kind.data(), kinds}; }
 };
 
 class Popcount : public Product {
@@ -41,10 +41,10 @@ class Popcount : public Product {
       : tier_(tier),
         geometry_(layer.geometry),
         sign_(layer.input == Input::SIGN),
-        split_step_(layer.split_per_channel ? 1 : 0),
-        next_step_(layer.next.size() > 1 ? 1 : 0),
+        threshold_stride_(layer.threshold_per_channel ? 1 : 0),
+        next_stride_(layer.next.size() > 1 ? 1 : 0),
         packed_(layer.packed),
-        split_(layer.split),
+        threshold_(layer.threshold),
         next_(layer.next),
         scale_(layer.scale),
         bias_(layer.bias) {
@@ -59,7 +59,7 @@ class Popcount : public Product {
     }
   }
 
-  void convolve(const Source& x, int64_t count, int64_t height, int64_t width, const After& after,
+  void convolve(const Activations& x, int64_t count, int64_t height, int64_t width, const Epilogue& epilogue,
                 const Parallel& parallel) const override {
     const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
@@ -74,18 +74,18 @@ class Popcount : public Product {
     });
     const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
     // a small image has too few tiles for threads: its outputs are shared out as well, those of a word to one thread
-    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), unit = after.words == nullptr ? MAX_ROWS : WORD;
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), unit = epilogue.words == nullptr ? MAX_ROWS : WORD;
     const size_t shares = std::clamp<size_t>(TASKS / (images * tiles), 1, std::max<size_t>(1, outputs / OUTPUTS_A_TASK));
     parallel(images * tiles * shares, [&](size_t task) {
       const size_t image = task / shares / tiles, share = task % shares;
       const size_t from = outputs * share / shares / unit * unit;
       const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / unit * unit;
       tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to,
-           after);
+           epilogue);
     });
   }
 
-  void multiply(const Source& x, int64_t count, const After& after, const Parallel& parallel) const override {
+  void multiply(const Activations& x, int64_t count, const Epilogue& epilogue, const Parallel& parallel) const override {
     const Geometry& g = geometry_;
     const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs);
     const size_t words = static_cast<size_t>(words_), words_out = static_cast<size_t>(up(g.outputs, WORD));
@@ -99,7 +99,7 @@ class Popcount : public Product {
     parallel(blocks, [&](size_t block) {
       const size_t last = std::min<size_t>(static_cast<size_t>(count), (block + 1) * ROWS_A_TASK);
       for (size_t m = block * ROWS_A_TASK; m < last; ++m) {
-        if (!packed_) tier_.pack_row(x.values + m * in, in, split_.data(), split_step_, own->as<uint32_t>() + m * words);
+        if (!packed_) tier_.pack_row(x.values + m * in, in, threshold_.data(), threshold_stride_, own->as<uint32_t>() + m * words);
         const uint32_t* row = bits + m * words;
         int32_t sum = 0;
         for (size_t w = 0; w < words; ++w) sum += __builtin_popcount(row[w]);
@@ -121,13 +121,13 @@ class Popcount : public Product {
                              words, static_cast<int>(width), sums);
           for (size_t i = 0; i < high; ++i) {
             const size_t place = (m + i) * out + o;
-            float* row = after.y == nullptr ? elsewhere : after.y + place;
+            float* row = epilogue.y == nullptr ? elsewhere : epilogue.y + place;
             tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + o, scale_.data() + o,
                              bias_.data() + o, wide, row);
-            after(tier_, row, place, wide);
-            if (after.words == nullptr) continue;
-            const float* next = next_.data() + o * static_cast<size_t>(next_step_);
-            tier_.pack_row(row, wide, next, next_step_, after.words + (m + i) * words_out + o / WORD);
+            epilogue(tier_, row, place, wide);
+            if (epilogue.words == nullptr) continue;
+            const float* next = next_.data() + o * static_cast<size_t>(next_stride_);
+            tier_.pack_row(row, wide, next, next_stride_, epilogue.words + (m + i) * words_out + o / WORD);
           }
         }
       }
@@ -140,7 +140,7 @@ class Popcount : public Product {
   static constexpr size_t TASKS = 8;  // enough to keep a few threads busy to the end
   static constexpr size_t OUTPUTS_A_TASK = 32;  // fewer are not worth adding up `ones` again
 
-  // Sums are 4A - 2B or 2A - B and something that depends on the output alone.
+  // Sums are 4A - 2B or 2A - B plus a term that depends only on the output.
   int shift() const { return sign_ ? 2 : 1; }
 
   // Signs of a linear layer as columns, [word][O up to a vector], and its corrections.
@@ -181,7 +181,7 @@ class Popcount : public Product {
 
   Plan make_plan(int64_t height, int64_t width) const {
     Plan plan;
-    static_cast<FlatImage&>(plan) = flat_image(geometry_, height, width);
+    static_cast<Im2rowLayout&>(plan) = im2row_layout(geometry_, height, width);
     plan.words = plan.plane * plan.phases;
     require(1.0 * static_cast<double>(plan.words) * static_cast<double>(words_) < LARGEST, "the image with its padding is too large");
     plan.image = plan.words * static_cast<size_t>(words_);
@@ -192,7 +192,7 @@ class Popcount : public Product {
     return plan;
   }
 
-  // Which taps of each flat position are inside the image, and what that adds to its sums.
+  // Which taps of each im2row position are inside the image, and what that adds to its sums.
   void kinds(Plan& plan) const {
     const Geometry& g = geometry_;
     plan.kind.assign(plan.vectors * LANES, 0);
@@ -242,27 +242,27 @@ class Popcount : public Product {
   }
 
   // The words of 32 channels of an image into their planes.
-  void pack(const Plan& plan, const Source& x, size_t image, size_t group, size_t word, uint32_t* bits) const {
+  void pack(const Plan& plan, const Activations& x, size_t image, size_t group, size_t word, uint32_t* bits) const {
     const Geometry& g = geometry_;
     const int64_t per_group = g.channels_per_group(), pixels = plan.in[0] * plan.in[1];
     const int64_t channel = static_cast<int64_t>(word) * WORD;
     const int channels = static_cast<int>(std::min<int64_t>(WORD, per_group - channel));
     const int64_t first = static_cast<int64_t>(group) * per_group + channel;
     uint32_t* planes = bits + (image * static_cast<size_t>(g.group) + group) * plan.image + word * plan.words;
-    const float* split = split_.data() + first * split_step_;
+    const float* threshold = threshold_.data() + first * threshold_stride_;
     const size_t count = static_cast<size_t>(pixels), channels_before = image * static_cast<size_t>(g.channels) + static_cast<size_t>(first);
     const size_t words_before = (image * static_cast<size_t>(g.group) + group) * static_cast<size_t>(words_) + word;
-    const Source from = x.from(channels_before * count, words_before * count);
+    const Activations from = x.from(channels_before * count, words_before * count);
     const bool as_it_is = plan.words == count && g.begin[0] == 0 && g.begin[1] == 0 && g.stride[0] == 1 && g.stride[1] == 1;
     if (as_it_is && packed_) {
       std::memcpy(planes, from.words, count * sizeof(uint32_t));
     } else if (as_it_is) {
-      tier_.pack_planes(from.values, count, channels, split, split_step_, count, planes);
+      tier_.pack_planes(from.values, count, channels, threshold, threshold_stride_, count, planes);
     } else if (packed_) {
       spread_rows(plan, from.words, planes);
     } else {
       Scratch dense(count * sizeof(uint32_t));
-      tier_.pack_planes(from.values, count, channels, split, split_step_, count, dense.as<uint32_t>());
+      tier_.pack_planes(from.values, count, channels, threshold, threshold_stride_, count, dense.as<uint32_t>());
       spread_rows(plan, dense.as<uint32_t>(), planes);
     }
   }
@@ -292,9 +292,9 @@ class Popcount : public Product {
     }
   }
 
-  // Some outputs of a group, `from` to `to`, at a tile of flat positions.
+  // Some outputs of a group, `from` to `to`, at a tile of im2row positions.
   void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
-            const After& after) const {
+            const Epilogue& epilogue) const {
     const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
     const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
@@ -303,7 +303,7 @@ class Popcount : public Product {
     alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
     alignas(64) float elsewhere[WORD * MAX_VECTORS * LANES];
     const uint32_t* columns = bits + first * LANES;
-    const Flat flat = plan.flat();
+    const Im2row im2row = plan.im2row();
     const size_t begin = static_cast<size_t>(plan.first[first]);
     const size_t count = static_cast<size_t>(plan.first[first + static_cast<size_t>(vectors)]) - begin;
     tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
@@ -315,17 +315,17 @@ class Popcount : public Product {
       for (size_t r = 0; r < high; ++r) {
         const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
         const size_t place = (image * static_cast<size_t>(g.outputs) + o + r) * pixels + begin;
-        float* piece = after.y == nullptr ? elsewhere + (i + r) % WORD * width : after.y + place;
-        tier_.finish_flat(sums + r * width, ones, flat, first, vectors, affine, after.then(place), piece);
-        after.rest(tier_, piece, count);
+        float* piece = epilogue.y == nullptr ? elsewhere + (i + r) % WORD * width : epilogue.y + place;
+        tier_.finish_im2row(sums + r * width, ones, im2row, first, vectors, affine, epilogue.add_relu(place), piece);
+        epilogue.remainder(tier_, piece, count);
       }
       const size_t done = i + high;
-      if (after.words == nullptr || (done % WORD != 0 && done != to)) continue;
+      if (epilogue.words == nullptr || (done % WORD != 0 && done != to)) continue;
       const size_t word = i / WORD, channel = group * outputs + word * WORD;
-      const float* values = after.y == nullptr ? elsewhere : after.y + (image * static_cast<size_t>(g.outputs) + channel) * pixels + begin;
-      tier_.pack_planes(values, after.y == nullptr ? width : pixels, static_cast<int>(done - word * WORD),
-                        next_.data() + channel * static_cast<size_t>(next_step_), next_step_, count,
-                        after.words + (image * words_out + channel / WORD) * pixels + begin);
+      const float* values = epilogue.y == nullptr ? elsewhere : epilogue.y + (image * static_cast<size_t>(g.outputs) + channel) * pixels + begin;
+      tier_.pack_planes(values, epilogue.y == nullptr ? width : pixels, static_cast<int>(done - word * WORD),
+                        next_.data() + channel * static_cast<size_t>(next_stride_), next_stride_, count,
+                        epilogue.words + (image * words_out + channel / WORD) * pixels + begin);
     }
   }
 
@@ -335,9 +335,9 @@ class Popcount : public Product {
   const Tier& tier_;
   const Geometry geometry_;
   const bool sign_;
-  const int split_step_, next_step_;
+  const int threshold_stride_, next_stride_;
   const bool packed_;
-  const std::vector<float> split_, next_, scale_, bias_;
+  const std::vector<float> threshold_, next_, scale_, bias_;
   int64_t words_ = 0;
   size_t steps_ = 0, vectors_ = 0;
   std::vector<uint32_t> weight_, ones_;

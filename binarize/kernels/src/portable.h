@@ -1,4 +1,4 @@
-// The inner loops in plain C++: the readable meaning of each, and what a tier takes where it has nothing better.
+// The inner loops in plain C++: the readable reference of each, and the fallback of tiers that have nothing faster.
 #pragma once
 
 #include <cstring>
@@ -9,21 +9,21 @@
 namespace binarize::portable {
 namespace {
 
-inline void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step,
+inline void pack_planes(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride,
                         size_t count, uint32_t* words) {
   std::memset(words, 0, count * sizeof(uint32_t));
   for (int c = 0; c < channels; ++c) {
     const float* plane = x + c * stride;
-    const float jump = split[c * split_step];
-    for (size_t i = 0; i < count; ++i) words[i] |= static_cast<uint32_t>(plane[i] >= jump) << c;
+    const float least = threshold[c * threshold_stride];
+    for (size_t i = 0; i < count; ++i) words[i] |= static_cast<uint32_t>(plane[i] >= least) << c;
   }
 }
 
-inline void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+inline void pack_row(const float* x, size_t count, const float* threshold, int threshold_stride, uint32_t* words) {
   for (size_t first = 0; first < count; first += WORD) {
     uint32_t word = 0;
     for (size_t c = 0; c < WORD && first + c < count; ++c) {
-      word |= static_cast<uint32_t>(x[first + c] >= split[(first + c) * split_step]) << c;
+      word |= static_cast<uint32_t>(x[first + c] >= threshold[(first + c) * threshold_stride]) << c;
     }
     words[first / WORD] = word;
   }
@@ -55,21 +55,21 @@ inline float affine(int32_t sum, float scale, float bias) {
   return product + bias;
 }
 
-// An output with what follows it; `place` is where it is in y.
-inline float finished(float value, const Then& then, size_t place) {
-  if (then.residual != nullptr) value += then.residual[place];
-  return then.relu && value < 0.0f ? 0.0f : value;
+// An output with its fused residual and ReLU; `place` is its index in y.
+inline float finished(float value, const AddRelu& add_relu, size_t place) {
+  if (add_relu.residual != nullptr) value += add_relu.residual[place];
+  return add_relu.relu && value < 0.0f ? 0.0f : value;
 }
 
-inline void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                        const Affine& to, const Then& then, float* y) {
+inline void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                        const Affine& to, const AddRelu& add_relu, float* y) {
   for (int v = 0; v < vectors; ++v) {
-    const uint16_t* kind = flat.kind + (from + v) * LANES;
-    size_t out = static_cast<size_t>(flat.first[from + v] - flat.first[from]);
+    const uint16_t* kind = im2row.kind + (from + v) * LANES;
+    size_t out = static_cast<size_t>(im2row.first[from + v] - im2row.first[from]);
     for (int l = 0; l < LANES; ++l) {
-      if (!(flat.valid[from + v] >> l & 1)) continue;
+      if (!(im2row.valid[from + v] >> l & 1)) continue;
       const int at = v * LANES + l;
-      y[out] = finished(affine((sums[at] << to.shift) - ones[at] + to.correction[kind[l]], to.scale, to.bias), then, out);
+      y[out] = finished(affine((sums[at] << to.shift) - ones[at] + to.correction[kind[l]], to.scale, to.bias), add_relu, out);
       ++out;
     }
   }
@@ -104,7 +104,7 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
     float* sum = y + p * outputs;
     for (int o = 0; o < outputs && !add; ++o) sum[o] = 0.0f;
     for (size_t g = 0; g < tables; ++g) {
-      const int shift = place_of(static_cast<int>(g % FIELDS), FIELDS, BITS);
+      const int shift = field_shift(static_cast<int>(g % FIELDS), FIELDS, BITS);
       for (size_t t = 0; t < tap_count; ++t) {
         const float* table = tables_of[p] + taps[t] + g * ENTRIES;
         const uint32_t* word = index + (g / FIELDS * tap_count + t) * static_cast<size_t>(outputs);
@@ -118,11 +118,11 @@ inline void finish_sums(const float* sums, const float* scale, const float* bias
   for (size_t o = 0; o < count; ++o) y[o] = sums[o] * scale[o] + bias[o];
 }
 
-inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale,
-                 const float* bias, const Then& then, float* y, size_t plane) {
+inline void transpose(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale,
+                 const float* bias, const AddRelu& add_relu, float* y, size_t plane) {
   for (size_t o = 0; o < outputs; ++o) {
     for (size_t p = 0; p < pixels; ++p) {
-      y[o * plane + p] = finished(sums[p * step + o] * scale[o] + bias[o], then, o * plane + p);
+      y[o * plane + p] = finished(sums[p * step + o] * scale[o] + bias[o], add_relu, o * plane + p);
     }
   }
 }
@@ -132,7 +132,7 @@ inline void turn(const float* sums, size_t step, size_t pixels, size_t outputs, 
 constexpr float GELU[] = {1.0f,           0.0997363644f,   0.0447541984f,  0.00870688508f,   0.000787893742f,
                           0.000292323819f, -1.61819853e-06f, 1.4628271e-05f, -2.35130962e-06f, 3.65437423e-07f};
 constexpr int GELU_DEGREE = 9;
-constexpr float FAR = 1e4f;  // p(FAR)^8 runs over, so nothing is subtracted, from infinities neither
+constexpr float FAR = 1e4f;  // p(FAR)^8 overflows, so 0 is subtracted, from infinities too
 
 inline float gelu(float y) {
   const float size = y < 0.0f ? -y : y, a = size > FAR ? FAR : size;
@@ -142,7 +142,7 @@ inline float gelu(float y) {
   return (y < 0.0f ? 0.0f : y) - 0.5f * a / (p4 * p4);
 }
 
-inline void after(float* y, const float* residual, size_t n, Act act) {
+inline void epilogue(float* y, const float* residual, size_t n, Act act) {
   for (size_t i = 0; i < n && residual != nullptr; ++i) y[i] += residual[i];
   if (act == Act::RELU) {
     for (size_t i = 0; i < n; ++i) y[i] = y[i] < 0.0f ? 0.0f : y[i];

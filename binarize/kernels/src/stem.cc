@@ -13,7 +13,7 @@ using stem::TILE;
 
 namespace {
 
-constexpr int64_t ROWS_A_TASK = 13;  // pooled rows: 27 convolved ones, nine rows of tiles without a rest
+constexpr int64_t ROWS_A_TASK = 13;  // pooled rows: 27 convolved ones, nine rows of tiles without a remainder
 constexpr int64_t PADDING = 3;
 constexpr size_t PARTS = 4;  // even and odd rows and columns
 constexpr double LARGEST = 1u << 31;  // bytes of a row of anything
@@ -114,10 +114,10 @@ void Stem::some_rows(const Image& image, int64_t first, int64_t last) const {
                      PARTS * static_cast<size_t>(channels_), to);
     for (; next < last && (2 * next + 1 < row + TILE || image.convolved[0] <= row + TILE); ++next) {
       const float* three[TILE];
-      // what is outside counts for nothing: a neighbour in its place changes no maximum
+      // outside the image a neighbour is repeated, which changes no maximum
       for (int i = 0; i < TILE; ++i) three[i] = output_of(std::clamp<int64_t>(2 * next - 1 + i, 0, image.convolved[0] - 1));
       tier_.stem.pool(three, static_cast<size_t>(image.convolved[1]), wide_, pooled);
-      tier_.turn(pooled, wide_, static_cast<size_t>(image.pooled[1]), static_cast<size_t>(outputs_), ones_.data(), zeros_.data(),
+      tier_.transpose(pooled, wide_, static_cast<size_t>(image.pooled[1]), static_cast<size_t>(outputs_), ones_.data(), zeros_.data(),
                  {}, image.y + next * image.pooled[1], static_cast<size_t>(image.pooled[0] * image.pooled[1]));
     }
   }

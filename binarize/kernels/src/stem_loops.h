@@ -1,4 +1,4 @@
-// The inner loops of stem.cc. A tier says what its vectors are: `Simd` has a type V of WIDTH floats, a divisor of LANES,
+// The inner loops of stem.cc. A tier defines its vectors: `Simd` has a type V of WIDTH floats, a divisor of LANES,
 // and load, store, all (one value in all lanes), add, sub, max and fma(a, b, c) = a·b + c.
 #pragma once
 

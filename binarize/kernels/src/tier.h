@@ -1,4 +1,4 @@
-// What an instruction set has to offer: the inner loops of all ops, each with one meaning on every tier.
+// What an instruction set provides: the inner loops of all ops, each with one meaning on every tier.
 //
 // Everything around them (padding, strides, groups, threads, the order of loops) is in popcount.cc, lookup.cc and
 // int8.cc and the same everywhere.
@@ -19,8 +19,8 @@ constexpr int MAX_OUTPUTS = 64;  // of a tile of lookups
 constexpr int LINE = 64;         // channels in a line of int8
 constexpr int MAX_TILES = 6;     // of sums of int8 products
 
-// How flat positions, 16 a vector, become outputs: rows of outputs lie in wider rows of inputs.
-struct Flat {
+// How the positions of the im2row layout (im2row.h), 16 a vector, become outputs: rows of outputs lie in wider rows of inputs.
+struct Im2row {
   const uint16_t* valid;  // [vectors] bit l: lane l is an output
   const int32_t* first;   // [vectors] the dense position of the first valid lane
   const uint16_t* kind;   // [vectors][16] which taps are inside the image, as a number below `kinds`
@@ -34,9 +34,9 @@ struct Affine {
   float scale, bias;
 };
 
-// What is done to outputs while they are still in registers: a residual, laid out like them and beginning with the same
-// one (null: none), then ReLU, by which NaN stays NaN.
-struct Then {
+// The part of an epilogue that is fused while outputs are still in registers: a residual, laid out like them and beginning
+// with the same one (null: none), then ReLU, which keeps NaN.
+struct AddRelu {
   const float* residual = nullptr;
   bool relu = false;
 };
@@ -59,13 +59,13 @@ struct Loops {
 
 }  // namespace stem
 
-// How floats become integers of two or three digits of -128 to 127, and their sums floats again:
+// How floats become integers, of two or three int8 slices in radix 256, and their sums floats again:
 //
-//     q = x·inverse rounded once to an integer, less `middle`: at most 4161000 in size with three digits, 32639 with two
-//     x = (q + middle)·value
+//     q = x·inverse + zero_point, rounded once to an integer: at most 4161000 in size with three slices, 32639 with two
+//     x = (q - zero_point)·value
 struct Unit {
   float inverse = 0.0f, value = 0.0f;
-  int32_t middle = 0;  // 0 with three digits
+  int32_t zero_point = 0;  // 0 with three slices
 };
 
 // What the outputs from one on have: ones, the sums of their signs.
@@ -87,33 +87,33 @@ struct Int8 {
                  size_t count, int8_t* lines);
   // The largest |x|; NaN where there is one.
   float (*largest)(const float* x, size_t count);
-  // The smallest x, or 0 where that is less; NaN counts as nothing.
+  // The smallest x, or 0 where that is less; NaN is ignored.
   float (*smallest)(const float* x, size_t count);
-  // lines[d·digit + place[i]·64 + c] = digit d < digits, 0 the lowest, of x[c·stride + i], or of 0 from c = channels on; i
+  // lines[d·slice + place[i]·64 + c] = slice d < slices, 0 the lowest, of x[c·stride + i], or of 0 from c = channels on; i
   // and c as above
-  void (*split_planes)(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int digits,
-                       const int32_t* place, size_t digit, int8_t* lines);
-  // lines[d·digit + (c / 64)·block + c % 64] = digit d of x[c], or of 0 from c = channels on, to the end of the block
-  void (*split_row)(const float* x, size_t channels, const Unit& unit, int digits, size_t digit, size_t block, int8_t* lines);
+  void (*slice_planes)(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int slices,
+                       const int32_t* place, size_t slice, int8_t* lines);
+  // lines[d·slice + (c / 64)·block + c % 64] = slice d of x[c], or of 0 from c = channels on, to the end of the block
+  void (*slice_row)(const float* x, size_t channels, const Unit& unit, int slices, size_t slice, size_t block, int8_t* lines);
 
-  // sums[((p·digits + d)·16 + i)·16 + o] = sum over s < steps and c < 64 of
-  //     lines[d·digit + offsets[s] + (16·p + i)·64 + c] · (bit 4·o + c % 4 of signs[16·s + c / 4] ? 1 : -1)
-  // p < tiles, d < digits, tiles·digits <= MAX_TILES; lines and offsets are multiples of 64
-  void (*multiply)(const int8_t* lines, int tiles, int digits, size_t digit, const ptrdiff_t* offsets, size_t steps,
+  // sums[((p·slices + d)·16 + i)·16 + o] = sum over s < steps and c < 64 of
+  //     lines[d·slice + offsets[s] + (16·p + i)·64 + c] · (bit 4·o + c % 4 of signs[16·s + c / 4] ? 1 : -1)
+  // p < tiles, d < slices, tiles·slices <= MAX_TILES; lines and offsets are multiples of 64
+  void (*multiply)(const int8_t* lines, int tiles, int slices, size_t slice, const ptrdiff_t* offsets, size_t steps,
                    const uint64_t* signs, int32_t* sums);
 
-  // Outputs from the sums: v·scale[o] + bias[o], each rounded once, where v = float(sum) of one digit,
-  // float(256·sum1 + sum0 + middle·ones[o])·value of two, or (65536·sum2 + float(256·sum1 + sum0))·value of three;
+  // Outputs from the sums: v·scale[o] + bias[o], each rounded once, where v = float(sum) of one slice,
+  // float(256·sum1 + sum0 - zero_point·ones[o])·value of two, or (65536·sum2 + float(256·sum1 + sum0))·value of three;
   // o < outputs <= 16.
   // To y[o·plane + n], n counting the lanes that are valid, over all tiles.
-  void (*finish_planes)(const int32_t* sums, int tiles, int digits, const Unit& unit, const uint16_t* valid, int outputs,
+  void (*finish_planes)(const int32_t* sums, int tiles, int slices, const Unit& unit, const uint16_t* valid, int outputs,
                         const Channels& channels, float* y, size_t plane);
   // To y[i·row + o] with units[i], i < count <= 16·tiles.
-  void (*finish_rows)(const int32_t* sums, size_t count, int digits, const Unit* units, int outputs, const Channels& channels,
+  void (*finish_rows)(const int32_t* sums, size_t count, int slices, const Unit* units, int outputs, const Channels& channels,
                       float* y, size_t row);
 };
 
-// What is applied to outputs last; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
+// The activation of an epilogue; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
 enum class Act { NONE, RELU, GELU };
 
 struct Tier {
@@ -122,18 +122,18 @@ struct Tier {
 
   // --- binary inputs: XNOR-popcount ---------------------------------------------------------------------
 
-  // words[i] has bit c where x[c·stride + i] >= split[c·split_step]; c < channels <= 32, i < count.
-  void (*pack_planes)(const float* x, size_t stride, int channels, const float* split, int split_step,
+  // words[i] has bit c where x[c·stride + i] >= threshold[c·threshold_stride]; c < channels <= 32, i < count.
+  void (*pack_planes)(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride,
                       size_t count, uint32_t* words);
-  // words[w] has bit c where x[32·w + c] >= split[(32·w + c)·split_step]; bits past count are 0.
-  void (*pack_row)(const float* x, size_t count, const float* split, int split_step, uint32_t* words);
+  // words[w] has bit c where x[32·w + c] >= threshold[(32·w + c)·threshold_stride]; bits past count are 0.
+  void (*pack_row)(const float* x, size_t count, const float* threshold, int threshold_stride, uint32_t* words);
   // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] & columns[offsets[s] + 16·v + l])
   void (*and_popcount)(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
                        const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums);
-  // Outputs of one channel from the sums of flat positions 16·from and on, whose first is y[0]; ones like sums,
-  // then.residual like y.
-  void (*finish_flat)(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                      const Affine& affine, const Then& then, float* y);
+  // Outputs of one channel from the sums of im2row positions 16·from and on, whose first is y[0]; ones like sums,
+  // add_relu.residual like y.
+  void (*finish_im2row)(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                      const Affine& affine, const AddRelu& add_relu, float* y);
   // Outputs of one row: y[o] = float(sums[o]·2^shift - ones + correction[o])·scale[o] + bias[o], o < count.
   void (*finish_row)(const int32_t* sums, int32_t ones, int shift, const int32_t* correction,
                      const float* scale, const float* bias, size_t count, float* y);
@@ -142,7 +142,7 @@ struct Tier {
 
   int bits;    // values in a table of 1 << bits sums
   int fields;  // tables that one word of signs looks up in, half of them by its lower 16 bits
-  int apart;   // bits from one field of these to the next
+  int field_stride;   // bits from one field of these to the next
   int pixels;  // of a tile of sums
   int outputs; // of a tile of sums, at most
 
@@ -159,15 +159,15 @@ struct Tier {
                  size_t tables, const uint32_t* index, int outputs, bool add, float* y);
   // y[o] = sums[o]·scale[o] + bias[o], o < count
   void (*finish_sums)(const float* sums, const float* scale, const float* bias, size_t count, float* y);
-  // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: channels last to first; then.residual
+  // y[o·plane + p] = sums[p·step + o]·scale[o] + bias[o], p < pixels, o < outputs: from channels last to channels first; add_relu.residual
   // like y.
-  void (*turn)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-               const Then& then, float* y, size_t plane);
+  void (*transpose)(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+               const AddRelu& add_relu, float* y, size_t plane);
 
-  // --- both: what follows the product ---------------------------------------------------------------------
+  // --- both: the epilogue ---------------------------------------------------------------------------------
 
   // y[i] = act(y[i] + residual[i]), i < n; residual may be null, which adds nothing
-  void (*after)(float* y, const float* residual, size_t n, Act act);
+  void (*epilogue)(float* y, const float* residual, size_t n, Act act);
 
   stem::Loops stem;
 
@@ -177,7 +177,9 @@ struct Tier {
 };
 
 // The lowest bit of a field.
-[[maybe_unused]] static constexpr int place_of(int field, int fields, int apart) { return field / (fields / 2) * 16 + field % (fields / 2) * apart; }
+[[maybe_unused]] static constexpr int field_shift(int field, int fields, int field_stride) {
+  return field / (fields / 2) * 16 + field % (fields / 2) * field_stride;
+}
 
 extern const Tier SCALAR;
 #if defined(BINARIZE_X86)

@@ -70,15 +70,15 @@ inline __m512i rounded(__m512 x, __m512 inverse, __m512 rounder) {
   return _mm512_castps_si512(_mm512_fmadd_ps(x, inverse, rounder));
 }
 
-void split_planes(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int digits,
-                  const int32_t* place, size_t digit, int8_t* lines) {
+void slice_planes(const float* x, size_t stride, int channels, size_t count, const Unit& unit, int slices,
+                  const int32_t* place, size_t slice, int8_t* lines) {
   constexpr __mmask32 ODD_WORDS = 0xaaaaaaaa;
   constexpr __mmask64 ODD_BYTES = 0xaaaaaaaaaaaaaaaa;
   const __m512 factor = _mm512_set1_ps(unit.inverse), rounder = _mm512_set1_ps(portable::rounder(unit));
   const __m512i lower = _mm512_set1_epi8(static_cast<char>(0x80)), upper = _mm512_set1_epi8(0x40);
   for (size_t i = 0; i < count; i += LANES) {
     const __mmask16 lanes = first_lanes(count - i);
-    __m512 row[3][LANES];  // [digit][four channels], 16 pixels
+    __m512 row[3][LANES];  // [slice][four channels], 16 pixels
     for (int k = 0; k < LANES; ++k) {
       __m512i q[4];
       for (int c = 0; c < 4; ++c) {
@@ -99,17 +99,17 @@ void split_planes(const float* x, size_t stride, int channels, size_t count, con
       row[2][k] = _mm512_castsi512_ps(_mm512_sub_epi8(top, upper));
     }
     const size_t here = count - i < LANES ? count - i : LANES;
-    for (size_t d = 0; d < static_cast<size_t>(digits); ++d) {
-      transpose(row[d]);
+    for (size_t d = 0; d < static_cast<size_t>(slices); ++d) {
+      transpose_registers(row[d]);
       for (size_t l = 0; l < here; ++l) {
         if (place[i + l] < 0) continue;
-        _mm512_store_ps(lines + d * digit + static_cast<ptrdiff_t>(place[i + l]) * LINE, row[d][l]);
+        _mm512_store_ps(lines + d * slice + static_cast<ptrdiff_t>(place[i + l]) * LINE, row[d][l]);
       }
     }
   }
 }
 
-void split_row(const float* x, size_t channels, const Unit& unit, int digits, size_t digit, size_t block, int8_t* lines) {
+void slice_row(const float* x, size_t channels, const Unit& unit, int slices, size_t slice, size_t block, int8_t* lines) {
   const __m512 factor = _mm512_set1_ps(unit.inverse), rounder = _mm512_set1_ps(portable::rounder(unit));
   const __m128i lower = _mm_set1_epi8(static_cast<char>(0x80)), upper = _mm_set1_epi8(0x40);
   for (size_t first = 0; first < channels; first += LINE, lines += block) {
@@ -118,10 +118,10 @@ void split_row(const float* x, size_t channels, const Unit& unit, int digits, si
       const __m512i q = rounded(_mm512_maskz_loadu_ps(first_lanes(channels - done), x + done), factor, rounder);
       auto* to = reinterpret_cast<__m128i*>(lines + c);
       _mm_store_si128(to, _mm_xor_si128(_mm512_cvtepi32_epi8(q), lower));
-      to = reinterpret_cast<__m128i*>(lines + digit + c);
+      to = reinterpret_cast<__m128i*>(lines + slice + c);
       _mm_store_si128(to, _mm_xor_si128(_mm512_cvtepi32_epi8(_mm512_srli_epi32(q, 8)), lower));
-      if (digits < 3) continue;
-      to = reinterpret_cast<__m128i*>(lines + 2 * digit + c);
+      if (slices < 3) continue;
+      to = reinterpret_cast<__m128i*>(lines + 2 * slice + c);
       _mm_store_si128(to, _mm_sub_epi8(_mm512_cvtepi32_epi8(_mm512_srli_epi32(q, 16)), upper));
     }
   }
@@ -179,20 +179,20 @@ void products(const int8_t* const* lines, const ptrdiff_t* offsets, size_t steps
   memory_is_used();
 }
 
-void multiply(const int8_t* lines, int tiles, int digits, size_t digit, const ptrdiff_t* offsets, size_t steps,
+void multiply(const int8_t* lines, int tiles, int slices, size_t slice, const ptrdiff_t* offsets, size_t steps,
               const uint64_t* signs, int32_t* sums) {
   static constexpr decltype(&products<1>) PRODUCTS[MAX_TILES] = {products<1>, products<2>, products<3>,
                                                                  products<4>, products<5>, products<6>};
   const int8_t* of_tile[MAX_TILES];
-  for (int t = 0; t < tiles * digits; ++t) {
-    of_tile[t] = lines + static_cast<size_t>(t % digits) * digit + t / digits * LANES * LINE;
+  for (int t = 0; t < tiles * slices; ++t) {
+    of_tile[t] = lines + static_cast<size_t>(t % slices) * slice + t / slices * LANES * LINE;
   }
-  PRODUCTS[tiles * digits - 1](of_tile, offsets, steps, signs, sums);
+  PRODUCTS[tiles * slices - 1](of_tile, offsets, steps, signs, sums);
 }
 
 // The constants of 16 outputs, and the values of one pixel for them, scaled: each product and sum is rounded, as the
 // op's specification has it.
-template <int DIGITS>
+template <int SLICES>
 struct Sixteen {
   __m512 scale, bias;
   __m512i ones;
@@ -205,13 +205,13 @@ struct Sixteen {
   __m512 finished(const int32_t* sums, const Unit& unit) const {
     const __m512i low = _mm512_load_si512(sums);
     __m512 value;
-    if constexpr (DIGITS == 1) {
+    if constexpr (SLICES == 1) {
       value = _mm512_cvtepi32_ps(low);
     } else {
-      __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(_mm512_load_si512(sums + TILE), 8), low);
-      if constexpr (DIGITS == 2) rest = _mm512_add_epi32(rest, _mm512_mullo_epi32(_mm512_set1_epi32(unit.middle), ones));
-      value = _mm512_cvtepi32_ps(rest);
-      if constexpr (DIGITS == 3) {
+      __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(_mm512_load_si512(sums + TILE), 8), low);
+      if constexpr (SLICES == 2) sum = _mm512_sub_epi32(sum, _mm512_mullo_epi32(_mm512_set1_epi32(unit.zero_point), ones));
+      value = _mm512_cvtepi32_ps(sum);
+      if constexpr (SLICES == 3) {
         const __m512 top = _mm512_cvtepi32_ps(_mm512_load_si512(sums + 2 * TILE));
         value = _mm512_fmadd_ps(top, _mm512_set1_ps(65536.0f), value);
       }
@@ -221,14 +221,14 @@ struct Sixteen {
   }
 };
 
-template <int DIGITS>
+template <int SLICES>
 void finish_planes_of(const int32_t* sums, int tiles, const Unit& unit, const uint16_t* valid, int outputs,
                       const Channels& channels, float* y, size_t plane) {
-  const Sixteen<DIGITS> here(channels, first_lanes(static_cast<size_t>(outputs)));
+  const Sixteen<SLICES> here(channels, first_lanes(static_cast<size_t>(outputs)));
   for (int p = 0; p < tiles; ++p) {
     __m512 row[LANES];
-    for (int i = 0; i < LANES; ++i) row[i] = here.finished(sums + p * DIGITS * TILE + i * LANES, unit);
-    transpose(row);
+    for (int i = 0; i < LANES; ++i) row[i] = here.finished(sums + p * SLICES * TILE + i * LANES, unit);
+    transpose_registers(row);
     const unsigned count = static_cast<unsigned>(__builtin_popcount(valid[p]));
     for (int o = 0; o < outputs; ++o) {
       // gathered in a register: stores through a mask of scattered lanes take many times longer
@@ -239,32 +239,32 @@ void finish_planes_of(const int32_t* sums, int tiles, const Unit& unit, const ui
   }
 }
 
-void finish_planes(const int32_t* sums, int tiles, int digits, const Unit& unit, const uint16_t* valid, int outputs,
+void finish_planes(const int32_t* sums, int tiles, int slices, const Unit& unit, const uint16_t* valid, int outputs,
                    const Channels& channels, float* y, size_t plane) {
   static constexpr decltype(&finish_planes_of<1>) OF[] = {finish_planes_of<1>, finish_planes_of<2>, finish_planes_of<3>};
-  OF[digits - 1](sums, tiles, unit, valid, outputs, channels, y, plane);
+  OF[slices - 1](sums, tiles, unit, valid, outputs, channels, y, plane);
 }
 
-template <int DIGITS>
+template <int SLICES>
 void finish_rows_of(const int32_t* sums, size_t count, const Unit* units, int outputs, const Channels& channels, float* y,
                     size_t row) {
   const __mmask16 known = first_lanes(static_cast<size_t>(outputs));
-  const Sixteen<DIGITS> here(channels, known);
+  const Sixteen<SLICES> here(channels, known);
   for (size_t i = 0; i < count; ++i) {
-    const int32_t* from = sums + i / LANES * DIGITS * TILE + i % LANES * LANES;
+    const int32_t* from = sums + i / LANES * SLICES * TILE + i % LANES * LANES;
     _mm512_mask_storeu_ps(y + i * row, known, here.finished(from, units[i]));
   }
 }
 
-void finish_rows(const int32_t* sums, size_t count, int digits, const Unit* units, int outputs, const Channels& channels,
+void finish_rows(const int32_t* sums, size_t count, int slices, const Unit* units, int outputs, const Channels& channels,
                  float* y, size_t row) {
   static constexpr decltype(&finish_rows_of<1>) OF[] = {finish_rows_of<1>, finish_rows_of<2>, finish_rows_of<3>};
-  OF[digits - 1](sums, count, units, outputs, channels, y, row);
+  OF[slices - 1](sums, count, units, outputs, channels, y, row);
 }
 
 }  // namespace
 
-const Int8 AMX_LOOPS = {begin,     end,      spread,        largest,    smallest, split_planes,
-                        split_row, multiply, finish_planes, finish_rows};
+const Int8 AMX_LOOPS = {begin,     end,      spread,        largest,    smallest, slice_planes,
+                        slice_row, multiply, finish_planes, finish_rows};
 
 }  // namespace binarize

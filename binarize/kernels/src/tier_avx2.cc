@@ -1,10 +1,10 @@
 // AVX2 and FMA: Haswell, Zen and later.
 //
-// Popcounts: of bytes, by a table of nibbles in a register (vpshufb), summed as bytes for as long as they cannot run over.
+// Popcounts: of bytes, by a table of nibbles in a register (vpshufb), summed as bytes as long as they cannot overflow.
 // Lookups: vpermps is a table of 8 floats; it finds the signed sum of three activations for 8 outputs at once.
 #include <immintrin.h>
 
-#include "after_loops.h"
+#include "epilogue_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 
@@ -17,42 +17,42 @@ constexpr int HALF = LANES / 2;  // floats or words in a register
 bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 template <int VECTORS>
-void pack_block(const float* x, size_t stride, int channels, const float* split, int split_step, uint32_t* words) {
+void pack_block(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride, uint32_t* words) {
   __m256i word[VECTORS];
   for (int v = 0; v < VECTORS; ++v) word[v] = _mm256_setzero_si256();
   for (int c = 0; c < channels; ++c) {
-    const __m256 jump = _mm256_set1_ps(split[c * split_step]);
+    const __m256 least = _mm256_set1_ps(threshold[c * threshold_stride]);
     const __m256i bit = _mm256_set1_epi32(static_cast<int>(1u << c));
     for (int v = 0; v < VECTORS; ++v) {
-      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + c * stride + v * HALF), jump, _CMP_GE_OQ);
+      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + c * stride + v * HALF), least, _CMP_GE_OQ);
       word[v] = _mm256_or_si256(word[v], _mm256_and_si256(_mm256_castps_si256(above), bit));
     }
   }
   for (int v = 0; v < VECTORS; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + v * HALF), word[v]);
 }
 
-void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step, size_t count,
+void pack_planes(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride, size_t count,
                  uint32_t* words) {
   constexpr size_t BLOCK = 4 * HALF;
   size_t i = 0;
-  for (; i + BLOCK <= count; i += BLOCK) pack_block<4>(x + i, stride, channels, split, split_step, words + i);
-  for (; i + HALF <= count; i += HALF) pack_block<1>(x + i, stride, channels, split, split_step, words + i);
-  portable::pack_planes(x + i, stride, channels, split, split_step, count - i, words + i);
+  for (; i + BLOCK <= count; i += BLOCK) pack_block<4>(x + i, stride, channels, threshold, threshold_stride, words + i);
+  for (; i + HALF <= count; i += HALF) pack_block<1>(x + i, stride, channels, threshold, threshold_stride, words + i);
+  portable::pack_planes(x + i, stride, channels, threshold, threshold_stride, count - i, words + i);
 }
 
-void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+void pack_row(const float* x, size_t count, const float* threshold, int threshold_stride, uint32_t* words) {
   size_t first = 0;
   for (; first + WORD <= count; first += WORD) {
     uint32_t word = 0;
     for (int part = 0; part < WORD / HALF; ++part) {
       const size_t at = first + static_cast<size_t>(part) * HALF;
-      const __m256 jump = split_step == 0 ? _mm256_set1_ps(split[0]) : _mm256_loadu_ps(split + at);
-      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + at), jump, _CMP_GE_OQ);
+      const __m256 least = threshold_stride == 0 ? _mm256_set1_ps(threshold[0]) : _mm256_loadu_ps(threshold + at);
+      const __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(x + at), least, _CMP_GE_OQ);
       word |= static_cast<uint32_t>(_mm256_movemask_ps(above)) << (part * HALF);
     }
     words[first / WORD] = word;
   }
-  portable::pack_row(x + first, count - first, split + (split_step == 0 ? 0 : first), split_step, words + first / WORD);
+  portable::pack_row(x + first, count - first, threshold + (threshold_stride == 0 ? 0 : first), threshold_stride, words + first / WORD);
 }
 
 // Sums of bytes hold 31 popcounts of at most 8 each.
@@ -154,7 +154,7 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
     for (size_t t = 0; t < tap_count; ++t, index += COLUMNS * HALF) {
       const float* at[COUNT];
       for (int p = 0; p < COUNT; ++p) at[p] = tables_of[p] + taps[t] + begin;
-      // vpermps looks at the lowest bits alone: a load that begins f bytes later is a shift that costs nothing
+      // vpermps uses only the lowest bits: a load that begins f bytes later is a shift that costs nothing
       const char* bytes = reinterpret_cast<const char*>(index);
       for (int f = 0; f < here; ++f, ++bytes) {
         __m256 table[COUNT];
@@ -187,7 +187,7 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
 }
 
 // 8 x 8 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.
-inline void transpose(__m256 row[HALF]) {
+inline void transpose_registers(__m256 row[HALF]) {
   __m256 other[HALF];
   for (int i = 0; i < HALF; i += 2) {
     other[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
@@ -206,27 +206,27 @@ inline void transpose(__m256 row[HALF]) {
   for (int k = 0; k < HALF; ++k) row[k] = other[k];
 }
 
-void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-          const Then& then, float* y, size_t plane) {
-  const auto residual = [&](size_t place) { return then.residual == nullptr ? nullptr : then.residual + place; };
+void transpose(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+          const AddRelu& add_relu, float* y, size_t plane) {
+  const auto residual = [&](size_t place) { return add_relu.residual == nullptr ? nullptr : add_relu.residual + place; };
   const size_t whole = outputs / HALF * HALF, wide = pixels / HALF * HALF;
   for (size_t o = 0; o < whole; o += HALF) {
     const __m256 factor = _mm256_loadu_ps(scale + o), term = _mm256_loadu_ps(bias + o);
     for (size_t p = 0; p < wide; p += HALF) {
       __m256 row[HALF];
       for (size_t i = 0; i < HALF; ++i) row[i] = _mm256_fmadd_ps(_mm256_loadu_ps(sums + (p + i) * step + o), factor, term);
-      transpose(row);
+      transpose_registers(row);
       for (size_t i = 0; i < HALF; ++i) {
         const size_t place = (o + i) * plane + p;
-        if (then.residual != nullptr) row[i] = _mm256_add_ps(row[i], _mm256_loadu_ps(then.residual + place));
-        if (then.relu) row[i] = _mm256_max_ps(_mm256_setzero_ps(), row[i]);
+        if (add_relu.residual != nullptr) row[i] = _mm256_add_ps(row[i], _mm256_loadu_ps(add_relu.residual + place));
+        if (add_relu.relu) row[i] = _mm256_max_ps(_mm256_setzero_ps(), row[i]);
         _mm256_storeu_ps(y + place, row[i]);
       }
     }
   }
-  portable::turn(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole,
-                 {residual(whole * plane), then.relu}, y + whole * plane, plane);
-  portable::turn(sums + wide * step, step, pixels - wide, whole, scale, bias, {residual(wide), then.relu}, y + wide,
+  portable::transpose(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole,
+                 {residual(whole * plane), add_relu.relu}, y + whole * plane, plane);
+  portable::transpose(sums + wide * step, step, pixels - wide, whole, scale, bias, {residual(wide), add_relu.relu}, y + wide,
                  plane);
 }
 
@@ -253,18 +253,18 @@ const Tier AVX2 = {
     pack_planes,
     pack_row,
     and_popcount,
-    portable::finish_flat,
+    portable::finish_im2row,
     portable::finish_row,
     BITS,
     FIELDS,
-    /*apart=*/8,
+    /*field_stride=*/8,
     PIXELS,
     OUTPUTS,
     build,
     lookup,
     portable::finish_sums,
-    turn,
-    after<Vector>,
+    transpose,
+    epilogue<Vector>,
     stem::loops<Vector, 2>(),
 };
 

@@ -9,7 +9,7 @@
 #include <atomic>
 #include <utility>
 
-#include "after_loops.h"
+#include "epilogue_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 #include "transpose.h"
@@ -24,17 +24,17 @@ bool supported() {
 }
 
 template <int VECTORS>
-void pack_block(const float* x, size_t stride, int channels, const float* split, int split_step, __mmask16 last,
+void pack_block(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride, __mmask16 last,
                 uint32_t* words) {
   __m512i word[VECTORS];
   for (int v = 0; v < VECTORS; ++v) word[v] = _mm512_setzero_si512();
   for (int c = 0; c < channels; ++c) {
-    const __m512 jump = _mm512_set1_ps(split[c * split_step]);
+    const __m512 least = _mm512_set1_ps(threshold[c * threshold_stride]);
     const __m512i bit = _mm512_set1_epi32(static_cast<int>(1u << c));
     for (int v = 0; v < VECTORS; ++v) {
       const __mmask16 lanes = v == VECTORS - 1 ? last : static_cast<__mmask16>(0xffff);
       const __m512 values = _mm512_maskz_loadu_ps(lanes, x + c * stride + v * LANES);
-      const __mmask16 above = _mm512_mask_cmp_ps_mask(lanes, values, jump, _CMP_GE_OQ);
+      const __mmask16 above = _mm512_mask_cmp_ps_mask(lanes, values, least, _CMP_GE_OQ);
       word[v] = _mm512_mask_or_epi32(word[v], above, word[v], bit);
     }
   }
@@ -44,28 +44,28 @@ void pack_block(const float* x, size_t stride, int channels, const float* split,
   }
 }
 
-void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step, size_t count,
+void pack_planes(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride, size_t count,
                  uint32_t* words) {
   constexpr size_t BLOCK = 4 * LANES;
   size_t i = 0;
   for (; i + BLOCK <= count; i += BLOCK) {
-    pack_block<4>(x + i, stride, channels, split, split_step, 0xffff, words + i);
+    pack_block<4>(x + i, stride, channels, threshold, threshold_stride, 0xffff, words + i);
   }
   for (; i < count; i += LANES) {
     const size_t left = count - i;
     const __mmask16 last = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    pack_block<1>(x + i, stride, channels, split, split_step, last, words + i);
+    pack_block<1>(x + i, stride, channels, threshold, threshold_stride, last, words + i);
   }
 }
 
-void pack_row(const float* x, size_t count, const float* split, int split_step, uint32_t* words) {
+void pack_row(const float* x, size_t count, const float* threshold, int threshold_stride, uint32_t* words) {
   for (size_t first = 0; first < count; first += LANES) {
     const size_t left = count - first;
     const __mmask16 lanes = left >= LANES ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    const __m512 jump =
-        split_step == 0 ? _mm512_set1_ps(split[0]) : _mm512_maskz_loadu_ps(lanes, split + first);
+    const __m512 least =
+        threshold_stride == 0 ? _mm512_set1_ps(threshold[0]) : _mm512_maskz_loadu_ps(lanes, threshold + first);
     const __m512 values = _mm512_maskz_loadu_ps(lanes, x + first);
-    const uint32_t above = _mm512_mask_cmp_ps_mask(lanes, values, jump, _CMP_GE_OQ);
+    const uint32_t above = _mm512_mask_cmp_ps_mask(lanes, values, least, _CMP_GE_OQ);
     uint32_t& word = words[first / WORD];
     word = first % WORD == 0 ? above : word | above << 16;
   }
@@ -126,21 +126,21 @@ inline __m512 scaled(__m512i sum, __m512 scale, __m512 bias) {
 // NaN stays NaN: of the two it is the second.
 inline __m512 not_below_zero(__m512 value) { return _mm512_max_ps(_mm512_setzero_ps(), value); }
 
-void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, size_t from, int vectors,
-                 const Affine& to, const Then& then, float* y) {
-  if (flat.kinds > LANES) return portable::finish_flat(sums, ones, flat, from, vectors, to, then, y);
+void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                 const Affine& to, const AddRelu& add_relu, float* y) {
+  if (im2row.kinds > LANES) return portable::finish_im2row(sums, ones, im2row, from, vectors, to, add_relu, y);
   const __m512 scale = _mm512_set1_ps(to.scale), bias = _mm512_set1_ps(to.bias);
   const __m128i shift = _mm_cvtsi32_si128(to.shift);
-  const __mmask16 known = static_cast<__mmask16>((1u << flat.kinds) - 1);
+  const __mmask16 known = static_cast<__mmask16>((1u << im2row.kinds) - 1);
   const __m512i corrections = _mm512_maskz_loadu_epi32(known, to.correction);
-  const int32_t* first = flat.first + from;
+  const int32_t* first = im2row.first + from;
   const ptrdiff_t begin = first[0];
   for (int v = 0; v < vectors; ++v) {
-    const __mmask16 valid = flat.valid[from + v];
+    const __mmask16 valid = im2row.valid[from + v];
     __m512i sum = _mm512_sll_epi32(_mm512_loadu_si512(sums + v * LANES), shift);
     sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(ones + v * LANES));
-    if (flat.kinds > 1) {
-      const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(flat.kind + (from + v) * LANES));
+    if (im2row.kinds > 1) {
+      const __m256i narrow = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(im2row.kind + (from + v) * LANES));
       sum = _mm512_add_epi32(sum, _mm512_permutexvar_epi32(_mm512_cvtepu16_epi32(narrow), corrections));
     } else {
       sum = _mm512_add_epi32(sum, _mm512_set1_epi32(to.correction[0]));
@@ -150,8 +150,8 @@ void finish_flat(const int32_t* sums, const int32_t* ones, const Flat& flat, siz
     __m512 values = valid == 0xffff ? all : _mm512_maskz_compress_ps(valid, all);
     const __mmask16 lanes = static_cast<__mmask16>((1u << __builtin_popcount(valid)) - 1);
     const ptrdiff_t place = first[v] - begin;
-    if (then.residual != nullptr) values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(lanes, then.residual + place));
-    if (then.relu) values = not_below_zero(values);
+    if (add_relu.residual != nullptr) values = _mm512_add_ps(values, _mm512_maskz_loadu_ps(lanes, add_relu.residual + place));
+    if (add_relu.relu) values = not_below_zero(values);
     if (valid == 0xffff) {
       _mm512_storeu_ps(y + place, values);
     } else {
@@ -210,7 +210,7 @@ void build(const float* x, ptrdiff_t pixel, size_t pixel_count, ptrdiff_t channe
 // in other ports than look-ups and real shifts.
 inline __m512i shift_of(int field) { return _mm512_set1_epi16(static_cast<short>(1 << (16 - field % (FIELDS / 2) * BITS))); }
 
-// 16 words of signs with a field where vpermi2ps, which looks at the lowest bits alone, finds it.
+// 16 words of signs with a field where vpermi2ps, which uses only the lowest bits, finds it.
 inline __m512i field_of(const uint32_t* words, int field) {
   const char* half = reinterpret_cast<const char*>(words) + field / (FIELDS / 2) * 2;
   const __m512i signs = _mm512_loadu_si512(half);
@@ -264,8 +264,7 @@ void lookup_tile(const float* const* tables_of, const ptrdiff_t* taps, size_t ta
   }
 }
 
-// One pixel has no other to share its signs with: they are read once, and they come from memory as fast as they are used,
-// so they are asked for early.
+// With a single pixel the signs are read once and used as fast as memory delivers them, so they are prefetched.
 template <int COLUMNS>
 void lookup_pixel(const float* const* tables_of, const ptrdiff_t* taps, size_t tap_count, size_t tables,
                   const uint32_t* index, bool add, float* y) {
@@ -310,8 +309,8 @@ void lookup(const float* const* tables_of, int pixel_count, const ptrdiff_t* tap
   COLUMNS[outputs / LANES - 1](tables_of, pixel_count, taps, tap_count, tables, index, add, y);
 }
 
-void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-          const Then& then, float* y, size_t plane) {
+void transpose(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
+          const AddRelu& add_relu, float* y, size_t plane) {
   for (size_t o = 0; o < outputs; o += LANES) {
     const size_t high = outputs - o < LANES ? outputs - o : LANES;
     const __mmask16 known = static_cast<__mmask16>((1u << high) - 1);
@@ -325,13 +324,13 @@ void turn(const float* sums, size_t step, size_t pixels, size_t outputs, const f
         row[i] = i < wide ? _mm512_fmadd_ps(_mm512_loadu_ps(sums + (p + i) * step + o), factor, term)
                           : _mm512_setzero_ps();
       }
-      transpose(row);
+      transpose_registers(row);
 #pragma GCC unroll 16
       for (size_t i = 0; i < LANES; ++i) {
         if (i >= high) break;
         const size_t place = (o + i) * plane + p;
-        if (then.residual != nullptr) row[i] = _mm512_add_ps(row[i], _mm512_maskz_loadu_ps(lanes, then.residual + place));
-        if (then.relu) row[i] = not_below_zero(row[i]);
+        if (add_relu.residual != nullptr) row[i] = _mm512_add_ps(row[i], _mm512_maskz_loadu_ps(lanes, add_relu.residual + place));
+        if (add_relu.relu) row[i] = not_below_zero(row[i]);
         _mm512_mask_storeu_ps(y + place, lanes, row[i]);
       }
     }
@@ -361,18 +360,18 @@ const Tier AVX512 = {
     pack_planes,
     pack_row,
     and_popcount,
-    finish_flat,
+    finish_im2row,
     finish_row,
     BITS,
     FIELDS,
-    /*apart=*/BITS,
+    /*field_stride=*/BITS,
     PIXELS,
     OUTPUTS,
     build,
     lookup,
     portable::finish_sums,
-    turn,
-    after<Vector>,
+    transpose,
+    epilogue<Vector>,
     stem::loops<Vector, 4>(),
 };
 

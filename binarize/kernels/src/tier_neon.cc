@@ -1,10 +1,10 @@
 // NEON, which every 64-bit Arm has.
 //
-// Popcounts: of bytes by an instruction (cnt), summed as bytes for as long as they cannot run over, then in pairs.
+// Popcounts: of bytes by an instruction (cnt), summed as bytes as long as they cannot overflow, then in pairs.
 // Lookups: four channels a table, whose sixteen sums are made and found one output at a time by the compiler's means.
 #include <arm_neon.h>
 
-#include "after_loops.h"
+#include "epilogue_loops.h"
 #include "portable.h"
 #include "stem_loops.h"
 
@@ -16,18 +16,18 @@ constexpr int QUARTER = LANES / 4;  // floats or words in a register
 
 bool supported() { return true; }
 
-void pack_planes(const float* x, size_t stride, int channels, const float* split, int split_step, size_t count,
+void pack_planes(const float* x, size_t stride, int channels, const float* threshold, int threshold_stride, size_t count,
                  uint32_t* words) {
   size_t i = 0;
   for (; i + QUARTER <= count; i += QUARTER) {
     uint32x4_t word = vdupq_n_u32(0);
     for (int c = 0; c < channels; ++c) {
-      const uint32x4_t above = vcgeq_f32(vld1q_f32(x + c * stride + i), vdupq_n_f32(split[c * split_step]));
+      const uint32x4_t above = vcgeq_f32(vld1q_f32(x + c * stride + i), vdupq_n_f32(threshold[c * threshold_stride]));
       word = vorrq_u32(word, vandq_u32(above, vdupq_n_u32(1u << c)));
     }
     vst1q_u32(words + i, word);
   }
-  portable::pack_planes(x + i, stride, channels, split, split_step, count - i, words + i);
+  portable::pack_planes(x + i, stride, channels, threshold, threshold_stride, count - i, words + i);
 }
 
 // Sums of bytes hold 31 popcounts of at most 8 each.
@@ -106,18 +106,18 @@ const Tier NEON = {
     pack_planes,
     portable::pack_row,
     and_popcount,
-    portable::finish_flat,
+    portable::finish_im2row,
     portable::finish_row,
     /*bits=*/4,
     /*fields=*/8,
-    /*apart=*/4,
+    /*field_stride=*/4,
     /*pixels=*/4,
     /*outputs=*/16,
     portable::build<4>,
     portable::lookup<4, 8>,
     portable::finish_sums,
-    portable::turn,
-    after<Vector>,
+    portable::transpose,
+    epilogue<Vector>,
     stem::loops<Vector, 4>(),
 };
 

@@ -9,7 +9,7 @@ namespace binarize {
 namespace {
 
 // 16 x 16 in registers: pairs of 4-byte, then 8-byte, then 16-byte parts change places.
-inline void transpose(__m512 row[LANES]) {
+inline void transpose_registers(__m512 row[LANES]) {
   __m512 other[LANES];
   for (int i = 0; i < LANES; i += 2) {
     other[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);

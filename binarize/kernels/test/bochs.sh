@@ -1,6 +1,5 @@
 #!/bin/sh
-# The tests of the tiers and products on a CPU that Bochs plays: a Sapphire Rapids, with AMX, whose Linux runs them and
-# nothing else.
+# The tests of the tiers and products on a CPU emulated by Bochs: a Sapphire Rapids, with AMX, whose Linux runs only them.
 #
 #     sh binarize/kernels/test/bochs.sh SOURCE KERNEL FOLDER [ROUNDS]
 #
@@ -47,7 +46,7 @@ int main() {
 END
 (cd "$folder/root" && find . | cpio --quiet -o -H newc) | gzip >"$folder/iso/boot/initrd"
 cp "$kernel" "$folder/iso/boot/vmlinuz"
-# the kernel, and glibc above, use little of the CPU: what Bochs plays for them is not what is tested
+# the kernel, and glibc above, use few features of the CPU: emulating them for these is not what is tested
 cat >"$folder/iso/boot/grub/grub.cfg" <<END
 set timeout=0
 menuentry "tests" {

@@ -19,7 +19,7 @@ using namespace binarize;
 
 namespace {
 
-constexpr int64_t WORK = 1500000;  // multiplications of a layer: CPUs that are played are slow
+constexpr int64_t WORK = 1500000;  // multiplications of a layer: emulated CPUs are slow
 constexpr int64_t SIZES[] = {1, 31, 32, 33, 63, 64, 65};
 
 int checks = 0, failures = 0;
@@ -68,16 +68,16 @@ struct Case {
     run(product, parallel, {x.data() + static_cast<size_t>(first) * image_in(), nullptr}, images, {y.data(), residual, act});
     return y;
   }
-  void run(const Product& product, const Parallel& parallel, const Source& from, int64_t images, const After& after) const {
+  void run(const Product& product, const Parallel& parallel, const Activations& from, int64_t images, const Epilogue& epilogue) const {
     if (layer.linear) {
-      product.multiply(from, images, after, parallel);
+      product.multiply(from, images, epilogue, parallel);
     } else {
-      product.convolve(from, images, in[0], in[1], after, parallel);
+      product.convolve(from, images, in[0], in[1], epilogue, parallel);
     }
   }
 };
 
-// An image is given once in a while what digits cannot have, or hardly.
+// Now and then an image gets values that slices cannot represent, or only roughly.
 void disturb(Case& one) {
   const size_t image = static_cast<size_t>(between(0, one.count - 1)), size = one.image_in();
   float* values = one.x.data() + image * size;
@@ -118,23 +118,23 @@ Case any_case() {
     given.bits = static_cast<size_t>((signs + 7) / 8);
     given.scale = given.bias = static_cast<size_t>(given.shape[0]);
     const int64_t channels = given.shape[1] * given.group;
-    given.split = one.layer.input == Input::SIGN ? static_cast<size_t>(channels) : 1;
+    given.threshold = one.layer.input == Input::SIGN ? static_cast<size_t>(channels) : 1;
     one.layer = check(one.layer.input, linear, given);
     if (signs * one.count * one.out(0) * one.out(1) > WORK) continue;
     one.layer.bits.resize(given.bits);
     for (uint8_t& byte : one.layer.bits) byte = static_cast<uint8_t>(generator());
     one.layer.scale = floats(given.shape[0]);
     one.layer.bias = floats(given.shape[0]);
-    one.layer.split = floats(static_cast<int64_t>(given.split));
+    one.layer.threshold = floats(static_cast<int64_t>(given.threshold));
     one.x = floats(static_cast<int64_t>(one.image_in()) * one.count);
     if (one.layer.input == Input::FLOAT) disturb(one);
     return one;
   }
 }
 
-// What y is in float64, and how large an output of such inputs usually is.
+// What y is in float64, and the typical size of an output of such inputs.
 struct Exact {
-  std::vector<double> y, usual;
+  std::vector<double> y, typical;
 };
 
 Exact exact(const Case& one) {
@@ -159,7 +159,7 @@ Exact exact(const Case& one) {
       }
       const double scale = one.layer.scale[static_cast<size_t>(o)];
       result.y.push_back(sum * scale + static_cast<double>(one.layer.bias[static_cast<size_t>(o)]));
-      result.usual.push_back(std::sqrt(squares) * std::fabs(scale));
+      result.typical.push_back(std::sqrt(squares) * std::fabs(scale));
     }
   }
   return result;
@@ -190,7 +190,7 @@ double error_of(const Case& one, const std::vector<float>& y, const Exact& expec
     for (size_t i = image * one.image_out(); i < (image + 1) * one.image_out(); ++i) {
       if (std::isfinite(expected.y[i]) != std::isfinite(static_cast<double>(y[i]))) return HUGE_VAL;
       if (!std::isfinite(expected.y[i])) continue;
-      largest = std::max({largest, std::fabs(expected.y[i]), expected.usual[i]});
+      largest = std::max({largest, std::fabs(expected.y[i]), expected.typical[i]});
       off = std::max(off, std::fabs(static_cast<double>(y[i]) - expected.y[i]));
     }
     if (largest > 0) worst = std::max(worst, off / largest);

@@ -1,6 +1,6 @@
 // Products in int8 against those of the scalar tier, at random shapes, with tasks in random order and in several
-// threads: on a CPU with matrix tiles, real or played, and on any CPU with the plain loops of portable_int8.h. And on
-// every tier the words that one layer hands to the next against its values.
+// threads: on a CPU with matrix tiles, real or emulated, and on any CPU with the plain loops of portable_int8.h. And on
+// every tier the bit-packed activations of one layer against its values.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_products [ROUNDS]
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "../src/digits.h"
 #include "../src/portable_int8.h"
+#include "../src/slices.h"
 #include "layers.h"
 
 namespace {
@@ -36,7 +36,7 @@ void compare(const Tier& tier, const Case& one) {
   if (generator() % 4 == 0) holds(same(one.run(*product, in_threads, 0, one.count), given), tier.name, "threads matter", one);
   const auto residual = ::floats(static_cast<int64_t>(given.size()));
   auto ended = given;
-  tier.after(ended.data(), residual.data(), ended.size(), Act::RELU);
+  tier.epilogue(ended.data(), residual.data(), ended.size(), Act::RELU);
   holds(same(one.run(*product, in_any_order, 0, one.count, residual.data(), Act::RELU), ended), tier.name,
         "an addition and ReLU afterwards are something else", one);
   // few rows may be computed in another way
@@ -46,9 +46,9 @@ void compare(const Tier& tier, const Case& one) {
   holds(same(one.run(*product, in_any_order, one.count - part, part), last), tier.name, "the rest of the batch matters", one);
 }
 
-// Each image's values (of a group, or of a row) as the nearest that two digits have; an image of which a group has no unit
-// is looked up.
-Case in_two_digits(Case one) {
+// Each image's values (of a group, or of a row) rounded to the nearest that two slices represent; an image of which a group
+// has no unit is looked up.
+Case in_two_slices(Case one) {
   const size_t groups = static_cast<size_t>(one.layer.geometry.group), size = one.image_in() / groups;
   for (size_t image = 0; image < static_cast<size_t>(one.count); ++image) {
     float* x = one.x.data() + image * one.image_in();
@@ -56,7 +56,7 @@ Case in_two_digits(Case one) {
     for (size_t group = 0; group < groups; ++group) {
       units.push_back(unit_of(portable::largest(x + group * size, size), portable::smallest(x + group * size, size), 2));
     }
-    if (!std::all_of(units.begin(), units.end(), is_usual)) continue;
+    if (!std::all_of(units.begin(), units.end(), is_finite_range)) continue;
     for (size_t i = 0; i < one.image_in(); ++i) {
       const Unit& unit = units[i / size];
       x[i] = static_cast<float>(std::nearbyint(static_cast<double>(x[i]) * static_cast<double>(unit.inverse)) * static_cast<double>(unit.value));
@@ -65,29 +65,29 @@ Case in_two_digits(Case one) {
   return one;
 }
 
-double two_digits_error = 0;
+double two_slices_error = 0;
 
-// Products in two digits are those of the rounded inputs.
+// Products in two slices are those of the rounded inputs.
 void roughly(const Tier& tier) {
   Case one = any_case();
   if (one.layer.input != Input::FLOAT || (one.layer.linear && one.count < 8)) return;
   if (generator() % 2) {
     for (float& value : one.x) value = value < 0 ? 0 : value;  // as after a ReLU
   }
-  one.layer.two_digits = true;
+  one.layer.two_slices = true;
   const auto y = one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count);
-  holds(error_of(one, y, exact(in_two_digits(one))) <= 1e-6, tier.name, "not the product of inputs in two digits", one);
-  if (!one.disturbed) two_digits_error = std::max(two_digits_error, error_of(one, y, exact(one)));
+  holds(error_of(one, y, exact(in_two_slices(one))) <= 1e-6, tier.name, "not the product of inputs in two slices", one);
+  if (!one.disturbed) two_slices_error = std::max(two_slices_error, error_of(one, y, exact(one)));
 }
 
-// Which of [images][channels][pixels] are not below their channel's split, as words.
-std::vector<uint32_t> words_of(const std::vector<float>& values, int64_t images, int64_t channels, const std::vector<float>& split) {
+// Which of [images][channels][pixels] are not below their channel's threshold, as words.
+std::vector<uint32_t> words_of(const std::vector<float>& values, int64_t images, int64_t channels, const std::vector<float>& threshold) {
   const size_t of_image = static_cast<size_t>(up(channels, WORD)), count = static_cast<size_t>(images * channels);
   const size_t pixels = count == 0 ? 0 : values.size() / count;
   std::vector<uint32_t> words(static_cast<size_t>(images) * of_image * pixels, 0);
   for (size_t i = 0; i < values.size(); ++i) {
     const size_t image = i / pixels / static_cast<size_t>(channels), channel = i / pixels % static_cast<size_t>(channels);
-    const bool above = values[i] >= split[split.size() > 1 ? channel : 0];
+    const bool above = values[i] >= threshold[threshold.size() > 1 ? channel : 0];
     words[(image * of_image + channel / WORD) * pixels + i % pixels] |= static_cast<uint32_t>(above) << channel % WORD;
   }
   return words;
@@ -106,11 +106,11 @@ void edges(const Tier& tier, Maker make) {
   const Act act = static_cast<Act>(generator() % 3);
   const auto expected = one.run(*make(one.layer, tier), in_any_order, 0, one.count, added, act);
   const auto next = floats(generator() % 2 ? g.outputs : 1);
-  const auto above = words_of(expected, one.count, g.outputs, next), given = words_of(one.x, one.count, g.channels, one.layer.split);
+  const auto above = words_of(expected, one.count, g.outputs, next), given = words_of(one.x, one.count, g.channels, one.layer.threshold);
   for (const bool packed : {false, true}) {
     Layer layer = one.layer;
     layer.packed = packed;
-    const Source x = packed ? Source{nullptr, given.data()} : Source{one.x.data(), nullptr};
+    const Activations x = packed ? Activations{nullptr, given.data()} : Activations{one.x.data(), nullptr};
     std::vector<float> y(expected.size(), 7.0f);
     one.run(*make(layer, tier), in_any_order, x, one.count, {y.data(), added, act});
     holds(same(y, expected), tier.name, "words are another input", one);
@@ -125,7 +125,7 @@ void edges(const Tier& tier, Maker make) {
   }
 }
 
-// The largest sums that are exact: every digit at its smallest, but for the value that says how large a unit is.
+// The largest sums that are exact: every slice at its smallest, but for the value that says how large a unit is.
 void extremes(const Tier& tier) {
   Case one;
   Given given;
@@ -143,7 +143,7 @@ void extremes(const Tier& tier) {
   holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "overflows", one);
 }
 
-// The same of two digits: as many products as they are taken for, all at the top of the range and of one sign.
+// The same of two slices: as many products as they are used for, all at the top of the range and of one sign.
 void extremes_of_two(const Tier& tier) {
   for (int64_t channels : {int64_t{32704}, int64_t{32705}}) {
     Case one;
@@ -152,13 +152,13 @@ void extremes_of_two(const Tier& tier) {
     given.bits = static_cast<size_t>((channels + 7) / 8);
     given.scale = given.bias = 1;
     one.layer = check(Input::FLOAT, true, given);
-    one.layer.two_digits = true;
+    one.layer.two_slices = true;
     one.layer.bits.assign(given.bits, 0xff);
     one.layer.scale = {1};
     one.layer.bias = {0};
     one.count = 16;
     one.x.assign(static_cast<size_t>(one.count * channels), 65270);
-    holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "two digits overflow", one);
+    holds(error_of(one, one.run(*int8_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "two slices overflow", one);
   }
 }
 
@@ -172,7 +172,7 @@ void choice() {
     given.group = group;
     given.bits = size_t{1} << 26;
     given.scale = given.bias = static_cast<size_t>(shape[0]);
-    given.split = input == Input::SIGN ? static_cast<size_t>(shape[1] * group) : 1;
+    given.threshold = input == Input::SIGN ? static_cast<size_t>(shape[1] * group) : 1;
     return suits_int8(check(input, false, given));
   };
   const Case none;
@@ -199,14 +199,14 @@ int main(int count, char** arguments) {
   tiers.push_back(&plain);
   choice();
   for (const Tier* tier : tiers) {
-    int8_error = scalar_error = two_digits_error = 0;
+    int8_error = scalar_error = two_slices_error = 0;
     for (int i = 0; i < rounds; ++i) compare(*tier, any_case());
     for (int i = 0; i < rounds; ++i) edges(*tier, int8_product);
     for (int i = 0; i < rounds; ++i) roughly(*tier);
     extremes(*tier);
     extremes_of_two(*tier);
-    std::printf("%s: done, largest error of W1A32 %.2g in int8, %.2g in float32, over the size of the outputs; %.2g in two digits\n",
-                tier->name, int8_error, scalar_error, two_digits_error);
+    std::printf("%s: done, largest error of W1A32 %.2g in int8, %.2g in float32, over the size of the outputs; %.2g in two slices\n",
+                tier->name, int8_error, scalar_error, two_slices_error);
     holds(int8_error <= std::max(1e-6, 2 * scalar_error), tier->name, "less exact than float32", Case());
     std::fflush(stdout);
   }

@@ -1,5 +1,5 @@
 // Every inner loop of every tier that this CPU has against the portable one, at sizes around those of words and
-// vectors, on random data: for CPUs that have no Python at hand, such as those that qemu plays.
+// vectors, on random data: for CPUs without Python, such as those that qemu emulates.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_tiers
 #include <cmath>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "../src/portable.h"
-#include "../src/digits.h"
 #include "../src/portable_int8.h"
+#include "../src/slices.h"
 
 using namespace binarize;
 
@@ -52,14 +52,14 @@ void same(const char* tier, const char* loop, const std::vector<T>& given, const
 void packing(const Tier& tier) {
   const size_t count = odd(200), channels = 1 + up_to(31), stride = count + up_to(9);
   const int step = static_cast<int>(up_to(1));
-  const auto x = floats(stride * 32), split = floats(200);
+  const auto x = floats(stride * 32), threshold = floats(200);
   std::vector<uint32_t> given(count), expected(count);
-  tier.pack_planes(x.data(), stride, static_cast<int>(channels), split.data(), step, count, given.data());
-  portable::pack_planes(x.data(), stride, static_cast<int>(channels), split.data(), step, count, expected.data());
+  tier.pack_planes(x.data(), stride, static_cast<int>(channels), threshold.data(), step, count, given.data());
+  portable::pack_planes(x.data(), stride, static_cast<int>(channels), threshold.data(), step, count, expected.data());
   same(tier.name, "pack_planes", given, expected, 0);
   std::vector<uint32_t> row((count + 31) / 32), other((count + 31) / 32);
-  tier.pack_row(x.data(), count, split.data(), step, row.data());
-  portable::pack_row(x.data(), count, split.data(), step, other.data());
+  tier.pack_row(x.data(), count, threshold.data(), step, row.data());
+  portable::pack_row(x.data(), count, threshold.data(), step, other.data());
   same(tier.name, "pack_row", row, other, 0);
 }
 
@@ -101,13 +101,13 @@ void finishing(const Tier& tier) {
   for (auto& value : correction) value = static_cast<int32_t>(up_to(99)) - 50;
   for (auto& value : sums) value = static_cast<int32_t>(up_to(4000));
   for (auto& value : ones) value = static_cast<int32_t>(up_to(4000));
-  const Flat flat{valid.data(), first.data(), kind.data(), kinds};
+  const Im2row im2row{valid.data(), first.data(), kind.data(), kinds};
   const Affine affine{generator() % 2 ? 2 : 1, correction.data(), 0.3f, -0.7f};
   std::vector<float> given(static_cast<size_t>(outputs) + LANES), expected(given.size());
   const auto residual = floats(given.size());
-  const Then then{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
-  tier.finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, then, given.data());
-  portable::finish_flat(sums.data(), ones.data(), flat, 0, static_cast<int>(vectors), affine, then, expected.data());
+  const AddRelu add_relu{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
+  tier.finish_im2row(sums.data(), ones.data(), im2row, 0, static_cast<int>(vectors), affine, add_relu, given.data());
+  portable::finish_im2row(sums.data(), ones.data(), im2row, 0, static_cast<int>(vectors), affine, add_relu, expected.data());
   given.resize(static_cast<size_t>(outputs));
   expected.resize(static_cast<size_t>(outputs));
   same(tier.name, "finish_flat", given, expected, 0);
@@ -138,7 +138,7 @@ void lookups(const Tier& tier) {
         const size_t table = c / bits;
         index[(table / fields * taps + t) * wide + o] |=
             static_cast<uint32_t>(plus)
-            << (static_cast<size_t>(place_of(static_cast<int>(table % fields), tier.fields, tier.apart)) + c % bits);
+            << (static_cast<size_t>(field_shift(static_cast<int>(table % fields), tier.fields, tier.field_stride)) + c % bits);
         for (size_t p = 0; p < pixels; ++p) {
           const double value = x[c * area + p + static_cast<size_t>(places[t])];
           sum[p * wide + o] += plus ? value : -value;
@@ -157,10 +157,10 @@ void lookups(const Tier& tier) {
   const auto sums = floats(some * wide);
   std::vector<float> y(outputs * 60, 7.0f), other(y);
   const auto residual = floats(y.size());
-  const Then then{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
-  tier.turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), then, y.data(), 60);
-  portable::turn(sums.data(), wide, some, outputs, scale.data(), bias.data(), then, other.data(), 60);
-  same(tier.name, "turn", y, other, 1e-6);
+  const AddRelu add_relu{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
+  tier.transpose(sums.data(), wide, some, outputs, scale.data(), bias.data(), add_relu, y.data(), 60);
+  portable::transpose(sums.data(), wide, some, outputs, scale.data(), bias.data(), add_relu, other.data(), 60);
+  same(tier.name, "transpose", y, other, 1e-6);
   std::vector<float> row(outputs), line(outputs);
   tier.finish_sums(sums.data(), scale.data(), bias.data(), outputs, row.data());
   portable::finish_sums(sums.data(), scale.data(), bias.data(), outputs, line.data());
@@ -208,13 +208,13 @@ void stems(const Tier& tier) {
 // Lines and their products, where a tier has tiles for them. Lines lie at places of their own, not one after the other.
 void int8(const Tier& tier) {
   const Int8 &loops = *tier.int8, &plain = portable::INT8;
-  constexpr size_t PLACES = 80, DIGIT = PLACES * LINE;
+  constexpr size_t PLACES = 80, SLICE = PLACES * LINE;
   struct alignas(64) Lines {
-    int8_t values[3 * DIGIT];
+    int8_t values[3 * SLICE];
   } given{}, expected{};
   const auto same_lines = [&](const char* loop) {
-    same(tier.name, loop, std::vector<int8_t>(given.values, given.values + 3 * DIGIT),
-         std::vector<int8_t>(expected.values, expected.values + 3 * DIGIT), 0);
+    same(tier.name, loop, std::vector<int8_t>(given.values, given.values + 3 * SLICE),
+         std::vector<int8_t>(expected.values, expected.values + 3 * SLICE), 0);
   };
   const size_t count = odd(PLACES), stride = count + up_to(9), step = 1 + up_to(2);
   const int channels = static_cast<int>(odd(LINE)), smaller = -static_cast<int>(up_to(1));
@@ -232,30 +232,30 @@ void int8(const Tier& tier) {
   const Unit unit = unit_of(plain.largest(x.data(), x.size()), plain.smallest(x.data(), x.size()), parts);
   same<float>(tier.name, "largest", {loops.largest(x.data(), count)}, {plain.largest(x.data(), count)}, 0);
   same<float>(tier.name, "smallest", {loops.smallest(x.data(), count)}, {plain.smallest(x.data(), count)}, 0);
-  loops.split_planes(x.data(), stride, channels, count, unit, parts, place.data(), DIGIT, given.values);
-  plain.split_planes(x.data(), stride, channels, count, unit, parts, place.data(), DIGIT, expected.values);
-  same_lines("split_planes");
+  loops.slice_planes(x.data(), stride, channels, count, unit, parts, place.data(), SLICE, given.values);
+  plain.slice_planes(x.data(), stride, channels, count, unit, parts, place.data(), SLICE, expected.values);
+  same_lines("slice_planes");
   const size_t wide = odd(4 * LINE < x.size() ? 4 * LINE : x.size());
-  loops.split_row(x.data(), wide, unit, parts, DIGIT, 5 * LINE, given.values);
-  plain.split_row(x.data(), wide, unit, parts, DIGIT, 5 * LINE, expected.values);
-  same_lines("split_row");
+  loops.slice_row(x.data(), wide, unit, parts, SLICE, 5 * LINE, given.values);
+  plain.slice_row(x.data(), wide, unit, parts, SLICE, 5 * LINE, expected.values);
+  same_lines("slice_row");
   x[generator() % count] = generator() % 2 ? NAN : INFINITY;
   if (std::isfinite(loops.largest(x.data(), count))) same<float>(tier.name, "largest", {0}, {1}, 0);
 
-  for (size_t i = 0; i < 3 * DIGIT; ++i) expected.values[i] = static_cast<int8_t>(generator());
-  const int digits = 1 + static_cast<int>(up_to(2)), tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / digits - 1)));
+  for (size_t i = 0; i < 3 * SLICE; ++i) expected.values[i] = static_cast<int8_t>(generator());
+  const int slices = 1 + static_cast<int>(up_to(2)), tiles = 1 + static_cast<int>(up_to(static_cast<size_t>(MAX_TILES / slices - 1)));
   const size_t steps = odd(40);
   std::vector<ptrdiff_t> offsets(steps);
-  const size_t places = digits == 1 ? 3 * PLACES : PLACES, last = places - static_cast<size_t>(tiles) * LANES;
+  const size_t places = slices == 1 ? 3 * PLACES : PLACES, last = places - static_cast<size_t>(tiles) * LANES;
   for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(last)) * LINE;
   std::vector<uint64_t> signs(steps * LANES);
   for (auto& sign : signs) sign = static_cast<uint64_t>(generator()) << 32 | generator();
   alignas(64) int32_t sums[MAX_TILES * LANES * LANES] = {}, others[MAX_TILES * LANES * LANES] = {};
-  const size_t size = static_cast<size_t>(tiles * digits * LANES * LANES);
+  const size_t size = static_cast<size_t>(tiles * slices * LANES * LANES);
   loops.begin();
-  loops.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), sums);
+  loops.multiply(expected.values, tiles, slices, SLICE, offsets.data(), steps, signs.data(), sums);
   loops.end();
-  plain.multiply(expected.values, tiles, digits, DIGIT, offsets.data(), steps, signs.data(), others);
+  plain.multiply(expected.values, tiles, slices, SLICE, offsets.data(), steps, signs.data(), others);
   same(tier.name, "multiply", std::vector<int32_t>(sums, sums + size), std::vector<int32_t>(others, others + size), 0);
 
   const auto scale = floats(LANES), bias = floats(LANES), sizes = floats(MAX_TILES * LANES);
@@ -268,19 +268,19 @@ void int8(const Tier& tier) {
   std::vector<uint16_t> valid(static_cast<size_t>(tiles));
   for (auto& lanes : valid) lanes = generator() % 3 ? static_cast<uint16_t>(generator()) : 0xffff;
   std::vector<float> y(LANES * 100, 7.0f), other(y);
-  loops.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, constants, y.data(), 100);
-  plain.finish_planes(others, tiles, digits, units[0], valid.data(), outputs, constants, other.data(), 100);
+  loops.finish_planes(others, tiles, slices, units[0], valid.data(), outputs, constants, y.data(), 100);
+  plain.finish_planes(others, tiles, slices, units[0], valid.data(), outputs, constants, other.data(), 100);
   same(tier.name, "finish_planes", y, other, 0);
   std::vector<float> rows(MAX_TILES * LANES * 20, 7.0f), lines(rows);
   const size_t high_rows = 1 + up_to(static_cast<size_t>(tiles * LANES) - 1);
-  loops.finish_rows(others, high_rows, digits, units.data(), outputs, constants, rows.data(), 20);
-  plain.finish_rows(others, high_rows, digits, units.data(), outputs, constants, lines.data(), 20);
+  loops.finish_rows(others, high_rows, slices, units.data(), outputs, constants, rows.data(), 20);
+  plain.finish_rows(others, high_rows, slices, units.data(), outputs, constants, lines.data(), 20);
   same(tier.name, "finish_rows", rows, lines, 0);
 }
 
-// Additions and activations against their definitions in double precision, special values among them; nothing past the
+// Epilogues, additions and activations, against their definitions in double precision, special values among them; nothing past the
 // end changes.
-void afters(const Tier& tier) {
+void epilogues(const Tier& tier) {
   static constexpr float SPECIAL[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 1e-30f, -9.5f, 20.0f};
   const size_t count = odd(200);
   const bool add = generator() % 2;
@@ -289,7 +289,7 @@ void afters(const Tier& tier) {
   const auto residual = floats(count);
   for (float& value : y) value = generator() % 4 ? 3 * value : SPECIAL[generator() % 10];
   const std::vector<float> before = y;
-  tier.after(y.data(), add ? residual.data() : nullptr, count, act);
+  tier.epilogue(y.data(), add ? residual.data() : nullptr, count, act);
   const bool kept = std::memcmp(&y[count], &before[count], sizeof(float)) == 0;
   for (size_t i = 0; i < count; ++i) {
     const float sum = add ? before[i] + residual[i] : before[i];
@@ -299,7 +299,7 @@ void afters(const Tier& tier) {
     const double off = act == Act::GELU ? 2e-7 * std::fmax(1, std::fabs(sum)) : 0;
     const bool right = std::isnan(sum) ? std::isnan(y[i]) : y[i] == expected || std::fabs(y[i] - expected) <= off;
     if (kept && right) continue;
-    std::printf("%s after: %.9g of %.9g at %zu of %zu, not %.9g\n", tier.name, static_cast<double>(y[i]),
+    std::printf("%s epilogue: %.9g of %.9g at %zu of %zu, not %.9g\n", tier.name, static_cast<double>(y[i]),
                 static_cast<double>(sum), i, count, expected);
     ++failures;
     return;
@@ -334,7 +334,7 @@ int main() {
       finishing(*tier);
       lookups(*tier);
       stems(*tier);
-      afters(*tier);
+      epilogues(*tier);
       if (tier->int8 != nullptr) int8(*tier);
     }
     std::printf("%s: done\n", tier->name);

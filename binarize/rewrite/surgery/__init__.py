@@ -8,8 +8,7 @@ their names, and every module that is added is an `Addition`: switched off, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from torch import nn
 
@@ -20,6 +19,7 @@ from binarize.rewrite.surgery.replace_relu import ReplaceRelu
 from binarize.rewrite.surgery.scene import Scene, as_edit
 from binarize.rewrite.surgery.shortcut import AddShortcut
 from binarize.rewrite.surgery.trace import Unfit, traced_once
+from binarize.run.records import Edit
 
 STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
     "keep": (),
@@ -40,7 +40,7 @@ def plan_edits(
     binary: set[str],
     structure: str,
     skipped: list[tuple[str, str]] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Edit]:
     """The edits that `structure` asks for, as plain data, in the order in which they are to be made.
 
     Args:
@@ -58,7 +58,7 @@ def plan_edits(
     return edits
 
 
-def apply_edits(model: nn.Module, edits: Iterable[Mapping[str, Any]]) -> None:
+def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
     """Make the edits, in place.
 
     Raises ModelError where `model` does not have what they are about.

@@ -1,0 +1,10 @@
+"""Names that several layers of the package have to know, some of them without torch and pydantic."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "learned", "none"]
+"""What binary weights are multiplied by; `binarize.layers.scale` has a formula for each."""
+
+SCALES: tuple[str, ...] = get_args(ScaleName)

@@ -1,0 +1,55 @@
+"""Which tensor the logits are, of whatever a network answers with.
+
+1. A tensor is the logits.
+2. Of a mapping, a dataclass or a named tuple: what is called "logits", if there is a tensor in it.
+3. Else the first tensor, depth first: of a tuple or list in its order, of the others in that of their keys or
+   fields. Nested parts follow the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+from binarize.errors import ModelError
+
+LOGITS = "logits"
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in a network's output. Raises ModelError where there is no tensor in it."""
+    if isinstance(output, Tensor):
+        return output
+    for tensor in tensors_in(output):
+        return tensor
+    raise ModelError(
+        f"the model answers with {type(output).__name__} that holds no tensor",
+        "have its forward return the logits, or a tuple, dict or dataclass with them",
+    )
+
+
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """All tensors of a network's output, the logits first."""
+    if isinstance(output, Tensor):
+        yield output
+        return
+    parts = _parts(output)
+    if LOGITS in parts:
+        parts = {LOGITS: parts[LOGITS], **parts}
+    for part in parts.values():
+        yield from tensors_in(part)
+
+
+def _parts(output: Any) -> Mapping[Any, Any]:
+    """Key, field or index -> value; empty for what is no container."""
+    if isinstance(output, Mapping):
+        return output
+    if is_dataclass(output) and not isinstance(output, type):
+        return {field.name: getattr(output, field.name) for field in fields(output)}
+    if isinstance(output, (tuple, list)):
+        names = getattr(output, "_fields", range(len(output)))
+        return dict(zip(names, output, strict=True))
+    return {}

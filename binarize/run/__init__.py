@@ -1,0 +1,47 @@
+"""A run: the directory that `convert` or `train` makes and that every later command reads. No torch in here.
+
+records   what run.json and the metadata of an ONNX file say, checked and typed
+layout    what lies where in a run; finding runs
+files     files and directories that appear whole or not at all
+tables    metrics.csv and indicators.csv
+weights   state dicts in and out, without pickle (this one imports torch)
+"""
+
+from __future__ import annotations
+
+from binarize.run.files import new_directory, new_run, replacing, write_json, write_text
+from binarize.run.layout import Run, is_run, locate, newest_run, open_run, write_info
+from binarize.run.records import (
+    ConversionRecord,
+    DataRecord,
+    EstimatorSpec,
+    InvalidRecord,
+    LayerChoice,
+    ModelSpec,
+    Preprocess,
+    RunInfo,
+    Stem,
+)
+
+__all__ = [
+    "ConversionRecord",
+    "DataRecord",
+    "EstimatorSpec",
+    "InvalidRecord",
+    "LayerChoice",
+    "ModelSpec",
+    "Preprocess",
+    "Run",
+    "RunInfo",
+    "Stem",
+    "is_run",
+    "locate",
+    "new_directory",
+    "new_run",
+    "newest_run",
+    "open_run",
+    "replacing",
+    "write_info",
+    "write_json",
+    "write_text",
+]

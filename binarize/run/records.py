@@ -1,0 +1,392 @@
+"""The records that describe a model on disk, in run.json and in the metadata of an ONNX file.
+
+Every field is typed and checked when it is read: a file that somebody else wrote is data, not trust. What a
+record cannot say cannot be done: arguments are JSON values, a model's name is a library's name and never a
+path or an address, and `models.arguments` decides which arguments a library's constructor is given.
+
+    RunInfo            run.json
+      ModelSpec        the float architecture: library, name, arguments
+      ConversionRecord what was binarized and how; None for a float model
+        EstimatorSpec  a name and constants
+        LayerChoice    other choices for some layers
+        Stem           the first convolution that was replaced
+      Preprocess       what the network expects its images to look like
+      DataRecord       the data that it was trained on
+    runtime.FileInfo   the metadata of an ONNX file, from the same parts
+
+Records of an older format are migrated when they are read (`migrate`); writing uses the newest.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import Self, TypedDict
+
+FORMAT = 2
+"""Of run.json and of a file's metadata. 1: binarize 0.1.0."""
+
+CUSTOM = "custom"
+"""The library of a module that came from the caller's own code."""
+
+LARGEST_SIZE = 16384
+LARGEST_COUNT = 1 << 24
+
+
+class InvalidRecord(ValueError):
+    """A record that does not say what it has to: which field, and what is wrong with it."""
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields refused, no silent conversions, read-only."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    def replace(self, **changes: Any) -> Self:
+        """The same record with other values, checked."""
+        return type(self).model_validate({**dict(self), **changes})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `json.dumps` takes."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The record in a JSON text. Raises InvalidRecord."""
+        return cls.from_data(parse_json(text))
+
+    @classmethod
+    def from_data(cls, data: Any) -> Self:
+        """The record in plain data, as JSON has it. Raises InvalidRecord."""
+        try:
+            return cls.model_validate_json(json.dumps(data))  # JSON's lists may be tuples here
+        except ValidationError as error:
+            raise InvalidRecord(problem_of(error)) from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InvalidRecord("is not plain JSON") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The data of a JSON text. Raises InvalidRecord where it is none, or is nested without end."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord("is damaged: it is not JSON") from error
+
+
+def problem_of(error: ValidationError) -> str:
+    """One sentence about the first thing that is wrong, with the number of others."""
+    first, *others = error.errors(include_url=False, include_context=False)
+    field = ".".join(map(str, first["loc"])) or "it"
+    kind = first["type"]
+    if kind == "missing":
+        words = "is missing"
+    elif kind == "extra_forbidden":
+        words = "is not a field that this version knows"
+    else:
+        words = first["msg"].removeprefix("Value error, ")
+        words = words.replace("Input should be", "should be")
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{_printable(field)}: {_printable(words)}{more}"
+
+
+def _printable(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return shown if len(shown) <= 160 else f"{shown[:159]}…"
+
+
+def _is_constant(value: Any) -> Any:
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise ValueError("should be a number, a word, true, false or null")
+    return value
+
+
+class EstimatorSpec(Record):
+    """An estimator by its name; all other keys are its constants: `{"name": "ab-tanh", "a_end": 0.8}`."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_is_constant)]]
+
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def of(cls, estimator: EstimatorSpec | str | Mapping[str, Any]) -> EstimatorSpec:
+        """The one shape of an estimator, from a name, a mapping of "name" and constants, or itself."""
+        if isinstance(estimator, EstimatorSpec):
+            return estimator
+        return cls.model_validate(estimator if isinstance(estimator, str) else dict(estimator))
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants that were given, as `binarize.estimators.get` takes them."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def __str__(self) -> str:
+        """`ab-tanh, a_end = 0.8`."""
+        return ", ".join(
+            [self.name, *(f"{key} = {value}" for key, value in self.constants.items())]
+        )
+
+
+class ModelSpec(Record):
+    """A float architecture, as `models.create` builds it.
+
+    Attributes:
+        name: the library's own name for it, or of a custom module its class's name.
+        library: "timm", "torchvision" or "custom" (the caller's own code, which nothing builds again).
+        library_version: that it was made with.
+        kwargs: arguments of the library's constructor, JSON values.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    library: Literal["timm", "torchvision", "custom"]
+    library_version: str = ""
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _no_place(cls, name: str) -> str:
+        """A name that came with a file must not say where to fetch or open something."""
+        if any(mark in name for mark in (":", "/", "\\")) or name.startswith("."):
+            raise ValueError("should be a library's name for a model, not a path or an address")
+        return name
+
+    @property
+    def title(self) -> str:
+        """`timm/resnet18`."""
+        return f"{self.library}/{self.name}"
+
+
+PerChannel = Annotated[list[float], Field(min_length=1, max_length=16)]
+
+
+class Preprocess(Record):
+    """What a network expects its images to look like.
+
+    Attributes:
+        img_size: width and height in pixels.
+        mean, std: per channel, of images in [0, 1].
+        interpolation: how images are resized.
+        crop_pct: test images are resized to img_size / crop_pct, then cropped.
+    """
+
+    img_size: int = Field(ge=1, le=LARGEST_SIZE)
+    mean: PerChannel
+    std: PerChannel
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+    crop_pct: float = Field(gt=0, le=4)
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: list[float]) -> list[float]:
+        if min(std) <= 0:
+            raise ValueError("should be positive numbers")
+        return std
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std should have a number for each channel")
+        return self
+
+
+class DataRecord(Record):
+    """The data that a model was trained on; both None where it was not."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+
+
+class Stem(Record):
+    """The first convolution that was replaced by a small one, and the pooling behind it (None: none)."""
+
+    conv: str
+    pool: str | None
+
+
+class LayerChoice(Record):
+    """Other choices for the layers whose name matches a glob; None: those of the conversion."""
+
+    match: str = Field(min_length=1)
+    estimator: EstimatorSpec | None = None
+    scale: str | None = None
+    standardise: bool | None = None
+
+
+class Block(TypedDict):
+    """A module whose forward was edited, and what of its arguments are tensors."""
+
+    module: str
+    arguments: dict[str, Literal["tensor"] | tuple[Literal["list", "tuple"], Small]]
+
+
+Small = Annotated[int, Field(ge=-64, le=4096)]
+Channels = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+ReplacedRelu = TypedDict(
+    "ReplacedRelu",
+    {
+        "pass": Literal["replace_relu"],
+        "form": Literal["dropped", "rprelu"],
+        "inplace": bool,
+        "channels": Channels,
+        "axis": Small,
+        "module": "str | None",
+        "block": "Block | None",
+        "target": str,
+        "ordinal": Small,
+    },
+)
+AddedShortcut = TypedDict(
+    "AddedShortcut",
+    {
+        "pass": Literal["shortcut"],
+        "layer": str,
+        "block": Block,
+        "taken": tuple[str, Small, Small],
+        "behind": tuple[str, Small],
+        "stride": Small,
+    },
+)
+Edit = Annotated[ReplacedRelu | AddedShortcut, Field(discriminator="pass")]
+"""One edit of block surgery, see `rewrite.surgery`."""
+
+
+class ConversionRecord(Record):
+    """What was binarized and how: enough to do it again on a fresh module.
+
+    Attributes:
+        estimator … layers: see `rewrite.Options`.
+        replaced_stem: what the conversion put in the place of the first convolution.
+        parameters: the weights that are binary, under all their names.
+        edits: of block surgery, in order.
+        learned_inputs: thresholds and shifts came from an earlier training.
+    """
+
+    estimator: EstimatorSpec
+    scale: str
+    standardise: bool
+    keep: list[str] = Field(default_factory=list)
+    stem: str = "auto"
+    include: list[str] = Field(default_factory=list)
+    submodule: str | None = None
+    activations: str = "float"
+    structure: str = "keep"
+    layers: list[LayerChoice] = Field(default_factory=list)
+    replaced_stem: Stem | None = None
+    parameters: list[str] = Field(default_factory=list)
+    edits: list[Edit] = Field(default_factory=list)
+    learned_inputs: bool = False
+
+    @property
+    def binary_inputs(self) -> bool:
+        return self.activations != "float"
+
+    def undone(self) -> ConversionRecord | None:
+        """Of the float model behind it: a replaced stem stays replaced, all else is as it was; None where
+        nothing is left of the conversion."""
+        if self.replaced_stem is None:
+            return None
+        return self.replace(parameters=[], edits=[])
+
+
+class Described(Record):
+    """What run.json and a file's metadata have in common.
+
+    Attributes:
+        model: the float architecture.
+        conversion: what was binarized, or None for a float model.
+        weights: where the weights came from, in words.
+        preprocess: what the network expects its images to look like.
+        data: what it was trained on.
+        classes: class names in the order of the logits; empty where unknown.
+        format: of the record.
+    """
+
+    model: ModelSpec
+    conversion: ConversionRecord | None = None
+    weights: str
+    preprocess: Preprocess
+    data: DataRecord = Field(default_factory=DataRecord)
+    classes: list[str] = Field(default_factory=list)
+    format: int = FORMAT
+
+    what: ClassVar[str] = "it"
+
+    @classmethod
+    def from_data(cls, data: Any) -> Self:
+        return super().from_data(migrate(data, cls.what))
+
+
+class RunInfo(Described):
+    """The contents of run.json: all that is needed to build the same module again.
+
+    Attributes:
+        kind: "converted" or "trained".
+        parent: the run this one started from, or None.
+        created: seconds since the epoch; what "newest" means.
+    """
+
+    kind: Literal["converted", "trained"]
+    parent: str | None = None
+    created: float = Field(default_factory=time.time)
+
+    what: ClassVar[str] = "the run"
+
+    @property
+    def binary(self) -> bool:
+        """Whether the model has any binary weight."""
+        return self.conversion is not None and bool(self.conversion.parameters)
+
+    def undone(self) -> RunInfo:
+        """Of the float model behind this one, see `ConversionRecord.undone`."""
+        return self.replace(conversion=self.conversion and self.conversion.undone())
+
+
+def migrate(data: Any, what: str = "it") -> Any:
+    """Plain data of an older format as the newest has it. Raises InvalidRecord for an unknown format."""
+    if not isinstance(data, dict):
+        raise InvalidRecord("should be a mapping of fields")
+    found = data.get("format")
+    if type(found) is not int or not 1 <= found <= FORMAT:
+        raise InvalidRecord(
+            f"format: {what} has format {_printable(repr(found))}; this version reads 1 to {FORMAT}"
+        )
+    for number in range(found, FORMAT):
+        data = _MIGRATIONS[number](data)
+    return data
+
+
+def _from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 called `include` `force`, and its CIFAR ResNets padded shortcuts at the end alone."""
+    conversion = data.get("conversion")
+    if isinstance(conversion, dict) and "force" in conversion:
+        conversion = {("include" if key == "force" else key): v for key, v in conversion.items()}
+    model = data.get("model")
+    if isinstance(model, dict) and model.get("name") == "cifar_resnet20":
+        kwargs = model.get("kwargs")
+        if isinstance(kwargs, dict):
+            model = {**model, "kwargs": {"shortcut": "end", **kwargs}}
+    return {**data, "conversion": conversion, "model": model, "format": 2}
+
+
+_MIGRATIONS = {1: _from_1}

@@ -1,0 +1,131 @@
+"""metrics.csv and indicators.csv of a run: their columns, and rows in and out.
+
+metrics.csv has a line for each epoch:
+
+epoch, stage, step      epochs and optimiser steps done, and the name or number of the stage
+progress                what the estimators were given in the last step: 0 to 1 over the steps in which
+                        weights are binary
+lr, train_loss          of the last step; mean over the epoch
+train_top1              in per cent, on the images as they were augmented; empty where they are mixed
+val_loss, val_top1, val_top5
+                        on the held-out images; empty where none are held out
+test_loss, test_top1, test_top5
+                        on the test images; where images are held out, after the last epoch alone
+estimating_error, gradient_stability, flip_ratio, dead_weights
+                        see `train.indicators`; layer by layer they are in indicators.csv
+saturated               layers whose binary input is one value more than 95 % of the time, of a batch
+                        of the images that are scored; empty where no input is binary
+seconds, images_per_s   of the whole epoch; of its training alone
+
+A file is replaced as a whole: it is short, and half a line can never be seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binarize.run import layout
+from binarize.run.files import write_text
+
+Row = Mapping[str, str]
+
+EPOCH, LAYER, SATURATION, SATURATED = "epoch", "layer", "saturation", "saturated"
+OF_WEIGHTS = ("estimating_error", "gradient_stability", "flip_ratio", "dead_weights")
+"""Indicators of the binary weights, of a layer or of the whole model."""
+OF_LAYER = (*OF_WEIGHTS, SATURATION)
+OF_MODEL = (*OF_WEIGHTS, SATURATED)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a run: the name of its file and its columns."""
+
+    file: str
+    columns: tuple[str, ...]
+
+    def read(self, run: Path) -> list[dict[str, str]]:
+        """The lines as text; none where there is no file. What is no line of an epoch is passed over."""
+        return [row for row in read_rows(run / self.file) if number(row, EPOCH) is not None]
+
+    def append(self, run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add lines; none of them can be seen half written."""
+        self._write(run, [*self.read(run), *rows])
+
+    def keep(self, run: Path, epochs: int) -> None:
+        """Drop the lines of epochs that the checkpoint knows nothing of: they will be trained again."""
+        rows = self.read(run)
+        kept = [row for row in rows if float(row[EPOCH]) <= epochs]
+        if len(kept) < len(rows):
+            self._write(run, kept)
+
+    def _write(self, run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(run / self.file, text.getvalue())
+
+
+METRICS = Table(
+    layout.METRICS,
+    (
+        EPOCH,
+        "stage",
+        "step",
+        "progress",
+        "lr",
+        "train_loss",
+        "train_top1",
+        "val_loss",
+        "val_top1",
+        "val_top5",
+        "test_loss",
+        "test_top1",
+        "test_top5",
+        *OF_MODEL,
+        "seconds",
+        "images_per_s",
+    ),
+)
+INDICATORS = Table(layout.INDICATORS, (EPOCH, LAYER, *OF_LAYER))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file with a header; none where there is no file, or it is damaged."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, csv.Error):
+        return []
+    return [row for row in rows if None not in row]
+
+
+def number(row: Row, column: str) -> float | None:
+    """The number in a column; None where there is no column, nothing in it, or no finite number."""
+    try:
+        value = float(row.get(column) or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def series(rows: Sequence[Row], column: str) -> dict[int, float]:
+    """{epoch: number} of the epochs that have one."""
+    found = ((number(row, EPOCH), number(row, column)) for row in rows)
+    return {int(epoch): y for epoch, y in found if epoch is not None and y is not None}
+
+
+def last(rows: Sequence[Row], column: str) -> float | None:
+    """The number in the last line; None where there is none."""
+    return number(rows[-1], column) if rows else None
+
+
+def best(rows: Sequence[Row], column: str) -> float | None:
+    """The largest number of a column."""
+    return max(series(rows, column).values(), default=None)

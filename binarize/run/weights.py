@@ -1,0 +1,84 @@
+"""State dicts in and out: safetensors, or a .pth of tensors alone. Nothing that a file holds is run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from binarize.errors import CheckpointError
+from binarize.run.files import replacing
+
+
+def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = ()) -> None:
+    """Load a state dict, latent weights included, from safetensors, or from .pth with weights_only.
+
+    The file may hold the keys `besides` too; they are left out. Raises CheckpointError for a file that is
+    missing, corrupt or of another model.
+    """
+    file = Path(file)
+    state = read_state(file)
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    unknown = [key for key in state if key not in own and key not in besides]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing or unknown or shapes:
+        raise CheckpointError(
+            f'"{file}" does not fit the model: {_differences(missing, unknown, shapes)}',
+            "give the checkpoint of the same model; --num-classes must be the checkpoint's too",
+        )
+    model.load_state_dict({key: state[key] for key in own})
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:
+    """Write a state_dict as safetensors, beside and then in the place of `path`.
+
+    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do.
+    """
+    copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state.items()}
+    with replacing(path) as temporary:
+        save_file(copies, temporary, {key: str(value) for key, value in metadata.items()})
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, without running anything that it might hold."""
+    if not file.is_file():
+        raise CheckpointError(f'there is no checkpoint "{file}"', "check the path")
+    if file.suffix == ".safetensors":
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise _damaged(file) from error
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its unpickler meets: no common base
+        raise _damaged(file) from error
+    for key in ("state_dict", "model", "state_dict_ema"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(
+            f'"{file}" holds no state dict', "save one: torch.save(model.state_dict(), FILE)"
+        )
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _damaged(file: Path) -> CheckpointError:
+    return CheckpointError(
+        f'"{file}" is corrupt, truncated or no checkpoint',
+        "give a safetensors file, or a .pth that torch.load reads with weights_only=True",
+    )
+
+
+def _differences(missing: list[str], unknown: list[str], shapes: list[str]) -> str:
+    parts = [
+        f"{len(keys)} {word} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        for word, keys in (("missing", missing), ("unknown", unknown), ("of other shape", shapes))
+        if keys
+    ]
+    return ", ".join(parts)

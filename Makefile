@@ -33,14 +33,15 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 test: setup lint
 	$(PYTEST) -n 2 --dist worksteal
 
-# The tests that check most for their time, in one process.
+# The tests that check most for their time, in one process. Kernels, exports, trainings: make test.
 QUICK := \
-  tests/estimators tests/recipe tests/test_packing.py tests/test_error_kinds.py tests/test_public_face.py \
+  tests/estimators --ignore tests/estimators/test_estimator_plots.py \
+  tests/recipe --ignore tests/recipe/test_recipe_reference.py \
+  tests/test_packing.py tests/test_error_kinds.py tests/test_public_face.py \
   tests/layers/test_binary_weight.py tests/layers/test_block.py tests/layers/test_estimator_in_layer.py \
-  tests/layers/test_input_binarizers.py tests/layers/test_scales.py \
-  tests/rewrite/test_select.py tests/rewrite/test_surgery_relu.py \
+  tests/layers/test_input_binarizers.py tests/layers/test_scales.py tests/rewrite/test_surgery_relu.py \
   tests/export/test_binary_ops.py tests/export/test_fuse_outputs.py tests/export/test_pack_edges.py \
-  tests/kernels/test_kernel_ops.py tests/models/test_model_names.py tests/compare/test_compare_arms.py \
+  tests/models/test_model_names.py tests/compare/test_compare_arms.py \
   tests/cli/test_help.py tests/cli/test_render.py
 
 quick: setup  ## ruff and a choice of the tests, for every change

@@ -35,8 +35,8 @@ test: setup lint
 
 # The tests that check most for their time, in one process. Kernels, exports, trainings: make test.
 QUICK := \
-  tests/estimators --ignore tests/estimators/test_estimator_plots.py \
-  tests/recipe --ignore tests/recipe/test_recipe_reference.py \
+  tests/estimators \
+  tests/recipe \
   tests/test_packing.py tests/test_error_kinds.py tests/test_public_face.py \
   tests/layers/test_binary_weight.py tests/layers/test_block.py tests/layers/test_estimator_in_layer.py \
   tests/layers/test_input_binarizers.py tests/layers/test_scales.py tests/rewrite/test_surgery_relu.py \

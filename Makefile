@@ -40,8 +40,8 @@ QUICK := \
   tests/test_packing.py tests/test_error_kinds.py tests/test_public_face.py \
   tests/layers/test_binary_weight.py tests/layers/test_block.py tests/layers/test_estimator_in_layer.py \
   tests/layers/test_input_binarizers.py tests/layers/test_scales.py tests/rewrite/test_surgery_relu.py \
-  tests/export/test_binary_ops.py tests/export/test_fuse_outputs.py tests/export/test_pack_edges.py \
-  tests/models/test_model_names.py tests/compare/test_compare_arms.py \
+  tests/export/test_binary_ops.py tests/export/test_fuse_outputs.py tests/export/test_pack_activations.py \
+  tests/models/test_model_names.py tests/compare/test_compare_variants.py \
   tests/cli/test_help.py tests/cli/test_render.py
 
 quick: setup  ## ruff and a choice of the tests, for every change

@@ -19,7 +19,7 @@ import torch
 from result_lines import append
 
 import binarize
-from binarize.export.classifier import CLASSIFIERS
+from binarize.exporting.classifier import CLASSIFIERS
 
 MODELS = ("resnet18",)
 KEYS = ("bytes", "bytes_predicted", "parity", "max_abs_logit", "classifier_diff")

@@ -1,12 +1,12 @@
 """Does every model of timm and torchvision convert, and does a choice of them train, export and run?
 
-    python benchmarks/coverage.py [--tier 1|2] [--mode MODE]... [--covering] [--failed] [--again]
+    python benchmarks/coverage.py [--level 1|2] [--mode MODE]... [--covering] [--failed] [--again]
         [--memory GB] [MODEL]...
 
-Tier 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
-and what is executed is what is reported (see coverage_tier1). Tier 2 takes the smallest model of each
-module and of each further class signature that tier 1 found, with weights: conversion with all its
-gates, a training step, export, stock onnxruntime (see coverage_tier2). Without --tier: both.
+Level 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
+and what is executed is what is reported (see coverage_level1). Level 2 takes the smallest model of each
+module and of each further class signature that level 1 found, with weights: conversion with all its
+gates, a training step, export, stock onnxruntime (see coverage_level2). Without --level: both.
 
 One JSON line per model is appended to results/coverage-tier1.jsonl, one per model and mode to
 results/coverage-tier2.jsonl, as it is measured. What stands there is not measured again, so a run can be
@@ -20,23 +20,23 @@ import sys
 import time
 from collections.abc import Callable
 
-import coverage_tier1
-import coverage_tier2
+import coverage_level1
+import coverage_level2
 import torch
-from coverage_lines import MODELS, TIER1, TIER2, Line, append, entries
-from coverage_models import describe, in_turn, names, smallest_of_modules, tier2_models
+from coverage_lines import LEVEL1, LEVEL2, MODELS, Line, append, entries
+from coverage_models import describe, in_turn, level2_models, names, smallest_of_modules
 from coverage_modes import MODES, applies, available, in_words, passed
 from coverage_worker import Worker, serve
 
 ANSWERS: dict[str, Callable[[Line], Line]] = {
     "describe": lambda job: describe(job["model"]),
-    "1": coverage_tier1.measure,
-    "2": coverage_tier2.measure,
+    "1": coverage_level1.measure,
+    "2": coverage_level2.measure,
 }
 SECONDS = {"describe": 300, "1": 900, "2": 3600}
 """After which a job is ended; many times what it takes, for a machine that does other things too."""
 ABOUT = ("model", "library", "module", "class", "parameters")
-RESULTS = {"1": TIER1, "2": TIER2}
+RESULTS = {"1": LEVEL1, "2": LEVEL2}
 
 
 def main(arguments: list[str]) -> None:
@@ -46,16 +46,16 @@ def main(arguments: list[str]) -> None:
         serve(ANSWERS[given.worker], given.memory << 30)
         return
     inventory(given.model or names())
-    if given.tier != "2":
-        tier1(given)
-    if given.tier != "1":
-        tier2(given)
+    if given.level != "2":
+        level1(given)
+    if given.level != "1":
+        level2(given)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*", help="only these")
-    parser.add_argument("--tier", choices=("1", "2"), help="only this one")
+    parser.add_argument("--level", choices=("1", "2"), help="only this one")
     parser.add_argument("--mode", action="append", choices=MODES, help="only these")
     parser.add_argument("--covering", action="store_true", help="only the smallest of each module")
     parser.add_argument("--failed", action="store_true", help="once more what failed")
@@ -74,11 +74,11 @@ def inventory(wanted: list[str]) -> None:
                 append(MODELS, {"model": name} | process.ask({"model": name}, SECONDS["describe"]))
 
 
-def tier1(given: argparse.Namespace) -> None:
+def level1(given: argparse.Namespace) -> None:
     """The smallest of each module, then the next of each: what is wrong with a class is seen early."""
     described = {name: line for name, line in entries(MODELS).items() if "parameters" in line}
     order = (smallest_of_modules if given.covering else in_turn)(described.values())
-    known = entries(TIER1)
+    known = entries(LEVEL1)
     with worker("1", given.memory) as process:
         for name in given.model or order:
             modes = [mode for mode in wanted(given) if is_due(given, known.get(name), mode)]
@@ -86,11 +86,11 @@ def tier1(given: argparse.Namespace) -> None:
                 measure(process, "1", described[name], modes)
 
 
-def tier2(given: argparse.Namespace) -> None:
+def level2(given: argparse.Namespace) -> None:
     """Smallest first, each mode of a model a job of its own."""
-    described = entries(TIER1)
-    order = (smallest_of_modules if given.covering else tier2_models)(described.values())
-    known = entries(TIER2)
+    described = entries(LEVEL1)
+    order = (smallest_of_modules if given.covering else level2_models)(described.values())
+    known = entries(LEVEL2)
     with worker("2", given.memory) as process:
         for name in given.model or order:
             for mode in wanted(given):
@@ -108,15 +108,15 @@ def is_due(given: argparse.Namespace, known: Line | None, mode: str) -> bool:
     return given.again or outcome is None or (given.failed and not passed(outcome))
 
 
-def measure(process: Worker, tier: str, described: Line, modes: list[str]) -> None:
+def measure(process: Worker, level: str, described: Line, modes: list[str]) -> None:
     """Ask for one line, append it and say how it went."""
     began = time.monotonic()
-    answer = process.ask({"model": described["model"], "modes": modes}, SECONDS[tier] * len(modes))
+    answer = process.ask({"model": described["model"], "modes": modes}, SECONDS[level] * len(modes))
     if "modes" not in answer:
         answer = {"modes": dict.fromkeys(modes, answer)}
     about = {key: described[key] for key in ABOUT}
     line = {**about, **answer, "seconds": round(time.monotonic() - began, 1)}
-    append(RESULTS[tier], line)
+    append(RESULTS[level], line)
     words = ", ".join(f"{mode}: {in_words(outcome)}" for mode, outcome in line["modes"].items())
     print(f"{line['model']} ({line['seconds']} s): {words}", file=sys.stderr, flush=True)
 

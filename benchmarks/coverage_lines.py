@@ -1,7 +1,7 @@
 """The lines of a coverage run: JSON, appended one by one, read back as one entry per model.
 
 A model that is run again, or in another mode, gets a further line; what stands further down counts,
-mode by mode. So a run that was stopped goes on where it was, and nothing is ever rewritten.
+mode by mode. So a run that was stopped continues where it was, and nothing is ever rewritten.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from result_lines import RESULTS, append
 
-__all__ = ["MODELS", "TIER1", "TIER2", "Line", "append", "entries"]
+__all__ = ["LEVEL1", "LEVEL2", "MODELS", "Line", "append", "entries"]
 
 MODELS = RESULTS / "coverage-models.jsonl"
-TIER1 = RESULTS / "coverage-tier1.jsonl"
-TIER2 = RESULTS / "coverage-tier2.jsonl"
+LEVEL1 = RESULTS / "coverage-tier1.jsonl"
+LEVEL2 = RESULTS / "coverage-tier2.jsonl"
 
 Line = dict[str, Any]
 

@@ -13,7 +13,7 @@ from torch import nn
 from binarize import models
 from binarize.errors import ModelError
 from binarize.models.fake import create_fake
-from binarize.rewrite import image_size, record
+from binarize.rewrite import capture, image_size
 
 SIZES = (96, 128, 160, 192, 224)
 """Widths tried, smallest first, to have a model that is not tied to its own size answer quickly."""
@@ -74,13 +74,13 @@ def _tied(name: str) -> bool:
 
 def _runs(model: nn.Module, size: int) -> bool:
     try:
-        record(model, image_size(model, size))
+        capture(model, image_size(model, size))
     except ModelError:
         return False
     return True
 
 
-def tier2_models(lines: Iterable[Line]) -> list[str]:
+def level2_models(lines: Iterable[Line]) -> list[str]:
     """The smallest of each module and of each signature that these do not have, smallest first."""
     lines = {line["model"]: line for line in lines}
     chosen = smallest_of_modules(lines.values())
@@ -92,7 +92,7 @@ def tier2_models(lines: Iterable[Line]) -> list[str]:
 
 
 def signature(line: Line) -> tuple[str, ...]:
-    """What sets a model of tier 1 apart: its class, the classes that use weights, why layers are kept."""
+    """What sets a model of level 1 apart: its class, the classes that use weights, why layers are kept."""
     kept = line["modes"].get("W1A32", {}).get("kept", {})
     return (line["class"], *line.get("signature", ()), *sorted(kept))
 

@@ -18,7 +18,7 @@ MODES = {
 }
 
 STAGES = ("convert", "export", "runtime", "train")
-"""What tier 2 does with a model in a mode."""
+"""What level 2 does with a model in a mode."""
 
 
 def options(mode: str) -> Options:
@@ -33,7 +33,7 @@ def available() -> list[str]:
 
 
 def applies(mode: str, line: Line) -> bool:
-    """Whether a mode is asked of the model of a tier 1 line."""
+    """Whether a mode is asked of the model of a level 1 line."""
     return mode != "W1A1 sign bireal" or line.get("sources", {}).get("relu", 0.0) >= RELU_FED
 
 

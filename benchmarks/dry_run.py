@@ -3,7 +3,7 @@
     python benchmarks/dry_run.py
 
 In one process, for each model and mode: seconds to create the model with random weights, and seconds of the
-dry run on it (recording, choosing, swapping, verifying at batch 2 and 3, predicting the size), the median of
+dry run on it (tracing, choosing, swapping, verifying at batch 2 and 3, predicting the size), the median of
 `REPEATS`. CPU seconds of the process stand beside wall seconds, for machines that others share. One JSON line
 is added to benchmarks/results/dry_run.jsonl. Exits with 1 where a dry run takes longer than the limit.
 """
@@ -16,8 +16,8 @@ import time
 import torch
 from result_lines import append
 
-from binarize.export.size import packed_size
-from binarize.rewrite import Options, convert_source, open_source
+from binarize.exporting.size import packed_size
+from binarize.rewrite import Options, convert_float, open_float
 
 LIMIT = 0.5  # seconds
 REPEATS = 5
@@ -37,10 +37,10 @@ def clocks() -> tuple[float, float]:
 def once(model: str, options: Options) -> dict[str, float]:
     """Seconds of creating `model`, and of a dry run on it."""
     begin = clocks()
-    source = open_source(model, pretrained=False)
+    float_model = open_float(model, pretrained=False)
     created = clocks()
-    conversion = convert_source(source, options, values=False).conversion
-    packed_size(conversion.model, conversion.recording)
+    conversion = convert_float(float_model, options, values=False).conversion
+    packed_size(conversion.model, conversion.trace)
     done = clocks()
     return {
         "create_wall": created[0] - begin[0],
@@ -58,7 +58,7 @@ def measure(model: str, options: Options) -> dict[str, float]:
 
 def main() -> int:
     torch.set_num_threads(1)
-    open_source("resnet18", pretrained=False)  # what the first model of a process pays for imports
+    open_float("resnet18", pretrained=False)  # what the first model of a process pays for imports
     measured = {
         model: {mode: measure(model, options) for mode, options in MODES.items()}
         for model in MODELS

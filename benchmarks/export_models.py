@@ -21,8 +21,8 @@ import torch
 from result_lines import RESULTS, append
 
 from binarize import environment
-from binarize.export import export
-from binarize.rewrite import Options, convert_source, open_source
+from binarize.exporting import export
+from binarize.rewrite import Options, convert_float, open_float
 
 LINES = RESULTS / "export_models.jsonl"
 MODELS = (
@@ -47,9 +47,9 @@ def measure(name: str) -> dict[str, Any]:
     """One line of the results."""
     torch.manual_seed(0)
     began = time.monotonic()
-    source = open_source(name, pretrained=False)
-    bytes_float = 4 * sum(parameter.numel() for parameter in source.model.parameters())
-    converted = convert_source(source, Options())
+    float_model = open_float(name, pretrained=False)
+    bytes_float = 4 * sum(parameter.numel() for parameter in float_model.model.parameters())
+    converted = convert_float(float_model, Options())
     convert_seconds = time.monotonic() - began
     actions = [row.action for row in converted.conversion.rows]
     with tempfile.TemporaryDirectory() as directory:

@@ -38,7 +38,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from binarize import environment, kernels
-from binarize.export.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
 from binarize.packing import WORD
 
 CHUNK = 500
@@ -183,7 +183,7 @@ def residual_of(
     node: dict[str, Any], x: np.ndarray, random: np.random.Generator
 ) -> np.ndarray | None:
     """Of y's shape, where the op takes one."""
-    if "Add" not in ALL_OPS[node["op"]].ending:
+    if "Add" not in ALL_OPS[node["op"]].epilogue:
         return None
     about = node["attributes"]
     size = (*x.shape[:-1], about["shape"][0])

@@ -3,10 +3,10 @@
     python benchmarks/kernel_layers.py [--threads N] [--rounds N] [--tier TIER] [LAYER ...]
 
 Each layer is a file of one node, float NCHW (or rows) in and out, batch 1 unless its name says otherwise.
-In every round each arm runs once, in turn: the float layer (the same file in stock onnxruntime, which folds
-the bits into float weights and calls its own Conv or MatMul), and with kernels the layer with float inputs
-and the one with binary inputs (`Step`); for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as
-onnxruntime takes them. Printed: medians in microseconds, and the ratio to float, the median of the ratios
+In every round each variant runs once, in turn: the float layer (the same file in stock onnxruntime, which
+folds the bits into float weights and calls its own Conv or MatMul), and with kernels the layer with float
+inputs and the one with binary inputs (`Step`); for linear layers also MatMulNBits of 8, 4 and 2 bits, as far
+as onnxruntime takes them. Printed: medians in microseconds, and the ratio to float, the median of the ratios
 within a round. Numerics are checked in the same run. Adds a JSON line to
 benchmarks/results/kernel_layers.jsonl.
 """
@@ -26,7 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from result_lines import append
 
 from binarize import kernels
-from binarize.export.functions import DOMAIN, VERSION, function
+from binarize.exporting.functions import DOMAIN, VERSION, function
 from binarize.packing import pack_bits
 
 LAYERS = {
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Arm -> {"us", "ratio", "max_diff"} of a layer; the ratio is float over arm."""
+    """Arm -> {"us", "ratio", "max_diff"} of a layer; the ratio is float over variant."""
     shape, size, stride, padding = LAYERS[name]
     random = np.random.default_rng(0)
     x = random.standard_normal(size).astype(np.float32)
@@ -86,31 +86,33 @@ def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
         "W1A32": node(f"Binary{product}", signs, stride, padding),
         "W1A1": node(f"StepBinary{product}", signs, stride, padding),
     }
-    arms = {"float": session(files["W1A32"], threads, native=False)}
-    arms |= {arm: session(file, threads) for arm, file in files.items()}
+    variants = {"float": session(files["W1A32"], threads, native=False)}
+    variants |= {variant: session(file, threads) for variant, file in files.items()}
     truth = {
-        arm: session(file, threads, native=False).run(None, {"x": x})[0]
-        for arm, file in files.items()
+        variant: session(file, threads, native=False).run(None, {"x": x})[0]
+        for variant, file in files.items()
     }
     for bits in (8, 4, 2) if product == "Linear" else ():
         made = quantised(signs, bits, threads)
         if made is not None:
-            arms[f"MatMulNBits {bits}"] = made
-    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
+            variants[f"MatMulNBits {bits}"] = made
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for number in range(WARM_UP + rounds):
-        for arm, runner in arms.items():
+        for variant, runner in variants.items():
             began = time.perf_counter()
             y = runner.run(None, {"x": x})[0]
             if number >= WARM_UP:
-                seconds[arm].append(time.perf_counter() - began)
-            elif arm in truth:
-                off = np.abs(y - truth[arm]).max() / np.abs(truth[arm]).max()
-                assert off < 1e-5, (name, arm, off)
+                seconds[variant].append(time.perf_counter() - began)
+            elif variant in truth:
+                off = np.abs(y - truth[variant]).max() / np.abs(truth[variant]).max()
+                assert off < 1e-5, (name, variant, off)
     result = {}
-    for arm, times in seconds.items():
+    for variant, times in seconds.items():
         ratio = statistics.median(f / t for f, t in zip(seconds["float"], times, strict=True))
-        result[arm] = {"us": round(1e6 * statistics.median(times), 1), "ratio": round(ratio, 2)}
-    words = ", ".join(f"{arm} {v['us']:.0f} us ({v['ratio']:.2f}x)" for arm, v in result.items())
+        result[variant] = {"us": round(1e6 * statistics.median(times), 1), "ratio": round(ratio, 2)}
+    words = ", ".join(
+        f"{variant} {v['us']:.0f} us ({v['ratio']:.2f}x)" for variant, v in result.items()
+    )
     print(f"{name}: {words}", flush=True)
     return result
 

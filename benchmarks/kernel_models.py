@@ -30,7 +30,7 @@ from result_lines import append
 
 import binarize
 from binarize import kernels
-from binarize.export.rounding import exact_copy, in_float64
+from binarize.exporting.rounding import exact_copy, in_float64
 from binarize.runtime import quiet_session
 
 MODELS = ("resnet18", "resnet50", "vit_base_patch16_224")

@@ -3,7 +3,7 @@
     python benchmarks/peers.py
     python benchmarks/peers.py --openvino DIR --larq DIR --threads 2
 
-In every round each arm runs once in turn, each in a process of its own (peers_worker.py):
+In every round each variant runs once in turn, each in a process of its own (peers_worker.py):
 
 - the float model in onnxruntime and OpenVINO (float32, bfloat16), and in int8 (onnxruntime's static
   quantisation, a file that both run; OpenVINO's own comes with NNCF, which is not asked);
@@ -46,8 +46,8 @@ from result_lines import append
 
 import binarize
 from binarize import environment
-from binarize.bench.baseline import export_float
-from binarize.bench.int8 import quantise
+from binarize.benching.baseline import export_float
+from binarize.benching.int8 import quantise
 from binarize.kernels import installed
 from binarize.runtime import metadata
 
@@ -72,7 +72,7 @@ FLOAT = next(iter(ARMS))
 
 @dataclass
 class Worker:
-    """The process of an arm, ready to run; `versions` of what runs there."""
+    """The process of a variant, ready to run; `versions` of what runs there."""
 
     process: subprocess.Popen
     versions: dict[str, str]
@@ -91,18 +91,18 @@ def main() -> None:
         files = write_files(folder)
         sizes = {name: path.stat().st_size for name, path in files.items()}
         workers: dict[str, Worker] = {}
-        for arm, (kind, file) in ARMS.items():
+        for variant, (kind, file) in ARMS.items():
             if kind == "kernels" and installed() is None:
-                print(f"skipped {arm}: this installation has no kernels", file=sys.stderr)
+                print(f"skipped {variant}: this installation has no kernels", file=sys.stderr)
                 continue
-            worker = stack.enter_context(start(arm, kind, files.get(file), options))
+            worker = stack.enter_context(start(variant, kind, files.get(file), options))
             if worker is not None:
-                workers[arm] = worker
+                workers[variant] = worker
         seconds = take_turns(workers, options.rounds)
-    figures = {arm: summary(seconds[arm], seconds[FLOAT]) for arm in workers}
-    for arm, (_, file) in ARMS.items():
-        if arm in figures and file:
-            figures[arm]["bytes"] = sizes[file]
+    figures = {variant: summary(seconds[variant], seconds[FLOAT]) for variant in workers}
+    for variant, (_, file) in ARMS.items():
+        if variant in figures and file:
+            figures[variant]["bytes"] = sizes[file]
     print_table(figures, options)
     if not options.dry:
         versions = {name: v for one in workers.values() for name, v in one.versions.items()}
@@ -135,7 +135,7 @@ def write_files(folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def start(
-    arm: str, kind: str, file: Path | None, options: argparse.Namespace
+    variant: str, kind: str, file: Path | None, options: argparse.Namespace
 ) -> Iterator[Worker | None]:
     """A worker that is ready, and ends with the block; None, said in a sentence, where it cannot run."""
     words = [kind, str(file), str(options.threads), str(options.batch)]
@@ -150,9 +150,9 @@ def start(
     try:
         said = json.loads(process.stdout.readline() or '{"absent": "its process ended at once"}')
         if "absent" in said:
-            print(f"skipped {arm}: {said['absent']}", file=sys.stderr)
+            print(f"skipped {variant}: {said['absent']}", file=sys.stderr)
         else:
-            print(f"{arm}: ready", file=sys.stderr)
+            print(f"{variant}: ready", file=sys.stderr)
         yield Worker(process, said["versions"]) if "versions" in said else None
     finally:
         process.stdin.close()
@@ -167,13 +167,13 @@ def environ(kind: str, options: argparse.Namespace) -> dict[str, str]:
 
 
 def take_turns(workers: dict[str, Worker], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each arm's rounds; who begins moves on by one a round."""
-    arms = list(workers)
-    seconds = {arm: np.zeros(rounds) for arm in arms}
+    """Seconds of each variant's rounds; who begins moves on by one a round."""
+    variants = list(workers)
+    seconds = {variant: np.zeros(rounds) for variant in variants}
     for number in range(rounds):
-        first = number % len(arms)
-        for arm in arms[first:] + arms[:first]:
-            seconds[arm][number] = workers[arm].seconds()
+        first = number % len(variants)
+        for variant in variants[first:] + variants[:first]:
+            seconds[variant][number] = workers[variant].seconds()
     return seconds
 
 
@@ -188,10 +188,10 @@ def print_table(figures: dict[str, dict[str, float]], options: argparse.Namespac
     print(f"{MODEL}, batch {options.batch}, threads {options.threads}, {options.rounds} rounds: ms")
     line = "{:24}{:>9}{:>9}{:>9}{:>8}{:>12}"
     print(line.format("arm", "median", "p10", "p90", "ratio", "bytes"))
-    for arm, one in figures.items():
+    for variant, one in figures.items():
         spans = [f"{one[key]:.2f}" for key in ("median_ms", "p10_ms", "p90_ms")]
         size = f"{one['bytes']:,}" if "bytes" in one else ""
-        print(line.format(arm, *spans, f"{one['ratio_to_float']:.3f}", size))
+        print(line.format(variant, *spans, f"{one['ratio_to_float']:.3f}", size))
 
 
 def write(

@@ -1,4 +1,5 @@
-"""One arm of peers.py, in a process of its own: `python benchmarks/peers_worker.py KIND FILE THREADS BATCH`.
+"""One variant of peers.py, in a process of its own: `python benchmarks/peers_worker.py KIND FILE THREADS
+BATCH`.
 
 Says one line of JSON when it is ready ({"versions": …}, or {"absent": why}), and from then on answers
 every line on stdin with the seconds of one run; a run before it, which is not timed, finds the caches as

@@ -37,7 +37,7 @@ def write(folder: Path) -> None:
     import torch
 
     import binarize
-    from binarize.export.forms import FORMS
+    from binarize.exporting.forms import FORMS
 
     for name in MODELS:
         for mode, activations in ACTIVATIONS.items():

@@ -25,13 +25,13 @@ import onnx_ir as ir
 from result_lines import append
 
 from binarize import layers
-from binarize.export import forms
-from binarize.export.exporting import describe
-from binarize.export.functions import DOMAIN, OPS, function
-from binarize.export.graph import to_graph
-from binarize.export.subject import open_subject
-from binarize.export.write import write
-from binarize.rewrite import Options, convert_source, open_source
+from binarize.exporting import forms
+from binarize.exporting.exporting import describe
+from binarize.exporting.functions import DOMAIN, OPS, function
+from binarize.exporting.graph import to_graph
+from binarize.exporting.subject import open_subject
+from binarize.exporting.write import write
+from binarize.rewrite import Options, convert_float, open_float
 
 LIMIT = 1.25
 REPEATS = 9
@@ -52,12 +52,12 @@ for path in sys.argv[1:]:
 
 def files(name: str, folder: Path) -> dict[str, Path]:
     """The model's files by what they are."""
-    source = open_source(name, pretrained=False)
+    float_model = open_float(name, pretrained=False)
     paths = {"float": folder / "float.onnx"}
-    subject = open_subject(source.model)
-    plain = to_graph(copy.deepcopy(source.model).eval(), {}, subject.size, OPSET)
+    subject = open_subject(float_model.model)
+    plain = to_graph(copy.deepcopy(float_model.model).eval(), {}, subject.size, OPSET)
     write(plain, describe(subject, "float"), paths["float"])
-    converted = open_subject(convert_source(source, Options()).conversion.model)
+    converted = open_subject(convert_float(float_model, Options()).conversion.model)
     for form in ("packed", "inline"):
         model = copy.deepcopy(converted.model).eval()
         graph = to_graph(model, layers.freeze(model), converted.size, OPSET)

@@ -1,19 +1,19 @@
 """What does a training step of a binary network cost against one of the float network?
 
     python benchmarks/train_step.py
-    python benchmarks/train_step.py --model cifar_resnet18 --arms "float,w1a32 ste" --rounds 5
+    python benchmarks/train_step.py --model cifar_resnet18 --variants "float,w1a32 ste" --rounds 5
 
-The arms of `train_step_arms.RECIPES`, for each model and device, in one process: in every round each arm
-makes one step in turn, so that whatever else the machine does hits all of them. Batch 64, channels_last,
-bf16 autocast, SGD with momentum, two CPU threads, images of noise. Printed: the median and the 10th and
-90th percentile of the seconds, the ratio to the float arm (the median of the ratios within a round), and the
-peak of memory. Exits with 1 where an arm takes more than its limit.
+The variants of `train_step_variants.RECIPES`, for each model and device, in one process: in every round each
+variant makes one step in turn, so that whatever else the machine does hits all of them. Batch 64,
+channels_last, bf16 autocast, SGD with momentum, two CPU threads, images of noise. Printed: the median and the
+10th and 90th percentile of the seconds, the ratio to the float variant (the median of the ratios within a
+round), and the peak of memory. Exits with 1 where a variant takes more than its limit.
 
 Peak memory: bytes held between steps (weights, momentum, batch) plus the most that a step adds to them. On
-a GPU that is torch.cuda.max_memory_allocated. On a CPU each arm has a process of its own, which makes WARM_UP
-steps, sets VmHWM of /proc/self/status back to what is resident then, and reads after more steps how far it
-has risen. All blocks of 64 KiB or more are mappings of their own there (glibc's MALLOC_MMAP_THRESHOLD_), so
-that what is freed is gone.
+a GPU that is torch.cuda.max_memory_allocated. On a CPU each variant has a process of its own, which makes
+WARM_UP steps, sets VmHWM of /proc/self/status back to what is resident then, and reads after more steps how
+far it has risen. All blocks of 64 KiB or more are mappings of their own there (glibc's
+MALLOC_MMAP_THRESHOLD_), so that what is freed is gone.
 
 Brevitas wants an older setuptools than torch has; it goes beside the environment, not into it:
 
@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from result_lines import append
 from torch import Tensor
-from train_step_arms import RECIPES, Arm, available, binary_layers
+from train_step_variants import RECIPES, Variant, available, binary_layers
 
 MODELS = {"resnet18": 224, "cifar_resnet18": 32}
 """Model -> pixels of its images along a side."""
@@ -80,7 +80,7 @@ def parse() -> argparse.Namespace:
 
 def measure(model: str, device: str, options: argparse.Namespace) -> bool:
     """Measure, print and write one model on one device. Returns whether all limits hold."""
-    names = list(available(options.arms.split(",")))
+    names = list(available(options.variants.split(",")))
     seconds = time_arms(names, model, device, options)
     figures = {name: summary(name, seconds) for name in names}
     if not options.no_memory:
@@ -95,19 +95,19 @@ def measure(model: str, device: str, options: argparse.Namespace) -> bool:
 def time_arms(
     names: list[str], model: str, device: str, options: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Seconds of each arm's steps, the arms taking turns."""
-    arms = {name: Arm(name, model, batch(model, device, options.batch)) for name in names}
-    for name, arm in arms.items():
+    """Seconds of each variant's steps, the variants taking turns."""
+    variants = {name: Variant(name, model, batch(model, device, options.batch)) for name in names}
+    for name, variant in variants.items():
         began = time.perf_counter()
         for _ in range(WARM_UP):
-            arm.step()
+            variant.step()
         print(f"  {name}: ready in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(options.rounds):
-        for name, arm in arms.items():
+        for name, variant in variants.items():
             synchronise(device)
             began = time.perf_counter()
-            arm.step()
+            variant.step()
             synchronise(device)
             seconds[name].append(time.perf_counter() - began)
     return seconds
@@ -126,7 +126,7 @@ def synchronise(device: str) -> None:
 
 
 def summary(name: str, seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Median, p10 and p90 of an arm's seconds, and the ratio to the arm that it is compared with."""
+    """Median, p10 and p90 of a variant's seconds, and the ratio to the variant that it is compared with."""
     mine, other = np.array(seconds[name]), seconds.get(RECIPES[name].against)
     low, middle, high = np.percentile(mine, (10, 50, 90))
     figures = {"median_s": middle, "p10_s": low, "p90_s": high}
@@ -136,7 +136,7 @@ def summary(name: str, seconds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def peaks(names: list[str], model: str, device: str, options: argparse.Namespace) -> dict[str, int]:
-    """Bytes at the peak of each arm's step."""
+    """Bytes at the peak of each variant's step."""
     if device == "cpu":
         return {name: _peak_in_a_process(name, model, options) for name in names}
     return {name: peak_on_gpu(name, model, device, options.batch) for name in names}
@@ -145,12 +145,12 @@ def peaks(names: list[str], model: str, device: str, options: argparse.Namespace
 def peak_on_gpu(name: str, model: str, device: str, size: int) -> int:
     gc.collect()
     before = torch.cuda.memory_allocated()
-    arm = Arm(name, model, batch(model, device, size))
+    variant = Variant(name, model, batch(model, device, size))
     for _ in range(WARM_UP):
-        arm.step()
+        variant.step()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(MEMORY_STEPS):
-        arm.step()
+        variant.step()
     return torch.cuda.max_memory_allocated() - before
 
 
@@ -164,15 +164,15 @@ def _peak_in_a_process(name: str, model: str, options: argparse.Namespace) -> in
 
 def peak_on_cpu(options: argparse.Namespace) -> int:
     """What `_peak_in_a_process` runs."""
-    arm = Arm(options.memory_of, options.model, batch(options.model, "cpu", options.batch))
+    variant = Variant(options.memory_of, options.model, batch(options.model, "cpu", options.batch))
     for _ in range(WARM_UP):
-        arm.step()
+        variant.step()
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM := VmRSS
     resting = resident("HWM")
     for _ in range(MEMORY_STEPS):
-        arm.step()
-    return arm.held() + resident("HWM") - resting
+        variant.step()
+    return variant.held() + resident("HWM") - resting
 
 
 def resident(which: str) -> int:
@@ -182,7 +182,7 @@ def resident(which: str) -> int:
 
 
 def holds(name: str, figures: dict[str, dict[str, float]]) -> bool:
-    """Whether an arm keeps within its limits, where there is something to hold it against."""
+    """Whether a variant keeps within its limits, where there is something to hold it against."""
     recipe, mine = RECIPES[name], figures[name]
     ratios = (mine.get("ratio"), recipe.limit), (memory_ratio(name, figures), recipe.memory)
     within = all(x is None or limit is None or x <= limit for x, limit in ratios)
@@ -212,7 +212,7 @@ def print_table(
         verdict = "" if holds(name, figures) else "over"
         limits = recipe.limit or "", recipe.memory or ""
         print(line.format(name, *spans, ratio, limits[0], *memory, limits[1], verdict))
-    print("W1A32 is also to be no slower than the quickest Brevitas arm.\n")
+    print("W1A32 is also to be no slower than the quickest Brevitas variant.\n")
 
 
 def write(

@@ -12,14 +12,18 @@ Importing this module imports no torch: every name below is fetched when it is f
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from binarize import estimators
-    from binarize.api import bench, convert, evaluate, export, load, train
+    from binarize.api import convert, load
+    from binarize.benching import bench
+    from binarize.comparing import compare
+    from binarize.evaluation import evaluate
+    from binarize.exporting import export
     from binarize.kernels import ort_library
+    from binarize.reporting import report
+    from binarize.training import train
 
     __version__: str
 
@@ -37,7 +41,18 @@ __all__ = [
     "train",
 ]
 
-_PACKAGES_OF_THAT_NAME = ("train", "export", "evaluate", "compare", "report", "bench")
+_FOUND_IN = {
+    "bench": "benching",
+    "compare": "comparing",
+    "convert": "api",
+    "evaluate": "evaluation",
+    "export": "exporting",
+    "load": "api",
+    "ort_library": "kernels",
+    "report": "reporting",
+    "train": "training",
+}
+"""Function -> the module of this package that has it."""
 
 
 def __getattr__(name: str) -> Any:
@@ -45,41 +60,12 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("binarize")
-    if name == "estimators" or name in _PACKAGES_OF_THAT_NAME:
-        return importlib.import_module(f"binarize.{name}")
-    if name == "ort_library":
-        return importlib.import_module("binarize.kernels").ort_library
-    if name in __all__:
-        return getattr(importlib.import_module("binarize.api"), name)
+    if name == "estimators":
+        return importlib.import_module("binarize.estimators")
+    if name in _FOUND_IN:
+        return getattr(importlib.import_module(f"binarize.{_FOUND_IN[name]}"), name)
     raise AttributeError(f"module 'binarize' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _CallablePackage(ModuleType):
-    """`binarize.train` is a package that holds a function `train`: calling the package calls that."""
-
-    @property
-    def _function(self) -> Any:
-        return getattr(self, self.__name__.rpartition(".")[2])
-
-    @property
-    def __signature__(self) -> Any:
-        return importlib.import_module("inspect").signature(self._function)
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        return self._function(*args, **options)
-
-
-class _Face(ModuleType):
-    """This package. The import system sets each subpackage as an attribute of it, which we watch."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _PACKAGES_OF_THAT_NAME and isinstance(value, ModuleType):
-            value.__class__ = _CallablePackage
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face

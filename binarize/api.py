@@ -21,8 +21,8 @@ from torch import nn
 
 from binarize import environment, outputs
 from binarize.data import check_exists
-from binarize.errors import BinarizeError
-from binarize.export.size import packed_size
+from binarize.errors import BinarizeError, near_words
+from binarize.exporting.size import packed_size
 from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
@@ -33,8 +33,8 @@ from binarize.rewrite import (
     SourceOptions,
     Totals,
     build,
-    convert_source,
-    open_source,
+    convert_float,
+    open_float,
     summary,
     totals,
 )
@@ -50,6 +50,7 @@ from binarize.run import (
 from binarize.run.weights import save_weights
 
 
+@near_words
 def convert(
     model_or_name: nn.Module | str | Path,
     *,
@@ -122,7 +123,7 @@ def load(run: Run | str | Path) -> nn.Module:
 def make(
     target: nn.Module | str | Path,
     options: Options,
-    source: SourceOptions | None = None,
+    model_options: SourceOptions | None = None,
     *,
     values: bool = True,
     progress: Progress | None = None,
@@ -131,8 +132,8 @@ def make(
     """`convert` with its layer table."""
     progress = progress or Progress()
     progress.task("loading the model")
-    opened = open_source(target, source or SourceOptions())
-    return convert_source(opened, options, values=values, progress=progress, images=images)
+    opened = open_float(target, model_options or SourceOptions())
+    return convert_float(opened, options, values=values, progress=progress, images=images)
 
 
 def calibration_images(
@@ -175,10 +176,11 @@ class Saved:
         }
 
 
+@near_words
 def convert_to_run(
     target: str | Path,
     options: Options,
-    source: SourceOptions | None = None,
+    model_options: SourceOptions | None = None,
     *,
     seed: int = 0,
     out: Path | None = None,
@@ -199,11 +201,11 @@ def convert_to_run(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         converted = make(
-            target, options, source, values=not dry_run, progress=progress, images=wanted
+            target, options, model_options, values=not dry_run, progress=progress, images=wanted
         )
     sums = totals(
         converted.conversion,
-        packed_size(converted.conversion.model, converted.conversion.recording),
+        packed_size(converted.conversion.model, converted.conversion.trace),
     )
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)

@@ -12,13 +12,19 @@ line prints both and exits with 1; a Python caller catches `BinarizeError` or on
       CheckpointError   weights that are missing, corrupt or of another model
       RunError          a run directory that is missing or not one
       ExportError       an ONNX file that cannot be written, read or validated
-      TrainingError     training that cannot go on
+      TrainingError     training that cannot continue
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class BinarizeError(Exception):
@@ -63,10 +69,25 @@ class ExportError(BinarizeError):
 
 
 class TrainingError(BinarizeError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f'did you mean "{near[0]}"?' if near else ""
+
+
+def near_words(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """`function`, whose TypeError for a keyword that it does not take names the nearest one that it does."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def called(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        for name in kwargs:
+            if name not in known:
+                hint = did_you_mean(name, known) or f"it takes {', '.join(known)}"
+                raise TypeError(f'{function.__name__}() has no argument "{name}"; {hint}')
+        return function(*args, **kwargs)
+
+    return called

@@ -2,7 +2,7 @@
 
 Bit 1 is +1 and bit 0 is -1. Signs are taken flat in row-major order (OIHW for a convolution, OI for a
 linear layer); sign number `i` is bit `i % 8` of byte `i // 8`, least significant bit first. The last
-byte is filled up with zeros. `docs/op-spec.md` repeats this for other readers of our files.
+byte is filled up with zeros. `docs/op-spec.md` repeats this for other readers of such files.
 
 Between layers of the native form (`export.forms.native`), 32 channels of a pixel or row are a word: bit
 `c % 32` of word `c // 32` is that of channel `c`.
@@ -38,7 +38,7 @@ def unpack_bits(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.unpackbits(bits, count=count, bitorder="little").astype(np.bool_).reshape(shape)
 
 
-def unpack_words(words: np.ndarray, channels: int, axis: int) -> np.ndarray:
+def unpack_activations(words: np.ndarray, channels: int, axis: int) -> np.ndarray:
     """Booleans with `channels` along `axis` from uint32 with ceil(channels / 32) words there."""
     last = np.ascontiguousarray(np.moveaxis(words, axis, -1), dtype="<u4")
     bits = np.unpackbits(last.view(np.uint8), axis=-1, count=channels, bitorder="little")

@@ -13,7 +13,7 @@ from binarize.run import write_text
 PAGE = Path(__file__).with_suffix(".md")
 sys.path.append(str(PAGE.parents[1] / "benchmarks"))
 
-from coverage_lines import MODELS, TIER1, TIER2, entries  # noqa: E402
+from coverage_lines import LEVEL1, LEVEL2, MODELS, entries  # noqa: E402
 from coverage_modes import MODES, in_words, passed  # noqa: E402
 
 Lines = dict[str, dict[str, Any]]
@@ -31,12 +31,12 @@ run. This page is written by `python docs/coverage.py` from the lines that
 
 {totals}
 
-Tier 1 is every model, as the library makes it, on tensors without data: it builds, converts, and at
-two batch sizes exactly the layers that are reported as binarized run through a binary weight. Tier 2
+Level 1 is every model, as the library makes it, on tensors without data: it builds, converts, and at
+two batch sizes exactly the layers that are reported as binarized run through a binary weight. Level 2
 is the smallest model of each module and of each further class signature, with random weights:
 conversion that leaves the outputs as they were with binarization off, export, the parity gate, stock
 onnxruntime at batch 1, 2 and 3, and an SGD step with finite gradients. `W1A1 sign bireal` is asked
-in tier 2 of models with half of their layers or more fed by ReLU.
+in level 2 of models with half of their layers or more fed by ReLU.
 
 ## What does not pass
 
@@ -46,13 +46,13 @@ in tier 2 of models with half of their layers or more fed by ReLU.
 
 {reasons}
 
-## Tier 1 by module
+## Level 1 by module
 
 Models that convert / models measured, and the share of all layers that became binary in `W1A32`.
 
 {modules}
 
-## Tier 2
+## Level 2
 
 The largest difference between onnxruntime and torch, relative to the largest logit, over the three
 batch sizes; or the stage that failed.
@@ -61,16 +61,16 @@ batch sizes; or the stage that failed.
 """
 
 
-def page(models: Lines, tier1: Lines, tier2: Lines) -> str:
+def page(models: Lines, level1: Lines, level2: Lines) -> str:
     """The page, for the entries of the three files of lines."""
     parts = {
-        "totals": _totals(models, tier1, tier2),
-        "failures": _failures(tier1, tier2),
-        "reasons": _reasons(tier1),
-        "modules": _modules(tier1),
-        "choice": _choice(tier2),
+        "totals": _totals(models, level1, level2),
+        "failures": _failures(level1, level2),
+        "reasons": _reasons(level1),
+        "modules": _modules(level1),
+        "choice": _choice(level2),
     }
-    measured = _measured([*tier1.values(), *tier2.values()])
+    measured = _measured([*level1.values(), *level2.values()])
     texts = {name: "\n".join(lines) for name, lines in parts.items()}
     return PAGE_TEXT.format(measured=measured, **texts)
 
@@ -89,12 +89,12 @@ def _measured(lines: Iterable[dict[str, Any]]) -> str:
     return f"Measured {period} on {' and '.join(cpus)}, one thread, with {versions}."
 
 
-def _totals(models: Lines, tier1: Lines, tier2: Lines) -> list[str]:
+def _totals(models: Lines, level1: Lines, level2: Lines) -> list[str]:
     rows = []
     for mode in MODES:
-        counts = [_passing(tier1, mode), _passing(tier2, mode)]
+        counts = [_passing(level1, mode), _passing(level2, mode)]
         rows.append((f"`{mode}`", *(f"{good} of {tried}" for good, tried in counts)))
-    head = ("mode", f"tier 1, of {len(models)} models: convert", "tier 2: pass")
+    head = ("mode", f"level 1, of {len(models)} models: convert", "level 2: pass")
     return _table(head, rows)
 
 
@@ -104,11 +104,11 @@ def _passing(lines: Lines, mode: str) -> tuple[int, int]:
     return sum(map(passed, outcomes)), len(outcomes)
 
 
-def _failures(tier1: Lines, tier2: Lines) -> list[str]:
-    """One line per model, mode and tier that failed."""
+def _failures(level1: Lines, level2: Lines) -> list[str]:
+    """One line per model, mode and level that failed."""
     found = [
-        f"- tier {tier}, `{name}`, `{mode}`: {_short(in_words(outcome))}{_float(outcome)}"
-        for tier, lines in ((1, tier1), (2, tier2))
+        f"- level {level}, `{name}`, `{mode}`: {_short(in_words(outcome))}{_float(outcome)}"
+        for level, lines in ((1, level1), (2, level2))
         for name, line in lines.items()
         for mode, outcome in line["modes"].items()
         if not passed(outcome)
@@ -130,11 +130,11 @@ def _short(words: str, width: int = 160) -> str:
     return words if len(words) <= width else words[: width - 1] + "…"
 
 
-def _reasons(tier1: Lines) -> list[str]:
+def _reasons(level1: Lines) -> list[str]:
     models: Counter[str] = Counter()
     layers: Counter[str] = Counter()
     classes: dict[str, Counter[str]] = {}
-    for line in tier1.values():
+    for line in level1.values():
         for reason, by_class in line["modes"].get("W1A32", {}).get("kept", {}).items():
             models[reason] += 1
             layers[reason] += sum(by_class.values())
@@ -152,9 +152,9 @@ def _most_common(classes: Counter[str], shown: int = 4) -> str:
     return f"{named} and {rest} more" if rest > 0 else named
 
 
-def _modules(tier1: Lines) -> list[str]:
+def _modules(level1: Lines) -> list[str]:
     by_module: dict[str, Lines] = {}
-    for name, line in tier1.items():
+    for name, line in level1.items():
         by_module.setdefault(line["module"], {})[name] = line
     rows = []
     for module, lines in sorted(by_module.items()):
@@ -173,9 +173,9 @@ def _binarized(lines: Lines) -> str:
     return f"{100 * binary / (binary + kept):.0f} %" if binary + kept else ""
 
 
-def _choice(tier2: Lines) -> list[str]:
+def _choice(level2: Lines) -> list[str]:
     rows = []
-    for name, line in sorted(tier2.items(), key=lambda item: item[1]["module"]):
+    for name, line in sorted(level2.items(), key=lambda item: item[1]["module"]):
         sizes = {outcome["image"][-1] for outcome in line["modes"].values() if "image" in outcome}
         size = " and ".join(str(size) for size in sorted(sizes))
         millions = f"{line['parameters'] / 1e6:.1f} M"
@@ -199,7 +199,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def from_lines() -> str:
     """The page, for the lines in the repository."""
-    return page(entries(MODELS), entries(TIER1), entries(TIER2))
+    return page(entries(MODELS), entries(LEVEL1), entries(LEVEL2))
 
 
 def main() -> None:

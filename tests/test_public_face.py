@@ -59,9 +59,9 @@ def test_functions_tell_their_parameters(name, parameters):
 
 
 def test_a_package_of_a_functions_name_is_both():
-    import binarize.evaluate.parity as parity
+    import binarize.evaluation.parity as parity
 
-    assert binarize.evaluate.parity is parity
+    assert binarize.evaluation.parity is parity
     assert callable(binarize.evaluate)
     assert "top-1" in inspect.getdoc(binarize.evaluate)
 

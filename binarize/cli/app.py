@@ -93,8 +93,8 @@ def program(
     """Turn an existing vision network into a 1-bit one: convert, train, export, eval, bench."""
 
 
-def build() -> typer.Typer:
-    """The whole program as a Typer application."""
+def build(completion: bool = True) -> typer.Typer:
+    """The whole program as a Typer application; its options for completion cost time."""
     look = {
         "cls": Group,
         "pretty_exceptions_enable": False,
@@ -102,7 +102,7 @@ def build() -> typer.Typer:
         "no_args_is_help": True,
         "context_settings": CONTEXT,
     }
-    app = typer.Typer(name="binarize", epilog=EPILOG, add_completion=True, **look)
+    app = typer.Typer(name="binarize", epilog=EPILOG, add_completion=completion, **look)
     app.callback()(program)
     for name, module in COMMANDS.items():
         kind = getattr(module, "Command", Command)
@@ -152,7 +152,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(args: list[str]) -> None:
     """Parse `args` and do what they say. command.main() would explain errors in its own way."""
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(not args or args[0].startswith("-")))
     if COMPLETION in os.environ:  # a shell asks how its line could go on
         command.main(args, prog_name="binarize")
     with command.make_context("binarize", args) as context:

@@ -10,7 +10,7 @@ from binarize.cli import render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.bench import Bench, Profile, Result
+    from binarize.benching import Bench, Profile, Result
 
 EXAMPLES = """
 binarize bench
@@ -52,7 +52,7 @@ def command(
     Each file runs once per round, on images of noise. The float baseline is the same architecture with
     random weights. Memory is measured in a separate process for each file.
     """
-    from binarize.bench import bench
+    from binarize.benching import bench
     from binarize.run import newest_run
 
     if not files:

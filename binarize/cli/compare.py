@@ -12,7 +12,7 @@ from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.compare import Comparison
+    from binarize.comparing import Comparison
 
 EXAMPLES = """
 binarize compare resnet18 --recipe digits --estimators float,ste --seeds 2
@@ -86,7 +86,7 @@ def command(
     if recipe is None and out is None:
         hint = "give --recipe NAME|FILE, or --out DIR of an earlier comparison"
         raise WrongUsage("there is no recipe", hint)
-    from binarize.compare import compare
+    from binarize.comparing import compare
 
     with working("loading") as progress:
         try:
@@ -115,7 +115,7 @@ def command(
 
 def show(comparison: Comparison) -> None:
     """The table, what its columns mean, and the files."""
-    from binarize.compare.table import LEGEND, shown
+    from binarize.comparing.table import LEGEND, shown
 
     titles, rows = shown(comparison.lines)
     render.table(titles, rows, drop=[name for name in reversed(titles[4:]) if name != "failed"])
@@ -134,6 +134,6 @@ def _close(comparison: Comparison) -> None:
     for record in comparison.failed:
         render.warn(f"{record.arm}, seed {record.seed}: {record.error}", record.hint)
     if comparison.example is None:
-        render.next_command(f"binarize compare -o {comparison.grid.path}")
+        render.next_command(f"binarize compare -o {comparison.sweep.path}")
     else:
         render.next_command(f"binarize report {comparison.example}")

@@ -186,7 +186,7 @@ def command(
 
 
 def _say_calibration(calibration: Calibrated) -> None:
-    render.say(calibration.words)
+    render.say(calibration.description)
     names = list(calibration.saturated)
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

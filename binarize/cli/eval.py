@@ -12,7 +12,7 @@ from binarize.cli import render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.evaluate import Evaluation
+    from binarize.evaluation import Evaluation
 
 EXAMPLES = """
 binarize eval
@@ -56,7 +56,7 @@ def command(
     An ONNX file stores its preprocessing and class names. Parity compares the logits of an ONNX file in a
     run with those of the run, and the logits of any other target with those of the first one.
     """
-    from binarize.evaluate import evaluate
+    from binarize.evaluation import evaluate
     from binarize.run import newest_run
 
     if not targets:

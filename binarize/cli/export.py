@@ -15,7 +15,7 @@ from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.export import ExportResult
+    from binarize.exporting import ExportResult
 
 EXAMPLES = """
 binarize export --onnx
@@ -100,7 +100,7 @@ def command(
         raise WrongUsage(f"RUN stands before {FLAG}", f"binarize export {onnx} {FLAG}")
     if onnx:
         outputs.check_onnx(onnx)
-    from binarize.export import export
+    from binarize.exporting import export
     from binarize.run import layout, newest_run
 
     target = run or str(newest_run().path)
@@ -126,7 +126,7 @@ def command(
 
 def show(result: ExportResult) -> None:
     """The validation block: what the parity gate of the export looked at."""
-    from binarize.export.size import is_close
+    from binarize.exporting.size import is_close
     from binarize.runtime import NATIVE
 
     predicted = result.bytes / result.bytes_predicted - 1
@@ -145,7 +145,7 @@ def show(result: ExportResult) -> None:
 
 def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     """(whether it holds, what was looked at); None: it need not hold."""
-    from binarize.export.validate import (
+    from binarize.exporting.validate import (
         AGREEMENT,
         AGREEMENT_8,
         EXACT,

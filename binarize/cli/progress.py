@@ -1,6 +1,6 @@
 """The progress of a command: a bar where stderr is a terminal, now and then a line elsewhere.
 
-    float twin: 2,400 of 24,000 (10 %), 12 min left, epoch 2/20, loss 1.372
+    float baseline: 2,400 of 24,000 (10 %), 12 min left, epoch 2/20, loss 1.372
 
 Such lines go to stderr, also with `--json`. A command that ends within `FIRST` seconds writes none.
 """

@@ -82,13 +82,13 @@ def cp(
     from binarize.recipe import shipped_path
     from binarize.run import write_text
 
-    source = shipped_path(recipe)
-    path = to or Path(source.name)
-    path = path / source.name if path.is_dir() else path
+    shipped_file = shipped_path(recipe)
+    path = to or Path(shipped_file.name)
+    path = path / shipped_file.name if path.is_dir() else path
     if path.exists():
         raise RecipeError(f'"{path}" exists already', "name another file after the recipe")
     outputs.check_file(path, RecipeError)
-    write_text(path, source.read_text(encoding="utf-8"))
+    write_text(path, shipped_file.read_text(encoding="utf-8"))
     if as_json:
         render.emit_json({"recipe": recipe, "file": str(path)})
     render.say(f"copied {recipe} to {path}")

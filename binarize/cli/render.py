@@ -57,7 +57,7 @@ def error(message: str, hint: str = "") -> None:
 
 
 def warn(message: str, hint: str = "") -> None:
-    """`warning: …` and `hint: …`, on stderr: the command goes on."""
+    """`warning: …` and `hint: …`, on stderr: the command continues."""
     _complain("warning", "bold yellow", message, hint)
 
 

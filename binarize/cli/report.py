@@ -12,7 +12,7 @@ from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
-    from binarize.report import Report
+    from binarize.reporting import Report
 
 EXAMPLES = """
 binarize report
@@ -39,7 +39,7 @@ def command(
     """
     if out is not None:
         outputs.check_file(out)
-    from binarize.report import report
+    from binarize.reporting import report
     from binarize.run import layout, newest_run
 
     if run is None:
@@ -60,10 +60,10 @@ def command(
 
 def show(written: Report) -> None:
     """The run's figures, and the files."""
-    from binarize.report.words import in_words, scores
+    from binarize.reporting.description import describe_run, scores
 
     facts = written.facts
-    render.say(f"{facts.model}: {in_words(facts)}")
+    render.say(f"{facts.model}: {describe_run(facts)}")
     found = scores(facts)
     if found:
         render.table(("", "accuracy"), found)

@@ -38,7 +38,7 @@ def command(
         render.emit_json(summary)
     for fact in ("model", "weights", "estimator", "data", "parent"):
         if summary[fact]:
-            render.say(f"{fact}: {in_words(summary[fact])}")
+            render.say(f"{fact}: {describe_run(summary[fact])}")
     render.layer_table(summary["layers"], summary["totals"])
     render.next_command(
         next_step.after_converting(target, run.info) if run else f"binarize convert {target}"
@@ -87,7 +87,7 @@ def estimator_of(info: RunInfo) -> dict[str, Any] | None:
     return info.conversion.estimator.to_json() if info.conversion else None
 
 
-def in_words(fact: str | dict[str, Any]) -> str:
+def describe_run(fact: str | dict[str, Any]) -> str:
     """`ab-tanh, a_end 0.8` of an estimator; anything else is a word already."""
     if isinstance(fact, str):
         return fact

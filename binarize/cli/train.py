@@ -76,7 +76,7 @@ def command(
     _check_usage(target, recipe, changes, out, resume)
     if out is not None:
         outputs.check_directory(out)
-    from binarize.train import train
+    from binarize.training import train
 
     with working("loading") as progress:
         try:

@@ -1,5 +1,6 @@
 """Images with labels, and loaders of them: digits, CIFAR-10, folders, and timm's other data sets."""
 
+from binarize.data.datasets import open_dataset
 from binarize.data.images import CachedImages, Images
 from binarize.data.loaders import (
     Loader,
@@ -11,7 +12,6 @@ from binarize.data.loaders import (
 )
 from binarize.data.resident import ResidentLoader
 from binarize.data.sample import check_exists, sample_images
-from binarize.data.sources import open_dataset
 
 __all__ = [
     "CachedImages",

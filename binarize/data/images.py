@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 Transform = Callable[[Any], Any]
 
 
-class Source(Protocol):
+class LabelledImages(Protocol):
     """Anything with a length whose items are (PIL image, label)."""
 
     def __len__(self) -> int: ...
@@ -22,43 +22,43 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]: ...
 
 
-def labels_of(source: Any) -> Tensor:
-    """int64 [N]: the labels of a source, without decoding an image where it can tell them otherwise."""
-    if isinstance(source, Subset):
-        return labels_of(source.dataset)[torch.as_tensor(source.indices)]
-    if hasattr(source, "label"):
-        return torch.tensor([source.label(index) for index in range(len(source))])
-    told = torch.as_tensor(getattr(source, "targets", ()))  # torchvision's data sets
-    if told.shape != (len(source),):
-        told = torch.tensor([source[index][1] for index in range(len(source))])
+def labels_of(images: Any) -> Tensor:
+    """int64 [N]: the labels of a data set, without decoding an image where it can tell them otherwise."""
+    if isinstance(images, Subset):
+        return labels_of(images.dataset)[torch.as_tensor(images.indices)]
+    if hasattr(images, "label"):
+        return torch.tensor([images.label(index) for index in range(len(images))])
+    told = torch.as_tensor(getattr(images, "targets", ()))  # torchvision's data sets
+    if told.shape != (len(images),):
+        told = torch.tensor([images[index][1] for index in range(len(images))])
     return told.long()
 
 
 class Images(Dataset):
     """RGB images with labels, decoded one by one; `transform` is applied to each PIL image."""
 
-    def __init__(self, source: Source, classes: list[str]) -> None:
-        self.source = source
+    def __init__(self, images: LabelledImages, classes: list[str]) -> None:
+        self.images = images
         self.classes = classes
         self.transform: Transform | None = None
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        image, label = self.source[index]
+        image, label = self.images[index]
         image = image.convert("RGB")
         return self.transform(image) if self.transform else image, int(label)
 
     @property
     def labels(self) -> Tensor:
         """int64 [N]."""
-        return labels_of(self.source)
+        return labels_of(self.images)
 
     def only(self, indices: Sequence[int]) -> Images:
         """The same data set with these images alone."""
-        source: Any = self.source  # torch asks for a Dataset, and any sequence of items does
-        return Images(Subset(source, indices), self.classes)
+        images: Any = self.images  # torch asks for a Dataset, and any sequence of items does
+        return Images(Subset(images, indices), self.classes)
 
 
 class CachedImages(Dataset):

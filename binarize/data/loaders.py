@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader
 
 from binarize.data import transforms
 from binarize.data.changes import BatchChanges
+from binarize.data.datasets import open_dataset
 from binarize.data.images import CachedBatches, CachedImages, Images, cache
 from binarize.data.resident import ResidentImages, ResidentLoader
 from binarize.data.shuffle import Shuffle
-from binarize.data.sources import open_dataset
 from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
 from binarize.run import Preprocess

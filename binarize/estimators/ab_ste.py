@@ -1,4 +1,4 @@
-"""AB-STE: a linear and a non-linear surrogate, blended as training goes on. A reconstruction.
+"""AB-STE: a linear and a non-linear surrogate, blended as training proceeds. A reconstruction.
 
 Source: Gupta & Kumar, "AB-STE", ECML-PKDD 2025, doi 10.1007/978-3-032-06066-2_8. Only its abstract
 is public: it names the two estimators and says that each blends a linear component with a

@@ -7,7 +7,7 @@ too, are constants here, since standardised weights do not move.
     f(x)  = s·tanh(kx)   within ±delta/2, ±1 beyond         s = 1/(1 - a)
     f'(x) = s·k·(1 - tanh²(kx)), 0 beyond                   k = ln(2/a - 1)/delta
 
-a = 1 - tanh(k·delta/2) in (0, 1) is the share of the jump that f still lacks; at a -> 0 f is sign. It is
+a = 1 - tanh(k·delta/2) in (0, 1) is the share of the step that f still lacks; at a -> 0 f is sign. It is
 learned as a = sigmoid(theta), which keeps it where s and k exist, with df/dtheta = df/da·a(1 - a).
 """
 

@@ -1,8 +1,8 @@
 """Binary layers: the binary weight and its scale, the binary input, and the switches over a whole model."""
 
-from binarize.layers.activation import SATURATED, InputBinarizer, Sign, Step
-from binarize.layers.addition import Addition, additions, binarization_off, switch
-from binarize.layers.calibrate import Calibration, calibrate, saturation
+from binarize.layers.activation import IMBALANCED, InputBinarizer, SignBinarizer, StepBinarizer
+from binarize.layers.added import AddedModule, added_modules, binarization_off, switch
+from binarize.layers.calibrate import Calibration, calibrate, imbalance
 from binarize.layers.swap import (
     binarize_weight,
     binary_inputs,
@@ -14,24 +14,24 @@ from binarize.layers.swap import (
 from binarize.layers.weight import FrozenProduct, FrozenWeight, WeightBinarizer
 
 __all__ = [
-    "SATURATED",
-    "Addition",
+    "IMBALANCED",
+    "AddedModule",
     "Calibration",
     "FrozenProduct",
     "FrozenWeight",
     "InputBinarizer",
-    "Sign",
-    "Step",
+    "SignBinarizer",
+    "StepBinarizer",
     "WeightBinarizer",
-    "additions",
+    "added_modules",
     "binarization_off",
     "binarize_weight",
     "binary_inputs",
     "binary_weights",
     "calibrate",
     "freeze",
+    "imbalance",
     "layer_name",
-    "saturation",
     "set_progress",
     "switch",
 ]

@@ -1,4 +1,5 @@
-"""Binary inputs of a layer: two values instead of floats, split at a threshold that calibration finds.
+"""Binary inputs of a layer: two values instead of floats, on either side of a threshold that calibration
+finds.
 
     step   a = scale · 1[x >= threshold]      {0, scale}, one threshold and one scale a layer, learned
     sign   a = scale · sign(x + shift)        ±scale, one shift a channel, learned; scale fixed
@@ -21,17 +22,17 @@ from torch import Tensor, nn
 
 from binarize.errors import BinarizeError, did_you_mean
 from binarize.estimators import widened
-from binarize.layers.addition import Addition
+from binarize.layers.added import AddedModule
 
-SATURATED = 0.95
+IMBALANCED = 0.95
 """A layer whose binary input is one value more often than this learns next to nothing from it."""
 SLOPE = 0.25
-"""Of what stands for the jump in the clip twin: gentle enough that fifty layers do not amplify rounding."""
+"""Of the smooth surrogate: gentle enough that fifty layers do not amplify rounding."""
 ROUNDS = 12
 """Of the fixed-point search for a step's scale; it changes by less than 1 % after eight."""
 
 
-class InputBinarizer(Addition):
+class InputBinarizer(AddedModule):
     """x -> binary x without its scale, of the same shape; a child of the layer that it belongs to.
 
     Attributes:
@@ -39,36 +40,36 @@ class InputBinarizer(Addition):
         scale: of the binary input, [1].
         calibrating: the next forwards set threshold, shift and scale to the mean of what each of them
             would choose for what it sees.
-        watching: the next forward records `ones`.
-        sloped: the next forwards give what `clipped` gives (see `clip_twin`).
-        ones: share of the larger value in the last watched forward.
+        watching: the next forward records `density`.
+        smoothed: the next forwards give what `smooth` gives (see `smooth_surrogate`).
+        density: activation density, the share of the larger value in the last watched forward.
     """
 
     name: ClassVar[str]
     op: ClassVar[str]
-    part = "inputs"
+    role = "inputs"
     scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.calibrating = False
         self.watching = False
-        self.sloped = False
-        self.ones: float | None = None
+        self.smoothed = False
+        self.density: float | None = None
         self._seen = 0
 
     def forward(self, x: Tensor) -> Tensor:
         if self.calibrating:
             self._calibrate(widened(x.detach()))
-        binary = self.clipped(x) if self.sloped else self.binarize(x)
+        binary = self.smooth(x) if self.smoothed else self.binarize(x)
         if self.watching:
-            self.ones = float((binary.detach() > 0).float().mean())
+            self.density = float((binary.detach() > 0).float().mean())
         return binary
 
     @property
-    def saturation(self) -> float | None:
-        """Share of the commoner value in the last watched forward."""
-        return None if self.ones is None else max(self.ones, 1 - self.ones)
+    def imbalance(self) -> float | None:
+        """Sign imbalance: share of the commoner value in the last watched forward."""
+        return None if self.density is None else max(self.density, 1 - self.density)
 
     def start_calibration(self) -> None:
         """Forget what was seen; from now on every forward adds to it, until `calibrating` is unset."""
@@ -98,16 +99,16 @@ class InputBinarizer(Addition):
 
     @property
     @abstractmethod
-    def split(self) -> Tensor:
+    def boundary(self) -> Tensor:
         """Threshold [1] or shift [C]: what the exported op takes beside x."""
 
     @abstractmethod
-    def clipped(self, x: Tensor) -> Tensor:
-        """The binarizer with its jump replaced by a slope: what parity is measured with, because
+    def smooth(self, x: Tensor) -> Tensor:
+        """The binarizer with its threshold replaced by a slope: what parity is measured with, because
         rounding cannot flip it."""
 
 
-class Step(InputBinarizer):
+class StepBinarizer(InputBinarizer):
     """b = 1[x >= t], and a = s·b with t and s learned.
 
     Gradient: da/dx = 1[|x - t| <= s], da/dt = -da/dx, da/ds = b; those of t and s are divided by
@@ -115,7 +116,7 @@ class Step(InputBinarizer):
     is the sum over all of them.
 
     Calibration: the least squares fit of {0, s}: t = s/2 and s = mean of the x at or above t, by fixed
-    point. A threshold that would leave more than `SATURATED` of one value is put at the mean instead.
+    point. A threshold that would leave more than `IMBALANCED` of one value is put at the mean instead.
     """
 
     name = "step"
@@ -127,7 +128,7 @@ class Step(InputBinarizer):
         self.scale = nn.Parameter(torch.ones(1))
 
     def binarize(self, x: Tensor) -> Tensor:
-        return _Step.apply(x, self.threshold, self.scale.detach())
+        return _StepFunction.apply(x, self.threshold, self.scale.detach())
 
     def slowed_scale(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -140,8 +141,8 @@ class Step(InputBinarizer):
         for _ in range(ROUNDS):
             scale = _mean_above(x, scale / 2, scale)
         threshold = scale / 2
-        ones = (x >= threshold).float().mean()
-        if max(ones, 1 - ones) > SATURATED:
+        density = (x >= threshold).float().mean()
+        if max(density, 1 - density) > IMBALANCED:
             threshold = x.mean()
             scale = _mean_above(x, threshold, scale).abs().clamp(min=_TINY)
         return threshold, scale
@@ -150,14 +151,14 @@ class Step(InputBinarizer):
         return self.threshold, self.scale
 
     @property
-    def split(self) -> Tensor:
+    def boundary(self) -> Tensor:
         return self.threshold
 
-    def clipped(self, x: Tensor) -> Tensor:
+    def smooth(self, x: Tensor) -> Tensor:
         return ((x - self.threshold) * SLOPE + 0.5).clamp(0, 1)
 
 
-class Sign(InputBinarizer):
+class SignBinarizer(InputBinarizer):
     """b = sign(x + shift), sign(0) = +1, and a = s·b; the shift of each channel is learned (RSign of
     ReActNet, Liu et al., arXiv 2003.03488).
 
@@ -177,7 +178,7 @@ class Sign(InputBinarizer):
         self.register_buffer("scale", torch.ones(1))
 
     def binarize(self, x: Tensor) -> Tensor:
-        return _Sign.apply(x, self.shift, self.scale, self.axis)
+        return _SignFunction.apply(x, self.shift, self.scale, self.axis)
 
     def shifted(self, x: Tensor) -> Tensor:
         """x + shift, the shift along the axis of the channels."""
@@ -193,16 +194,18 @@ class Sign(InputBinarizer):
         return self.shift, self.scale
 
     @property
-    def split(self) -> Tensor:
+    def boundary(self) -> Tensor:
         return self.shift
 
-    def clipped(self, x: Tensor) -> Tensor:
+    def smooth(self, x: Tensor) -> Tensor:
         return (self.shifted(x) * SLOPE).clamp(-1, 1)
 
 
 _TINY = 1e-6  # scales are divided by
 
-TABLE: dict[str, Callable[[int, int], InputBinarizer]] = {kind.name: kind for kind in (Step, Sign)}
+TABLE: dict[str, Callable[[int, int], InputBinarizer]] = {
+    kind.name: kind for kind in (StepBinarizer, SignBinarizer)
+}
 FLOAT = "float"
 NAMES = (FLOAT, *TABLE)
 
@@ -215,19 +218,19 @@ def check(name: str) -> None:
 
 
 @contextlib.contextmanager
-def clip_twin(model: nn.Module) -> Iterator[None]:
-    """`model` with a slope for the jump of every binary input, for as long as the block lasts.
+def smooth_surrogate(model: nn.Module) -> Iterator[None]:
+    """`model` with a slope for the threshold of every binary input, while the block runs.
 
     It is the model itself that changes: no other thread may be running it.
     """
     inputs = [module for module in model.modules() if isinstance(module, InputBinarizer)]
     for binarizer in inputs:
-        binarizer.sloped = True
+        binarizer.smoothed = True
     try:
         yield
     finally:
         for binarizer in inputs:
-            binarizer.sloped = False
+            binarizer.smoothed = False
 
 
 def along(vector: Tensor, ndim: int, axis: int) -> Tensor:
@@ -243,7 +246,7 @@ def _mean_above(x: Tensor, threshold: Tensor, otherwise: Tensor) -> Tensor:
     return torch.where(count > 0, (x * above).sum() / count.clamp(min=1), otherwise)
 
 
-class _Step(torch.autograd.Function):
+class _StepFunction(torch.autograd.Function):
     """Keeps x and t, from which everything else is made again. Comparisons are made in place, in the
     type of x: on a CPU, through booleans they take ten times as long."""
 
@@ -264,8 +267,8 @@ class _Step(torch.autograd.Function):
         return passed, (total / _per_image(x)).to(threshold.dtype), None
 
 
-class _Sign(torch.autograd.Function):
-    """Keeps x and the shift, from which everything else is made again, in place as in `_Step`."""
+class _SignFunction(torch.autograd.Function):
+    """Keeps x and the shift, from which everything else is made again, in place as in `_StepFunction`."""
 
     @staticmethod
     def forward(x: Tensor, shift: Tensor, scale: Tensor, axis: int) -> Tensor:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from binarize.layers.addition import Addition
+from binarize.layers.added import AddedModule
 
 
-class Dropped(Addition):
+class Dropped(AddedModule):
     """A ReLU taken away: y = x; y = max(x, 0) when not enabled. Any shape.
 
     Source: Bi-Real Net, arXiv 1808.00278: nothing but the batch normalisation before the next sign.
@@ -27,7 +27,7 @@ class Dropped(Addition):
             because what follows may write into it.
     """
 
-    part = "inputs"
+    role = "inputs"
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Dropped(Addition):
         return f"inplace={self.inplace}"
 
 
-class RPReLU(Addition):
+class RPReLU(AddedModule):
     """A ReLU with a slope and two shifts per channel; y = max(x, 0) when not enabled.
 
         z = x - shift;  y = z + out_shift where z >= 0, slope·z + out_shift elsewhere
@@ -55,7 +55,7 @@ class RPReLU(Addition):
         inplace: of the ReLU that was here.
     """
 
-    part = "inputs"
+    role = "inputs"
 
     def __init__(self, channels: int, axis: int = 1, inplace: bool = False) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class RPReLU(Addition):
         return f"{len(self.slope)}, axis={self.axis}, inplace={self.inplace}"
 
 
-class Shortcut(Addition):
+class Shortcut(AddedModule):
     """The input of a layer, added to what the layer and its norm made: y + x; y when not enabled.
 
         y [N, C, H, W], x [N, C, H, W]; with `stride` k > 1, x is averaged over k x k first, and
@@ -90,7 +90,7 @@ class Shortcut(Addition):
     Source: Bi-Real Net, arXiv 1808.00278; the average pooling as in its downsampling blocks.
     """
 
-    part = "inputs"
+    role = "inputs"
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from binarize.layers.activation import SATURATED, InputBinarizer
+from binarize.layers.activation import IMBALANCED, InputBinarizer
 from binarize.layers.swap import binary_inputs
 
 
@@ -23,16 +23,16 @@ class Calibration:
 
     Attributes:
         images: how many.
-        saturation: layer name -> share of the commoner value of its binary input, in the last batch.
+        imbalance: layer name -> share of the commoner value of its binary input, in the last batch.
     """
 
     images: int
-    saturation: dict[str, float]
+    imbalance: dict[str, float]
 
     @property
-    def saturated(self) -> dict[str, float]:
-        """The layers whose binary input is one value more than `SATURATED` of the time."""
-        return {name: share for name, share in self.saturation.items() if share > SATURATED}
+    def imbalanced(self) -> dict[str, float]:
+        """The layers whose binary input takes one value more than `IMBALANCED` of the time."""
+        return {name: share for name, share in self.imbalance.items() if share > IMBALANCED}
 
 
 @torch.no_grad()
@@ -61,7 +61,7 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> Calibration:
 
 
 @torch.no_grad()
-def saturation(model: nn.Module, batch: Tensor) -> dict[str, float]:
+def imbalance(model: nn.Module, batch: Tensor) -> dict[str, float]:
     """Layer name -> share of the commoner value of its binary input, for that batch of images."""
     inputs = dict(binary_inputs(model))
     with _watched(inputs.values()):
@@ -83,7 +83,7 @@ def _watched(inputs: Iterable[InputBinarizer]) -> Iterator[None]:
 
 def _shares(inputs: dict[str, InputBinarizer]) -> dict[str, float]:
     """A layer that did not run has no share."""
-    shares = {name: binarizer.saturation for name, binarizer in inputs.items()}
+    shares = {name: binarizer.imbalance for name, binarizer in inputs.items()}
     return {name: share for name, share in shares.items() if share is not None}
 
 

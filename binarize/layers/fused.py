@@ -28,7 +28,7 @@ EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
-class How:
+class BinarizeConfig:
     """What makes a binary weight of a latent one.
 
     Attributes:
@@ -41,13 +41,13 @@ class How:
 
 
 def binary_weight(
-    latent: Tensor, gain: Tensor | None, how: How, progress: float, *learned: Tensor
+    latent: Tensor, gain: Tensor | None, config: BinarizeConfig, progress: float, *learned: Tensor
 ) -> Tensor:
     """gain·s·sign(z), of the shape and dtype of `latent` [out, ...]; float32 inside where that is narrower.
 
     `gain` broadcasts to [out, 1, ...]; `learned`: the estimator's own parameters. All three get gradients.
     """
-    return _BinaryWeight.apply(latent, gain, how, progress, *learned)
+    return _BinaryWeight.apply(latent, gain, config, progress, *learned)
 
 
 def centred(latent: Tensor, standardise: bool) -> Tensor:
@@ -76,13 +76,18 @@ def _inner(w: Tensor) -> tuple[int, ...]:
 class _BinaryWeight(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, latent: Tensor, gain: Tensor | None, how: How, progress: float, *learned: Tensor
+        ctx: Any,
+        latent: Tensor,
+        gain: Tensor | None,
+        config: BinarizeConfig,
+        progress: float,
+        *learned: Tensor,
     ) -> Tensor:
         w = widened(latent)
-        mu = mean(w) if is_standardised(w, how.standardise) else w.new_zeros(())
+        mu = mean(w) if is_standardised(w, config.standardise) else w.new_zeros(())
         c = w - mu
-        scale = how.scale(c)
-        ctx.how, ctx.progress = how, progress
+        scale = config.scale(c)
+        ctx.config, ctx.progress = config, progress
         ctx.save_for_backward(latent, mu, scale, gain, *learned)
         factor = scale if gain is None else scale * gain
         # In place, in the type of c: on a CPU, through booleans it takes twenty times as long.
@@ -91,22 +96,24 @@ class _BinaryWeight(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         latent, mu, scale, gain, *learned = ctx.saved_tensors
-        how = ctx.how
+        config = ctx.config
         c, g = widened(latent) - mu, widened(grad)
         factor = scale if gain is None else scale * gain
-        standard = is_standardised(c, how.standardise)
+        standard = is_standardised(c, config.standardise)
         sigma = deviation(c) if standard else None
-        to_scale = _along_signs(g, c) if gain is not None or how.scale.in_graph else None
+        to_scale = _along_signs(g, c) if gain is not None or config.scale.in_graph else None
         to_gain = _like(to_scale * scale, gain) if ctx.needs_input_grad[1] else None
         share = (
-            _share(c, to_scale if gain is None else to_scale * gain) if how.scale.in_graph else None
+            _share(c, to_scale if gain is None else to_scale * gain)
+            if config.scale.in_graph
+            else None
         )
         z = c.div_(sigma + EPSILON) if standard else c
-        own = how.estimator.own(z, ctx.progress, learned)
+        own = config.estimator.own(z, ctx.progress, learned)
         to_learned = (
-            learned_grads(how.estimator, g * factor, z, ctx.progress, own) if learned else []
+            learned_grads(config.estimator, g * factor, z, ctx.progress, own) if learned else []
         )
-        d = how.estimator.surrogate_grad(z, ctx.progress, *own) * g
+        d = config.estimator.surrogate_grad(z, ctx.progress, *own) * g
         to_latent = _through_z(d, z, sigma, factor) if standard else d.mul_(factor)
         if share is not None:
             to_latent.add_(share - mean(share) if standard else share)

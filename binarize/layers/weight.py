@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from binarize.estimators import Estimator, sign, widened
 from binarize.layers.activation import InputBinarizer
-from binarize.layers.addition import Addition
+from binarize.layers.added import AddedModule
 from binarize.layers.fused import (
     EPSILON,
-    How,
+    BinarizeConfig,
     binary_weight,
     centred,
     deviation,
@@ -34,7 +34,7 @@ from binarize.layers.scale import NONE, Scale
 SCALE = "learned_scale"
 
 
-class WeightBinarizer(Addition):
+class WeightBinarizer(AddedModule):
     """Latent weight -> binary weight, both [out, ...]; a child of the layer that owns the weight.
 
     Statistics, surrogate gradient and scale are computed in float32 where the latent weight is
@@ -49,7 +49,7 @@ class WeightBinarizer(Addition):
         progress: share of training done, 0 to 1; set by `set_progress` at every optimiser step.
     """
 
-    part = "weights"
+    role = "weights"
 
     def __init__(self, estimator: Estimator, scale: Scale, standardise: bool = True) -> None:
         super().__init__()
@@ -105,24 +105,24 @@ class WeightBinarizer(Addition):
         self._scale_is_set = True
 
     def forward(
-        self, latent: Tensor, apart: bool = False, gain: Tensor | None = None
+        self, latent: Tensor, return_scale: bool = False, gain: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """gain·s·sign(z), or with `apart` signs and scale: ([out, ...], [out, 1, ...]).
+        """gain·s·sign(z), or with `return_scale` signs and scale: ([out, ...], [out, 1, ...]).
 
         `gain`, which broadcasts to [out, 1, ...], belongs to whatever calls, and so does its gradient.
         """
         if not self.enabled:
             return latent if gain is None else latent * gain
         factor = self._learned_factor(latent)
-        if apart:
+        if return_scale:
             return self._binary(latent, None, Scale(NONE)), self._scale(latent, factor)
         if factor is None:
             return self._binary(latent, gain, self.scale)
         return self._binary(latent, factor if gain is None else factor * gain, Scale(NONE))
 
     def _binary(self, latent: Tensor, gain: Tensor | None, scale: Scale) -> Tensor:
-        how = How(self.estimator, scale, self.standardise)
-        return binary_weight(latent, gain, how, self.progress, *self.learned)
+        config = BinarizeConfig(self.estimator, scale, self.standardise)
+        return binary_weight(latent, gain, config, self.progress, *self.learned)
 
     def _scale(self, latent: Tensor, factor: Tensor | None) -> Tensor:
         return self.scale(centred(widened(latent), self.standardise)) if factor is None else factor
@@ -161,7 +161,7 @@ class WeightBinarizer(Addition):
             if self.training:  # one multiplication of the weight instead of one of the output
                 weight = self(latent, gain=scale if gain is None else gain * scale)
                 return biased(product(b, weight), bias, axis)
-            signs, weight_scale = self(latent, apart=True)
+            signs, weight_scale = self(latent, return_scale=True)
             factor = weight_scale if gain is None else weight_scale * gain
             y = scaled(product(b, signs), factor.reshape(-1) * scale, axis)
             return biased(y, bias, axis)
@@ -244,7 +244,7 @@ class FrozenProduct(nn.Module):
         super().__init__()
         assert frozen.inputs is not None
         self.op = frozen.inputs.op
-        self.register_buffer("split", frozen.inputs.split.detach())
+        self.register_buffer("boundary", frozen.inputs.boundary.detach())
         self.register_buffer("scale", frozen.scale)
         self.register_buffer("zeros", torch.zeros_like(frozen.scale))
 
@@ -252,7 +252,7 @@ class FrozenProduct(nn.Module):
         """What the layer's `weight` means: `signs` is the parameter, ±1."""
 
         def multiply(product: Product, x: Tensor, bias: Tensor | None, axis: int) -> Tensor:
-            y = product(_marked(self.op, x, self.split), signs)
+            y = product(_marked(self.op, x, self.boundary), signs)
             return _marked("Scale", y, self.scale, self.zeros if bias is None else bias)
 
         return BinaryWeight(lambda: signs, multiply)

@@ -102,17 +102,17 @@ def fetch(
     library, bare, arguments = spec.library, spec.name, spec.kwargs
     if pretrained is False:
         return Fetched(_build(library, bare, arguments), spec, "random")
-    source = weights_of.find(library, bare)
-    if source is None:
+    weights = weights_of.find(library, bare)
+    if weights is None:
         reason = f"{library} has none for {bare}"
-    elif not source.can_be_had():
-        reason = f"{source.label} is not in the cache and cannot be downloaded"
+    elif not weights.can_be_had():
+        reason = f"{weights.label} is not in the cache and cannot be downloaded"
     else:
         try:
             model = _build_pretrained(library, bare, arguments)
-            return Fetched(model, spec, f"pretrained ({source.label})")
+            return Fetched(model, spec, f"pretrained ({weights.label})")
         except Exception as error:  # whatever the network, the disk or torch raised
-            reason = f"{source.label} could not be loaded: {str(error).splitlines()[0]}"
+            reason = f"{weights.label} could not be loaded: {str(error).splitlines()[0]}"
     if pretrained is True:
         raise ModelError(
             f'the pretrained weights of "{name}" cannot be had: {reason}',

@@ -10,7 +10,7 @@ data: they cost nothing, and cannot be read. So inside `without_data`
    them) is real, so that numbers can be read from it;
 3. what is computed from a fake tensor is fake.
 
-`rewrite.record` runs such a network like any other, and `rewrite.convert(…, values=False)` converts it.
+`rewrite.capture` runs such a network like any other, and `rewrite.convert(…, values=False)` converts it.
 """
 
 from __future__ import annotations

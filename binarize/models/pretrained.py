@@ -32,7 +32,7 @@ WITHOUT_EPSILON = (
 
 
 @dataclass(frozen=True)
-class Source:
+class PretrainedWeights:
     """Pretrained weights of one name: what they are called, if they are cached, who serves them."""
 
     label: str
@@ -43,9 +43,9 @@ class Source:
         return self.cached or answers(self.host)
 
 
-def find(library: str, bare: str) -> Source | None:
+def find(library: str, bare: str) -> PretrainedWeights | None:
     """The weights that `pretrained=True` would load, or None where the library has none."""
-    return _timm_source(bare) if library == "timm" else _torchvision_source(bare)
+    return _timm_weights(bare) if library == "timm" else _torchvision_weights(bare)
 
 
 def load_with_backbone(model: nn.Module, bare: str) -> None:
@@ -71,13 +71,13 @@ def load_frozen_norms(
             norm.running_var += epsilon - norm.eps
 
 
-def _timm_source(bare: str) -> Source | None:
+def _timm_weights(bare: str) -> PretrainedWeights | None:
     cfg = timm.models.get_pretrained_cfg(bare)
     if not cfg.has_weights:
         return None
     label = f"timm {cfg.architecture}.{cfg.tag}" if cfg.tag else f"timm {cfg.architecture}"
     if not cfg.hf_hub_id:
-        return Source(label, _in_torch_cache(cfg.url), _root(cfg.url))
+        return PretrainedWeights(label, _in_torch_cache(cfg.url), _root(cfg.url))
     repository, _, revision = cfg.hf_hub_id.partition("@")
     names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors"]
     found = (
@@ -85,13 +85,13 @@ def _timm_source(bare: str) -> Source | None:
         for name in names
     )
     cached = any(isinstance(path, str) for path in found)
-    return Source(label, cached, huggingface_hub.constants.ENDPOINT)
+    return PretrainedWeights(label, cached, huggingface_hub.constants.ENDPOINT)
 
 
-def _torchvision_source(bare: str) -> Source:
+def _torchvision_weights(bare: str) -> PretrainedWeights:
     weights = torchvision_models.get_model_weights(bare).DEFAULT
     label = f"torchvision {bare} {weights.name}"
-    return Source(label, _in_torch_cache(weights.url), _root(weights.url))
+    return PretrainedWeights(label, _in_torch_cache(weights.url), _root(weights.url))
 
 
 def _in_torch_cache(url: str) -> bool:

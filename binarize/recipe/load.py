@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from binarize.errors import RecipeError, did_you_mean
+from binarize.recipe.document import LIST_HINT, Document, KeyPath, Location, dotted, read, write
 from binarize.recipe.merge import assign, merge
 from binarize.recipe.report import problems_of, report
 from binarize.recipe.schema import Recipe, Section
-from binarize.recipe.source import LIST_HINT, Document, KeyPath, Place, dotted, read, write
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -21,21 +21,21 @@ Check = Callable[[Recipe], Iterable[tuple[KeyPath, str]]]
 
 
 def load(
-    source: str | Path | Mapping[str, Any],
+    recipe: str | Path | Mapping[str, Any],
     overrides: Iterable[str] = (),
     check: Check | None = None,
 ) -> Recipe:
-    """The recipe called `source`, with the `key=value` overrides of `--set` applied, checked.
+    """The recipe called `recipe`, with the `key=value` overrides of `--set` applied, checked.
 
     Args:
-        source: the name of a shipped recipe, the path of a YAML file, or the contents as a mapping.
+        recipe: the name of a shipped recipe, the path of a YAML file, or the contents as a mapping.
         overrides: "stages.0.epochs=3": dotted keys, list indices as numbers, values as in YAML.
         check: finds what the schema cannot know (such as names of estimators, which need torch):
             yields the key path and what is wrong there, and is reported with file and line.
 
     Raises RecipeError; where the recipe can be read at all, one error lists everything that is wrong.
     """
-    document, name = _document(source)
+    document, name = _document(recipe)
     for override in overrides:
         assign(document, override)
     problems = document.problems
@@ -44,7 +44,7 @@ def load(
     except ValidationError as error:
         raise report(name, problems + problems_of(document, error)) from None
     for path, what in check(recipe) if check else ():
-        problems.append((document.place(path), f"{dotted(path)}: {what}"))
+        problems.append((document.location(path), f"{dotted(path)}: {what}"))
     if problems:
         raise report(name, problems)
     return recipe
@@ -103,12 +103,12 @@ def _shelf() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
 
 
-def _document(source: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
-    if isinstance(source, Mapping):
-        data = copy.deepcopy(dict(source))
-        return Document(data, {(): Place("recipe")}), "recipe"
-    path, label = find(source)
-    return _read_with_bases(path, label, ()), str(source)
+def _document(recipe: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
+    if isinstance(recipe, Mapping):
+        data = copy.deepcopy(dict(recipe))
+        return Document(data, {(): Location("recipe")}), "recipe"
+    path, label = find(recipe)
+    return _read_with_bases(path, label, ()), str(recipe)
 
 
 def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Document:
@@ -122,18 +122,18 @@ def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Documen
         )
     if "extends" not in document.data:
         return document
-    place = document.place(("extends",))
+    location = document.location(("extends",))
     wanted = document.data.pop("extends")
     if not isinstance(wanted, str) or not wanted:
-        document.problems.append((place, "extends should be one recipe: a name or a path"))
+        document.problems.append((location, "extends should be one recipe: a name or a path"))
         return document
     try:
         base, base_label = find(wanted, beside=path)
     except RecipeError as error:
-        raise RecipeError(f"{place}: extends: {error.message}", error.hint) from error
+        raise RecipeError(f"{location}: extends: {error.message}", error.hint) from error
     if base.resolve() in chain:
         loop = " extends ".join(step.name for step in (*chain, base))
-        raise RecipeError(f"{place}: recipes extend each other in a circle: {loop}", "break it")
+        raise RecipeError(f"{location}: recipes extend each other in a circle: {loop}", "break it")
     return merge(_read_with_bases(base, base_label, chain), document)
 
 

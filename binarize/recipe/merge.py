@@ -10,35 +10,35 @@ from __future__ import annotations
 from typing import Any
 
 from binarize.errors import RecipeError
+from binarize.recipe.document import Document, KeyPath, Location, parse
 from binarize.recipe.schema import Named, section_at
-from binarize.recipe.source import Document, KeyPath, Place, parse
 
 
 def merge(base: Document, top: Document) -> Document:
-    """`top` put over `base`; every value keeps the place it was written at."""
+    """`top` put over `base`; every value keeps the location it was written at."""
     data = _merge(base.data, top.data, ())
-    places = {**base.places, **top.places}
+    locations = {**base.locations, **top.locations}
     present = set(_paths(data, ()))
-    kept = {path: place for path, place in places.items() if path in present}
+    kept = {path: location for path, location in locations.items() if path in present}
     return Document(data, kept, base.problems + top.problems)
 
 
 def assign(document: Document, override: str) -> None:
     """Apply one `key=value` of `--set`; what is wrong with it is added to `document.problems`."""
-    place = Place(f"--set {override}")
+    location = Location(f"--set {override}")
     dotted, equals, text = override.partition("=")
     path: KeyPath = tuple(dotted.strip().split("."))
     if not equals or not all(path):
-        document.problems.append((place, "write it as key=value, such as seed=1"))
+        document.problems.append((location, "write it as key=value, such as seed=1"))
         return
     try:
-        value = parse(text, str(place), lines=False)
-        path = _put(document, path, value.data, place)
+        value = parse(text, str(location), lines=False)
+        path = _put(document, path, value.data, location)
     except RecipeError as error:
-        document.problems.append((place, error.message.removeprefix(f"{place}: ")))
+        document.problems.append((location, error.message.removeprefix(f"{location}: ")))
         return
     document.problems += value.problems
-    document.places.update({(*path, *below): place for below in (*value.places, ())})
+    document.locations.update({(*path, *below): location for below in (*value.locations, ())})
 
 
 def _merge(base: Any, top: Any, path: KeyPath) -> Any:
@@ -61,7 +61,7 @@ def _as_mapping(value: Any, path: KeyPath) -> Any:
     return value
 
 
-def _put(document: Document, path: KeyPath, value: Any, place: Place) -> KeyPath:
+def _put(document: Document, path: KeyPath, value: Any, location: Location) -> KeyPath:
     """Merge `value` in at `path`; returns the path with list indices as numbers."""
     node, walked = document.data, ()
     for word in path[:-1]:
@@ -70,7 +70,7 @@ def _put(document: Document, path: KeyPath, value: Any, place: Place) -> KeyPath
         below = node[step] if isinstance(node, list) else _as_mapping(node.get(step), walked)
         if not isinstance(below, (dict, list)):
             below = {}
-            document.places[walked] = place
+            document.locations[walked] = location
         node[step] = below
         node = below
     last = _step(node, path[-1], walked)

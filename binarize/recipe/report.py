@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from binarize.errors import RecipeError, did_you_mean
+from binarize.recipe.document import Document, KeyPath, Location, dotted
 from binarize.recipe.schema import Named, section_at
-from binarize.recipe.source import Document, KeyPath, Place, dotted
 
 _PLAIN_WORDS = {
     "int_type": "should be a whole number",
@@ -23,20 +23,20 @@ _PLAIN_WORDS = {
 }
 
 
-def problems_of(document: Document, error: ValidationError) -> list[tuple[Place, str]]:
+def problems_of(document: Document, error: ValidationError) -> list[tuple[Location, str]]:
     """Where each thing that pydantic found was written, and what is wrong with it."""
     found = []
     for detail in error.errors():
         path: KeyPath = detail["loc"]
         describe = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
-        found.append((document.place(path), describe(path, detail)))
+        found.append((document.location(path), describe(path, detail)))
     return found
 
 
-def report(name: str, problems: list[tuple[Place, str]]) -> RecipeError:
+def report(name: str, problems: list[tuple[Location, str]]) -> RecipeError:
     """One RecipeError for all of them, in the order of their lines."""
     problems = sorted(problems, key=lambda problem: problem[0])
-    lines = [f"  {place}: {what}" for place, what in problems]
+    lines = [f"  {location}: {what}" for location, what in problems]
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
     return RecipeError(
         "\n".join([f'recipe "{name}" has {count}:', *lines]),

@@ -95,7 +95,7 @@ class Distill(Section):
     (1 - weight)·(that on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(model/T))."""
 
     teacher: str = key(
-        "`float`: this training's float twin, or without one the float model that it starts from; else a "
+        "`float`: this training's float baseline, or without one the float model that it starts from; else a "
         "run, or the name of a model with pretrained weights",
         FLOAT_TEACHER,
         min_length=1,

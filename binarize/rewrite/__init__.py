@@ -1,19 +1,19 @@
-"""From a float model to a binarized one: record, select, swap, verify; and back from a run."""
+"""From a float model to a binarized one: capture, select, swap, verify; and back from a run."""
 
 from binarize.rewrite.build import added_keys, build, build_info, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages
-from binarize.rewrite.census import Layer, census
+from binarize.rewrite.capture import Trace, capture
 from binarize.rewrite.convert import Conversion, Row, convert, replay
+from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.options import Options, options_of
-from binarize.rewrite.record import Recording, record
 from binarize.rewrite.select import classifier
 from binarize.rewrite.start import (
     Converted,
-    Source,
+    FloatModel,
     SourceOptions,
-    convert_source,
+    convert_float,
     image_size,
-    open_source,
+    open_float,
     with_classes,
 )
 from binarize.rewrite.stem import shrinking_stem
@@ -24,25 +24,25 @@ __all__ = [
     "CalibrationImages",
     "Conversion",
     "Converted",
+    "FloatModel",
     "Layer",
     "Options",
-    "Recording",
     "Row",
-    "Source",
     "SourceOptions",
     "Totals",
+    "Trace",
     "added_keys",
     "build",
     "build_info",
     "build_named",
-    "census",
+    "capture",
     "classifier",
     "convert",
-    "convert_source",
+    "convert_float",
     "image_size",
-    "open_source",
+    "inventory",
+    "open_float",
     "options_of",
-    "record",
     "replay",
     "shrinking_stem",
     "summary",

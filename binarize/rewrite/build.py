@@ -8,7 +8,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import BinarizeError, RunError
-from binarize.layers import Addition
+from binarize.layers import AddedModule
 from binarize.rewrite.convert import replay
 from binarize.run import Run, RunInfo, layout, locate
 from binarize.run.records import CUSTOM
@@ -56,6 +56,6 @@ def added_keys(info: RunInfo) -> set[str]:
     return {
         f"{path}.{key}"
         for path, module in build_info(info).named_modules()
-        if isinstance(module, Addition)
+        if isinstance(module, AddedModule)
         for key in module.state_dict()
     }

@@ -17,7 +17,7 @@ from torch import Tensor
 from binarize.data import sample_images
 from binarize.errors import DataError
 from binarize.layers import Calibration, calibrate
-from binarize.rewrite.subject import Subject
+from binarize.rewrite.model_part import ModelPart
 from binarize.run import Preprocess
 
 IMAGES = 32
@@ -48,7 +48,7 @@ class Calibrated:
     saturated: dict[str, float]
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """One sentence for the user."""
         if self.source == NOISE:
             return (
@@ -61,52 +61,52 @@ class Calibrated:
         return asdict(self)
 
 
-def calibrate_subject(
-    subject: Subject, preprocess: Preprocess, wanted: CalibrationImages
+def calibrate_part(
+    part: ModelPart, preprocess: Preprocess, wanted: CalibrationImages
 ) -> Calibrated:
     """Calibrate the binary inputs of a converted model in eval mode, as it is used.
 
     `preprocess` is the run's: images come to the network as they will later. Raises DataError for a
     folder without images, and where the network does not take RGB images.
     """
-    module = subject.module
+    module = part.module
     modes = {child: child.training for child in module.modules()}
     try:
-        result = calibrate(module.eval(), _batches(subject, preprocess, wanted))
+        result = calibrate(module.eval(), _batches(part, preprocess, wanted))
     finally:
         for child, training in modes.items():
             child.training = training
-    source = NOISE if wanted.dir is None else str(wanted.dir)
-    return Calibrated(result.images, source, _saturated(result, subject.part))
+    origin = NOISE if wanted.dir is None else str(wanted.dir)
+    return Calibrated(result.images, origin, _imbalanced(result, part.submodule))
 
 
-def _saturated(result: Calibration, part: str) -> dict[str, float]:
-    prefix = f"{part}." if part else ""
-    return {f"{prefix}{name}": round(share, 4) for name, share in result.saturated.items()}
+def _imbalanced(result: Calibration, submodule: str) -> dict[str, float]:
+    prefix = f"{submodule}." if submodule else ""
+    return {f"{prefix}{name}": round(share, 4) for name, share in result.imbalanced.items()}
 
 
 def _batches(
-    subject: Subject, preprocess: Preprocess, wanted: CalibrationImages
+    part: ModelPart, preprocess: Preprocess, wanted: CalibrationImages
 ) -> Iterator[Tensor]:
     """Small batches, on the model's device and in its type."""
-    like = next(p for p in subject.module.parameters() if p.is_floating_point())
+    like = next(p for p in part.module.parameters() if p.is_floating_point())
     if wanted.dir is None:
-        batches = _noise(subject, wanted.count)
+        batches = _noise(part, wanted.count)
     else:
-        batches = _images(subject, preprocess, wanted.dir, wanted.count)
+        batches = _images(part, preprocess, wanted.dir, wanted.count)
     for batch in batches:
         yield batch.to(like)
 
 
-def _noise(subject: Subject, count: int) -> Iterator[Tensor]:
+def _noise(part: ModelPart, count: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(0)
     for start in range(0, count, BATCH):
-        yield torch.randn(min(BATCH, count - start), *subject.size, generator=generator)
+        yield torch.randn(min(BATCH, count - start), *part.size, generator=generator)
 
 
-def _images(subject: Subject, preprocess: Preprocess, folder: Path, count: int) -> Iterator[Tensor]:
-    if len(subject.size) != 3 or subject.size[0] != 3:
-        shape = "x".join(map(str, subject.size))
+def _images(part: ModelPart, preprocess: Preprocess, folder: Path, count: int) -> Iterator[Tensor]:
+    if len(part.size) != 3 or part.size[0] != 3:
+        shape = "x".join(map(str, part.size))
         raise DataError(
             f"the model takes {shape}, and --calib-data has RGB images",
             "omit --calib-data: it is calibrated on noise then",

@@ -1,4 +1,4 @@
-"""Convert a model: record, select, operate, swap, verify. The module tree given is changed in place."""
+"""Convert a model: capture, select, operate, swap, verify. The module tree given is changed in place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import nn
 from binarize.errors import ModelError
 from binarize.layers import activation, binarize_weight, binary_weights, layer_name
 from binarize.progress import Progress
-from binarize.rewrite.census import Layer, census
+from binarize.rewrite.capture import Size, Trace
+from binarize.rewrite.inventory import Layer, inventory
+from binarize.rewrite.model_part import ModelPart, find_part
 from binarize.rewrite.options import Options, options_of, record_of
-from binarize.rewrite.record import Recording, Size
 from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
 from binarize.rewrite.stem import apply_stem, plan_stem
-from binarize.rewrite.subject import Subject, find_subject
-from binarize.rewrite.surgery import apply_edits, plan_edits, traced_once
+from binarize.rewrite.surgery import apply_edits, graphs_reused, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 from binarize.run import ConversionRecord, Stem
 from binarize.run.records import Edit
@@ -50,13 +50,13 @@ class Conversion:
         rows: the layer table, in the order of execution.
         replay: what `replay` needs to do it again on a fresh module: a run keeps it.
         notes: sentences for the user (a stem that was replaced).
-        recording: of the converted model's float form.
+        trace: of the converted model's float form.
     """
 
     model: nn.Module
     rows: list[Row]
     replay: ConversionRecord
-    recording: Recording
+    trace: Trace
     notes: list[str] = field(default_factory=list)
 
 
@@ -83,29 +83,29 @@ def convert(
     if any(True for _ in binary_weights(model)):
         raise ModelError("the model is converted already", "convert the float model it came from")
     progress = progress or Progress()
-    progress.task("recording")
-    with traced_once():
+    progress.task("tracing")
+    with graphs_reused():
         plan = _plan(model, options, size)
         keys = set(model.state_dict())
-        before = logits(plan.subject) if values else None
+        before = logits(plan.part) if values else None
         progress.task("binarizing")
         apply_edits(model, plan.edits)
     _swap(model, plan.parameters, options)
     progress.task("verifying")
     verify_keys(keys, model)
-    verify_executed(plan.subject, plan.chosen, plan.chosen if options.binary_inputs else set())
+    verify_executed(plan.part, plan.chosen, plan.chosen if options.binary_inputs else set())
     if before is not None:
-        verify_values(before, plan.subject)
+        verify_values(before, plan.part)
     rows = _rows(model, plan.layers, plan.reasons, options)
-    return Conversion(model, rows, plan.record(options), plan.recording, plan.notes)
+    return Conversion(model, rows, plan.record(options), plan.trace, plan.notes)
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What a conversion is going to do; only the stem is replaced already."""
 
-    subject: Subject
-    recording: Recording
+    part: ModelPart
+    trace: Trace
     layers: list[Layer]
     reasons: dict[str, str]
     stem: Stem | None
@@ -120,27 +120,27 @@ class _Plan:
     def parameters(self) -> list[str]:
         """The weights to binarize, under all their names."""
         chosen = [layer for layer in self.layers if layer.name in self.chosen]
-        return [name for layer in chosen for name in self.recording.names[layer.parameter]]
+        return [name for layer in chosen for name in self.trace.names[layer.parameter]]
 
-    def record(self, options: Options) -> ConversionRecord:
+    def capture(self, options: Options) -> ConversionRecord:
         """What a run keeps."""
         return record_of(options, self.stem, self.parameters, self.edits)
 
 
 def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
-    subject = find_subject(model, size, options.submodule)
-    recording = subject.record()
-    layers = census(recording)
+    part = find_part(model, size, options.submodule)
+    trace = part.capture()
+    layers = inventory(trace)
     notes = []
-    stem = plan_stem(model, recording, layers, options.stem, size[-1])
+    stem = plan_stem(model, trace, layers, options.stem, size[-1])
     if stem is not None:
         apply_stem(model, stem)
         notes.append(_stem_note(stem, size))
-        recording = subject.record()
-        layers = census(recording)
+        trace = part.capture()
+        layers = inventory(trace)
     reasons = kept_reasons(
         model,
-        recording,
+        trace,
         layers,
         options.keep,
         options.include,
@@ -150,10 +150,10 @@ def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
     chosen = {layer.name for layer in layers if layer.name not in reasons}
     check_choices(layers, chosen, options.choices)
     skipped: list[tuple[str, str]] = []
-    edits = plan_edits(model, recording, layers, chosen, options.structure, skipped)
+    edits = plan_edits(model, trace, layers, chosen, options.structure, skipped)
     if options.structure != "keep":
         notes.append(_surgery_note(edits, skipped))
-    return _Plan(subject, recording, layers, reasons, stem, edits, notes)
+    return _Plan(part, trace, layers, reasons, stem, edits, notes)
 
 
 def replay(model: nn.Module, conversion: ConversionRecord) -> nn.Module:
@@ -200,7 +200,7 @@ def _rows(
             layer.name,
             layer.kind,
             tuple(layer.shape),
-            layer.source,
+            layer.fed_by,
             "kept" if layer.name in reasons else "binarized",
             reasons.get(layer.name, ""),
             layer.params,

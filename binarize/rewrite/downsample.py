@@ -18,11 +18,11 @@ from collections.abc import Iterator
 
 from torch import fx
 
-from binarize.rewrite.census import (
+from binarize.rewrite.inventory import (
     CONVOLUTIONS,
+    FEEDERS,
     PASSING,
     POOLING,
-    SOURCES,
     Layer,
     argument,
     first_input,
@@ -31,7 +31,7 @@ from binarize.rewrite.census import (
 
 ADDING = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 POOLED = PASSING | POOLING
-NORMED = POOLED | set(SOURCES["norm"].split())
+NORMED = POOLED | set(FEEDERS["norm"].split())
 
 
 def downsample_layers(graph: fx.Graph, layers: list[Layer]) -> set[str]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from torch import fx
 
-from binarize.rewrite.census import (
+from binarize.rewrite.inventory import (
     ACTIVATING,
     KINDS,
     PASSING,

@@ -8,11 +8,11 @@ from torch import fx, nn
 
 from binarize.errors import PatternError, did_you_mean
 from binarize.layers import adapters
-from binarize.rewrite.census import Layer, census
+from binarize.rewrite.capture import Trace
 from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
+from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.options import matches
-from binarize.rewrite.record import Recording
 from binarize.run import LayerChoice
 
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
@@ -22,7 +22,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 def kept_reasons(
     model: nn.Module,
-    recording: Recording,
+    trace: Trace,
     layers: list[Layer],
     keep: Sequence[str] = (),
     include: Sequence[str] = (),
@@ -38,9 +38,9 @@ def kept_reasons(
     impossible = _impossible(model, layers, submodule, binary_inputs)
     unseen = {name: reason for name, _, _, reason in unseen_layers(model, layers, submodule)}
     included = _included(layers, include, {**unseen, **impossible})
-    by_rule = _by_rule(model, recording, layers, submodule)
+    by_rule = _by_rule(model, trace, layers, submodule)
     if binary_inputs:
-        for name in downsample_layers(recording.graph, layers):
+        for name in downsample_layers(trace.graph, layers):
             by_rule.setdefault(name, "downsample convolution")
     by_rule = {name: reason for name, reason in by_rule.items() if name not in included}
     return {**by_rule, **impossible, **_by_pattern(layers, keep)}
@@ -66,16 +66,16 @@ def _impossible(
 
 
 def _by_rule(
-    model: nn.Module, recording: Recording, layers: list[Layer], submodule: str | None
+    model: nn.Module, trace: Trace, layers: list[Layer], submodule: str | None
 ) -> dict[str, str]:
     """The layers that stay float unless the user includes them, and why."""
-    gates = gate_layers(recording.graph, layers)
-    first = _first(recording.graph, layers)
-    last = _classifier(model, recording.graph, layers, submodule)
+    gates = gate_layers(trace.graph, layers)
+    first = _first(trace.graph, layers)
+    last = _classifier(model, trace.graph, layers, submodule)
     reasons = {
         layer.name: (layer.name in first and "first layer")
         or (layer.name in last and "classifier")
-        or (layer.source == "constant" and "fed by constants, not by the image")
+        or (layer.fed_by == "constant" and "fed by constants, not by the image")
         or (layer.depthwise and "depthwise")
         or (layer.name in gates and "squeeze-excite or gate")
         for layer in layers
@@ -86,7 +86,7 @@ def _by_rule(
 def unseen_layers(
     model: nn.Module, layers: list[Layer], submodule: str | None = None
 ) -> list[tuple[str, str, tuple, str]]:
-    """(name, kind, weight shape, reason) of modules with weights that the recording cannot binarize."""
+    """(name, kind, weight shape, reason) of modules with weights that the trace cannot binarize."""
     own = dict(model.named_parameters(remove_duplicate=False))
     seen = {id(own[layer.parameter]) for layer in layers if layer.parameter in own}
     rows = []
@@ -183,10 +183,10 @@ def _first(graph: fx.Graph, layers: list[Layer]) -> set[str]:
     return found
 
 
-def classifier(model: nn.Module, recording: Recording) -> Layer | None:
+def classifier(model: nn.Module, trace: Trace) -> Layer | None:
     """The last layer that names the class; None where a model has none."""
-    layers = census(recording)
-    last = _classifier(model, recording.graph, layers, None)
+    layers = inventory(trace)
+    last = _classifier(model, trace.graph, layers, None)
     return next((layer for layer in reversed(layers) if layer.name in last), None)
 
 

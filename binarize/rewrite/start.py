@@ -15,11 +15,11 @@ from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named
-from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_subject
+from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
+from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
+from binarize.rewrite.model_part import find_part, first_convolution, input_channels
 from binarize.rewrite.options import Options
-from binarize.rewrite.record import Size
-from binarize.rewrite.subject import find_subject, first_convolution, input_channels
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
 from binarize.run.weights import load_weights
@@ -37,7 +37,7 @@ FRAMES = 16
 
 
 @dataclass(frozen=True)
-class Source:
+class FloatModel:
     """A float module and the RunInfo (conversion None) that builds it again."""
 
     model: nn.Module
@@ -67,40 +67,42 @@ class SourceOptions:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_source(target: nn.Module | str | Path, options: SourceOptions = SourceOptions()) -> Source:
-    """The float module that `target` means: a model name, a run (its latent weights become the float
+def open_float(
+    target: nn.Module | str | Path, options: SourceOptions = SourceOptions()
+) -> FloatModel:
+    """The float model that `target` means: a model name, a run (its latent weights become the float
     weights again) or a module of the caller's own, which is copied.
 
     Raises ModelError, CheckpointError or RunError.
     """
     size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
-        source = _from_module(target, size)
+        float_model = _from_module(target, size)
     elif is_run(layout.run_of(Path(target))):
-        source = _from_run(target, size)
+        float_model = _from_run(target, size)
     else:
         fetched = _fetch(str(target), options)
         preprocess = _resized(models.default_preprocess(str(target)), size)
         info = RunInfo(
             kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
         )
-        source = Source(fetched.model, info)
-    whole = models.part_of(source.model) is None
-    if whole and classes is not None and classes != models.num_classes(source.model):
-        source = with_classes(source, classes)
+        float_model = FloatModel(fetched.model, info)
+    whole = models.part_of(float_model.model) is None
+    if whole and classes is not None and classes != models.num_classes(float_model.model):
+        float_model = with_classes(float_model, classes)
     if options.checkpoint is not None:
-        load_weights(source.model, options.checkpoint)
+        load_weights(float_model.model, options.checkpoint)
         weights = f"checkpoint {Path(options.checkpoint).name}"
-        source = Source(source.model, source.info.replace(weights=weights))
-    return source
+        float_model = FloatModel(float_model.model, float_model.info.replace(weights=weights))
+    return float_model
 
 
-def with_classes(source: Source, num_classes: int) -> Source:
-    """The same source with a new, randomly initialised classifier."""
-    models.reset_classifier(source.model, num_classes)
-    spec = source.info.model
+def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
+    """The same model with a new, randomly initialised classifier."""
+    models.reset_classifier(float_model.model, num_classes)
+    spec = float_model.info.model
     spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
-    return Source(source.model, source.info.replace(model=spec, classes=[]))
+    return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[]))
 
 
 def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
@@ -116,31 +118,33 @@ class Converted:
     calibration: Calibrated | None = None
 
 
-def convert_source(
-    source: Source,
+def convert_float(
+    float_model: FloatModel,
     options: Options,
     *,
     values: bool = True,
     progress: Progress | None = None,
     images: CalibrationImages | None = None,
 ) -> Converted:
-    """Convert a source in place; see `convert`. A stem that the source's run replaced stays replaced.
+    """Convert a float model in place; see `convert`. A stem that its run replaced stays replaced.
 
     Binary inputs are calibrated on `images`, where they are given.
     """
-    part = options.submodule or models.part_of(source.model)
-    options = replace(options, submodule=part)
-    conversion = convert(source.model, options, source.size, values=values, progress=progress)
-    record, before = conversion.replay, source.info.conversion
+    submodule = options.submodule or models.part_of(float_model.model)
+    options = replace(options, submodule=submodule)
+    conversion = convert(
+        float_model.model, options, float_model.size, values=values, progress=progress
+    )
+    record, before = conversion.replay, float_model.info.conversion
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
-    info = source.info.replace(kind="converted", conversion=record, created=time.time())
-    source.model.binarize_info = info  # so that export knows the preprocessing
+    info = float_model.info.replace(kind="converted", conversion=record, created=time.time())
+    float_model.model.binarize_info = info  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
         (progress or Progress()).task("calibrating")
-        subject = find_subject(source.model, source.size, part)
-        calibration = calibrate_subject(subject, info.preprocess, images)
+        part = find_part(float_model.model, float_model.size, submodule)
+        calibration = calibrate_part(part, info.preprocess, images)
     return Converted(conversion, info, calibration)
 
 
@@ -170,14 +174,14 @@ def _fetch(name: str, options: SourceOptions) -> models.Fetched:
         raise
 
 
-def _from_run(target: str | Path, img_size: int | None) -> Source:
+def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
     model = build_named(info.undone(), run.path / layout.INFO)
     load_weights(model, weights, besides=added_keys(info))
     name = run.path.name
-    return Source(
+    return FloatModel(
         model,
         info.replace(
             preprocess=_resized(info.preprocess, img_size), weights=f"run {name}", parent=name
@@ -185,7 +189,7 @@ def _from_run(target: str | Path, img_size: int | None) -> Source:
     )
 
 
-def _from_module(module: nn.Module, img_size: int | None) -> Source:
+def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     cfg = getattr(module, "pretrained_cfg", None) or {}
     preprocess = dict(CUSTOM_PREPROCESS)
     for key in preprocess:
@@ -198,4 +202,4 @@ def _from_module(module: nn.Module, img_size: int | None) -> Source:
         weights="the caller's",
         preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
     )
-    return Source(copy.deepcopy(module), info)
+    return FloatModel(copy.deepcopy(module), info)

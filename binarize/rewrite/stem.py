@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import fx, nn
 
 from binarize.errors import ModelError
-from binarize.rewrite.census import Layer
-from binarize.rewrite.record import Recording
+from binarize.rewrite.capture import Trace
+from binarize.rewrite.inventory import Layer
 from binarize.run import Stem
 
 SMALL = 64
@@ -21,7 +21,7 @@ POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 
 def plan_stem(
-    model: nn.Module, recording: Recording, layers: list[Layer], option: str, img_size: int
+    model: nn.Module, trace: Trace, layers: list[Layer], option: str, img_size: int
 ) -> Stem | None:
     """The replacement that `option` (auto, keep, cifar) asks for, or None to leave the stem alone.
 
@@ -29,7 +29,7 @@ def plan_stem(
     """
     if option == "keep" or (option == "auto" and img_size > SMALL):
         return None
-    stem = _find(model, recording.graph, layers)
+    stem = _find(model, trace.graph, layers)
     if stem is None and option == "cifar":
         raise ModelError(
             "this model has no convolutional stem to replace",
@@ -38,9 +38,9 @@ def plan_stem(
     return stem if stem is not None and _shrinks(model, stem) else None
 
 
-def shrinking_stem(model: nn.Module, recording: Recording, layers: list[Layer]) -> Stem | None:
+def shrinking_stem(model: nn.Module, trace: Trace, layers: list[Layer]) -> Stem | None:
     """The stem of `model` if it is one that shrinks the image, else None."""
-    stem = _find(model, recording.graph, layers)
+    stem = _find(model, trace.graph, layers)
     return stem if stem is not None and _shrinks(model, stem) else None
 
 
@@ -64,7 +64,7 @@ def apply_stem(model: nn.Module, stem: Stem) -> None:
 
 def _find(model: nn.Module, graph: fx.Graph, layers: list[Layer]) -> Stem | None:
     """The first convolution, if it is no patch embedding (kernel = stride), and its pooling."""
-    first = next((layer for layer in layers if layer.source == "input"), None)
+    first = next((layer for layer in layers if layer.fed_by == "input"), None)
     if first is None or first.kind != "conv2d":
         return None
     module = model.get_submodule(first.name)

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from binarize.errors import ModelError
-from binarize.layers import Addition, binarization_off
+from binarize.layers import AddedModule, binarization_off
 from binarize.models import logits_of
-from binarize.rewrite.census import census
-from binarize.rewrite.subject import Subject
+from binarize.rewrite.inventory import inventory
+from binarize.rewrite.model_part import ModelPart
 
 BATCHES = (2, 3)
 REPORT = "this is a defect of binarize: please report the model's name"
 
 
-def verify_executed(subject: Subject, weights: set[str], inputs: set[str]) -> None:
+def verify_executed(part: ModelPart, weights: set[str], inputs: set[str]) -> None:
     """A dry run on fake tensors, at batch 2 and 3: exactly the layers reported as binarized are executed
     through their binary weight, and exactly `inputs` through a binary input. Raises ModelError otherwise."""
-    for batch, recording in zip(BATCHES, subject.record_batches(BATCHES), strict=True):
-        layers = census(recording)
+    for batch, trace in zip(BATCHES, part.capture_batches(BATCHES), strict=True):
+        layers = inventory(trace)
         binary = {layer.name for layer in layers if layer.binary}
         _compare(weights, binary, "weight", batch)
         _compare(inputs, {layer.name for layer in layers if layer.binary_input}, "input", batch)
@@ -35,7 +35,7 @@ def verify_keys(before: set[str], model: nn.Module) -> None:
     """The state_dict has the keys it had, and those of what was added: float checkpoints load.
     Raises ModelError otherwise."""
     modules = model.named_modules(remove_duplicate=False)  # a module may have several names
-    added = {f"{name}." for name, module in modules if isinstance(module, Addition)}
+    added = {f"{name}." for name, module in modules if isinstance(module, AddedModule)}
     after = {key for key in model.state_dict() if not any(key.startswith(name) for name in added)}
     changed = sorted(before ^ after)
     if changed:
@@ -43,10 +43,10 @@ def verify_keys(before: set[str], model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def logits(subject: Subject) -> Tensor:
+def logits(part: ModelPart) -> Tensor:
     """The logits, in eval mode, for one image of seeded standard-normal noise."""
-    model = subject.module
-    noise = torch.randn(1, *subject.size, generator=torch.Generator().manual_seed(0))
+    model = part.module
+    noise = torch.randn(1, *part.size, generator=torch.Generator().manual_seed(0))
     parameter = next(model.parameters())
     modes = {module: module.training for module in model.modules()}
     try:
@@ -57,10 +57,10 @@ def logits(subject: Subject) -> Tensor:
     return logits_of(output)
 
 
-def verify_values(before: Tensor, subject: Subject) -> None:
+def verify_values(before: Tensor, part: ModelPart) -> None:
     """With binarization switched off, the model's output is what it was. Raises ModelError otherwise."""
-    with binarization_off(subject.model):
-        after = logits(subject)
+    with binarization_off(part.model):
+        after = logits(part)
     if not torch.allclose(before, after, rtol=1e-5, atol=1e-5 * float(before.abs().max())):
         difference = float((before - after).abs().max())
         raise ModelError(f"conversion changed the float model's output by {difference:.2e}", REPORT)

@@ -31,7 +31,8 @@ class FileInfo(Described):
         classifier: how the last layer's weight is stored: "float", "fp16", "int8" or "1bit".
         parity: "exact": equal to the torch model to 1e-4 of the largest logit; "up to rounding": to what
             the model itself makes of rounding; or "up to sign flips": but for binary inputs that rounding
-            put on the other side of their jump; or "quantised": activations are rounded to 8 bits.
+            put on the other side of their decision boundary; or "quantised": activations are rounded to 8
+            bits.
         model, conversion, weights, preprocess, data, classes, format: as in a run, but for the names of the
             binary weights; "data.dir" only where it is relative.
         recipe: the resolved recipe it was trained by, YAML; empty where it was not.

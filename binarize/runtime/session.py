@@ -18,9 +18,9 @@ from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
 DOMAIN = "binarize"
-"""Of the nodes that our kernels compute, and of the functions that say what they mean."""
+"""Of the nodes that the binarize kernels compute, and of the functions that say what they mean."""
 NATIVE = "native"
-"""The form of a file whose nodes only our kernels can compute."""
+"""The form of a file whose nodes only the binarize kernels can compute."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Session:
         path: the file.
         info: what it says about itself.
         runner: onnxruntime's session.
-        kernels: whether our kernels compute its nodes.
+        kernels: whether the binarize kernels compute its nodes.
     """
 
     path: Path
@@ -60,13 +60,13 @@ class Session:
 def open_session(
     path: str | Path, threads: int | None = None, kernels: bool = False, **settings: Any
 ) -> Session:
-    """Load an exported file in onnxruntime, on the CPU: stock, or with our kernels where `kernels` and
-    `uses_kernels`.
+    """Load an exported file in onnxruntime, on the CPU: stock, or with the binarize kernels where `kernels`
+    and `uses_kernels`.
 
     `threads` are those within an operator; None leaves it to onnxruntime, which takes all cores.
     `settings` are further ones of `quiet_session`. The optimised graph is never saved: it holds the
-    binary weights as floats. Raises ExportError for a file that is missing, corrupt, truncated, not ours,
-    or native where there are no kernels to run it.
+    binary weights as floats. Raises ExportError for a file that is missing, corrupt, truncated, not written
+    by binarize, or native where there are no kernels to run it.
     """
     path = Path(path)
     info = metadata(path)
@@ -79,15 +79,16 @@ def open_session(
 def needs_kernels(path: str | Path) -> ExportError:
     """What is wrong with a native file in stock onnxruntime."""
     return ExportError(
-        f'"{path}" is of the form {NATIVE}, which needs our kernels',
-        "leave --no-kernels away where they are installed, or export the packed form",
+        f'"{path}" is of the form {NATIVE}, which needs the binarize kernels',
+        "omit --no-kernels where they are installed, or export the packed form",
     )
 
 
 def load(
     path: Path, threads: int | None = None, kernels: bool = False, **settings: Any
 ) -> ort.InferenceSession:
-    """`quiet_session` of a file, which need not be ours. Raises ExportError where onnxruntime refuses it."""
+    """`quiet_session` of a file, which need not be written by binarize. Raises ExportError where onnxruntime
+    refuses it."""
     try:
         return quiet_session(str(path), threads, kernels, **settings)
     except Exception as error:  # onnxruntime's errors have no common base
@@ -98,8 +99,8 @@ def load(
 
 
 def uses_kernels(path: str | Path) -> bool:
-    """Whether this installation has our kernels and the file has nodes for them. Raises ExportError as
-    `open_session` does."""
+    """Whether this installation has the binarize kernels and the file has nodes for them. Raises ExportError
+    as `open_session` does."""
     if installed() is None:
         return False
     return any(node.domain == DOMAIN for node in _read(Path(path)).graph.node)
@@ -115,8 +116,8 @@ def quiet_session(
 ) -> ort.InferenceSession:
     """onnxruntime's own session of a file, or of a model in memory, on the CPU.
 
-    `kernels`: with ours, where this installation has them. `spinning`: its idle threads look for work
-    instead of sleeping, onnxruntime's default. `profile`: what the name of the file begins with that
+    `kernels`: with the binarize kernels, where this installation has them. `spinning`: its idle threads look
+    for work instead of sleeping, onnxruntime's default. `profile`: what the name of the file begins with that
     `end_profiling` writes.
     """
     options = ort.SessionOptions()

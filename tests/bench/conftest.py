@@ -9,7 +9,7 @@ import torch
 
 import binarize
 from binarize import api
-from binarize.bench.baseline import export_float
+from binarize.benching.baseline import export_float
 from binarize.rewrite import Options
 from binarize.runtime import metadata
 

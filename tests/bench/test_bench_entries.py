@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from binarize import api
-from binarize.bench import entries, lineup
-from binarize.bench.baseline import export_float
-from binarize.bench.entries import Entry, entries_of, find
+from binarize.benching import entries, lineup
+from binarize.benching.baseline import export_float
+from binarize.benching.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
 from binarize.progress import Progress
 from binarize.rewrite import Options
@@ -73,7 +73,7 @@ def test_a_file_that_needs_the_kernels(packed, monkeypatch):
     native = replace(file, info=replace(file.info, form="native"))
     monkeypatch.setattr(entries, "uses_kernels", lambda path: True)
     assert [entry.kernels for entry in entries_of(native, True)] == [True]
-    with pytest.raises(ExportError, match="needs our kernels"):
+    with pytest.raises(ExportError, match="needs the binarize kernels"):
         entries_of(native, False)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import binarize
-from binarize.bench import measure
-from binarize.bench.entries import Entry
-from binarize.bench.measure import Setting, max_diff
+from binarize.benching import measure
+from binarize.benching.entries import Entry
+from binarize.benching.measure import Setting, max_diff
 from binarize.kernels import installed
 from binarize.progress import Progress
 

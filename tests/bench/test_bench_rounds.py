@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from binarize.bench.rounds import take_turns
+from binarize.benching.rounds import take_turns
 
 
 class Clock:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from binarize.compare.arms import parse_arm
+from binarize.comparing.variants import parse_variant
 from binarize.recipe import load
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cifar10_resnet18.sh"
@@ -44,8 +44,10 @@ def test_it_asks_for_what_the_literature_does(asked):
     assert (compared[0], trained[0]) == ("compare", "train")
     recipe = load(after(compared, "--recipe")[0], after(compared, "--set"))
     assert (recipe.stages[0].epochs, recipe.data.cache) == (250, "device")
-    arms = [parse_arm(arm).name for arm in after(compared, "--estimators")[0].split(",")]
-    assert arms == ["float", "ste", "reste", "ab-tanh", "ab-arctan"]
+    variants = [
+        parse_variant(variant).name for variant in after(compared, "--estimators")[0].split(",")
+    ]
+    assert variants == ["float", "ste", "reste", "ab-tanh", "ab-arctan"]
     recipe = load(after(trained, "--recipe")[0])
     assert [stage.binary for stage in recipe.stages] == ["activations", "all"]
     assert all(stage.distill.teacher == "float" for stage in recipe.stages)

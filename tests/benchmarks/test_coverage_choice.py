@@ -37,7 +37,7 @@ def test_tier_2_has_the_smallest_of_each_module_and_of_what_these_lack():
         line("g", "n", 7, "Third"),
     ]
     assert coverage_models.smallest_of_modules(lines) == ["e", "b"]
-    assert coverage_models.tier2_models(lines) == ["e", "b", "d", "g"]
+    assert coverage_models.level2_models(lines) == ["e", "b", "d", "g"]
 
 
 def test_the_models_of_all_modules_come_in_turn():

@@ -1,4 +1,4 @@
-"""peers.py without any peer: its arms, its turns and what it makes of their seconds."""
+"""peers.py without any peer: its variants, its turns and what it makes of their seconds."""
 
 from __future__ import annotations
 

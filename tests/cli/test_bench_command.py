@@ -9,7 +9,7 @@ import pytest
 from typed import run
 
 from binarize import kernels
-from binarize.bench import Bench, Result
+from binarize.benching import Bench, Result
 from binarize.cli import bench as command
 from binarize.cli import render
 from binarize.kernels import installed

@@ -7,10 +7,10 @@ import json
 import pytest
 from typed import run
 
-from binarize.compare import cell as cells
+from binarize.comparing import trial as trials
 from binarize.errors import TrainingError
 from binarize.recipe import dump, load
-from binarize.train import TrainResult
+from binarize.training import TrainResult
 
 TINY = {
     "model": {"name": "cifar_resnet20", "pretrained": False},
@@ -18,7 +18,7 @@ TINY = {
     "stages": [{"steps": 1, "optimizer": {"lr": 0.01}}],
     "engine": {"threads": 1},
 }
-ARMS = ["--recipe", "tiny.yaml", "--estimators", "float,ste", "-o", "grid"]
+VARIANTS = ["--recipe", "tiny.yaml", "--estimators", "float,ste", "-o", "grid"]
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +45,15 @@ def trained(monkeypatch):
         (path / "metrics.csv").write_text(f"epoch,test_top1,train_loss,seconds\n1,{top1},1.5,2\n")
         return TrainResult(str(path), 1, top1, 99.0, top1, 1, None, 2.0)
 
-    monkeypatch.setattr(cells, "train", train)
+    monkeypatch.setattr(trials, "train", train)
     return calls, fails
 
 
-def test_a_line_per_cell_the_table_and_what_to_type_next(trained, capsys, folder):
-    assert run("compare", *ARMS) == 0
+def test_a_line_per_trial_the_table_and_what_to_type_next(trained, capsys, folder):
+    assert run("compare", *VARIANTS) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0] == "grid: grid, 2 arms x 1 seeds"
+    assert lines[0] == "grid: grid, 2 variants x 1 seeds"
     assert lines[1] == "float, seed 0: top-1 90.00 % after 1 epochs (2 s)"
     assert lines[2] == "ste, seed 0: top-1 88.50 % after 1 epochs (2 s)"
     table = [line.split() for line in lines if line.startswith((" float ", " ste "))]
@@ -66,8 +66,8 @@ def test_a_line_per_cell_the_table_and_what_to_type_next(trained, capsys, folder
         "wrote grid/report.html",
         "next: binarize report grid/cells/ste-seed0",
     ]
-    assert "classifier starts anew" not in out  # the same in every cell
-    assert err.splitlines() == [  # of the float arm nobody needs to be told
+    assert "classifier starts anew" not in out  # the same in every trial
+    assert err.splitlines() == [  # of the float variant nobody needs to be told
         "warning: ste, seed 0 (2/2): an input hardly ever changes",
         "hint: start from a float model",
     ]
@@ -77,7 +77,7 @@ def test_a_line_per_cell_the_table_and_what_to_type_next(trained, capsys, folder
 
 
 def test_with_json_stdout_is_data_alone(trained, capsys):
-    assert run("compare", *ARMS, "--json") == 0
+    assert run("compare", *VARIANTS, "--json") == 0
     out, err = capsys.readouterr()
     content = json.loads(out)
     assert content["grid"] == "grid"
@@ -89,9 +89,9 @@ def test_with_json_stdout_is_data_alone(trained, capsys):
     assert "next: binarize report" in err
 
 
-def test_a_failed_cell_is_told_and_the_exit_code_is_1(trained, capsys, folder):
+def test_a_failed_trial_is_told_and_the_exit_code_is_1(trained, capsys, folder):
     trained[1]["float-seed0"] = TrainingError("the loss is no longer a number", "lower it")
-    assert run("compare", *ARMS) == 1
+    assert run("compare", *VARIANTS) == 1
     out, err = capsys.readouterr()
     assert "float, seed 0: failed, the loss is no longer a number\n" in out
     assert "ste, seed 0: top-1 88.50 %" in out
@@ -104,14 +104,14 @@ def test_a_failed_cell_is_told_and_the_exit_code_is_1(trained, capsys, folder):
 
 def test_ctrl_c_says_how_to_go_on(trained, capsys):
     trained[1]["ste-seed0"] = KeyboardInterrupt()
-    assert run("compare", *ARMS) == 130
+    assert run("compare", *VARIANTS) == 130
     out, err = capsys.readouterr()
-    assert out.endswith("the grid is kept; to go on: binarize compare -o grid\n")
+    assert out.endswith("the sweep is kept; to resume: binarize compare -o grid\n")
     assert err.endswith("error: interrupted\n")
 
 
-def test_target_and_images_reach_every_cell(trained, folder):
-    assert run("compare", "resnet18", *ARMS, "--data-dir", "images", "--set", "seed=5") == 0
+def test_target_and_images_reach_every_trial(trained, folder):
+    assert run("compare", "resnet18", *VARIANTS, "--data-dir", "images", "--set", "seed=5") == 0
     assert [(target, str(images)) for _, target, images in trained[0]] == [
         ("resnet18", "images")
     ] * 2
@@ -120,8 +120,8 @@ def test_target_and_images_reach_every_cell(trained, folder):
 
 
 def test_without_matplotlib_one_sentence_says_so(trained, capsys, monkeypatch):
-    monkeypatch.setattr("binarize.compare.comparison.can_draw", lambda: False)
-    assert run("compare", *ARMS) == 0
+    monkeypatch.setattr("binarize.comparing.comparison.can_draw", lambda: False)
+    assert run("compare", *VARIANTS) == 0
     out = capsys.readouterr().out
     assert 'the page needs matplotlib: pip install "binarize[plot]"\n' in out
     assert "report.html" not in out
@@ -130,7 +130,7 @@ def test_without_matplotlib_one_sentence_says_so(trained, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 2, "give --recipe NAME|FILE, or --out GRID of an earlier comparison"),
+        ([], 2, "give --recipe NAME|FILE, or --out DIR of an earlier comparison"),
         (["--recipe", "digits", "--jobs", "0"], 2, "--jobs"),
         (["--recipe", "digits"], 1, "error: no estimator is named"),
         (["--recipe", "digits", "--estimators", "ab-tan"], 1, 'hint: did you mean "ab-tanh"?'),
@@ -149,8 +149,8 @@ def test_bad_input_leaves_nothing_behind(capsys, folder, arguments, code, said):
 
 
 @pytest.mark.slow
-def test_two_cells_at_a_time_for_real(capsys, folder):
-    assert run("compare", *ARMS, "--jobs", "2", "--json") == 0
+def test_two_trials_at_a_time_for_real(capsys, folder):
+    assert run("compare", *VARIANTS, "--jobs", "2", "--json") == 0
     content = json.loads(capsys.readouterr().out)
     assert [line["n"] for line in content["table"]] == [1, 1]
     for name in ("float-seed0", "ste-seed0"):

@@ -63,7 +63,7 @@ def test_a_converted_run_is_trained_next(trained, folder, capsys):
 
 
 def test_without_matplotlib_the_card_comes_and_one_sentence(mine, capsys, monkeypatch):
-    monkeypatch.setattr("binarize.report.reporting.can_draw", lambda: False)
+    monkeypatch.setattr("binarize.reporting.reporting.can_draw", lambda: False)
     assert run("report") == 0
     out = capsys.readouterr().out
     assert "wrote runs/mine/README.md\n" in out

@@ -51,11 +51,11 @@ def test_short_work_writes_nothing(clock):
 def test_long_work_says_what_how_much_and_how_long_it_takes(clock):
     written, view = lines(clock)
     clock.now = 2
-    view.task("float twin", 24_000, 0)
+    view.task("float baseline", 24_000, 0)
     clock.now = 12
     view.update(2_400, "epoch 2/20, loss 1.372")
     assert written == [
-        "float twin: 2,400 of 24,000 (10 %), 2 min left, epoch 2/20, loss 1.372"
+        "float baseline: 2,400 of 24,000 (10 %), 2 min left, epoch 2/20, loss 1.372"
     ]  # 10 seconds for a tenth leave 90
 
 

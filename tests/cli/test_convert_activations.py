@@ -47,7 +47,7 @@ def test_there_is_a_column_only_where_an_input_is_binary(capsys, folder):
 def test_a_run_is_calibrated_and_says_on_what(capsys, folder):
     flags = ["--activations", "step", "--calib-images", "2", "--img-size", "8"]
     out, _ = answer(capsys, *flags)
-    assert "calibrated on 2 standard-normal images, for want of --calib-data" in out
+    assert "calibrated on 2 standard-normal images, without --calib-data" in out
     (path,) = (folder / "runs").iterdir()
     assert path.name == "cifar_resnet20-ab-tanh-step"
     steps = [binarizer for _, binarizer in binary_inputs(build(path))]
@@ -59,7 +59,7 @@ def test_saturated_layers_are_named_and_counted(capsys, folder, monkeypatch):
     from binarize.rewrite import start
 
     saturated = {f"layer{n}": 0.99 for n in range(1, 8)}
-    monkeypatch.setattr(start, "calibrate_subject", lambda *_: Calibrated(2, "pictures", saturated))
+    monkeypatch.setattr(start, "calibrate_part", lambda *_: Calibrated(2, "pictures", saturated))
     out, err = answer(capsys, "--activations", "step", "--img-size", "8", "--json")
     assert "layer1, layer2, layer3, layer4, layer5 and 2 more" in err
     assert "--keep" in err

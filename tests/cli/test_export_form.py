@@ -9,7 +9,7 @@ import shutil
 import pytest
 from typed import run
 
-from binarize.export.forms import FORMS
+from binarize.exporting.forms import FORMS
 from binarize.kernels import installed
 
 needs_kernels = pytest.mark.skipif(installed() is None, reason="needs the native kernels")
@@ -82,7 +82,7 @@ def test_the_recipe_decides_where_the_command_says_nothing(capsys, folder, train
 def test_a_trained_model_that_8_bits_change_is_refused(
     capsys, folder, trained, monkeypatch
 ) -> None:
-    gate = importlib.import_module("binarize.export.validate")
+    gate = importlib.import_module("binarize.exporting.validate")
     monkeypatch.setattr(gate, "AGREEMENT_8", 100.5)
     assert run("export", trained, "--onnx", "m.onnx", "--form", "int8") == 1
     err = capsys.readouterr().err
@@ -94,12 +94,12 @@ def test_a_trained_model_that_8_bits_change_is_refused(
 @needs_kernels
 def test_a_native_file_needs_the_kernels(capsys, folder, trained) -> None:
     assert run("export", trained, "--onnx", "m.onnx", "--form", "native") == 0
-    assert "✓ loads in onnxruntime with our kernels" in capsys.readouterr().out
+    assert "✓ loads in onnxruntime with the binarize kernels" in capsys.readouterr().out
     for command in ("eval", "bench"):
         assert run(command, "m.onnx", "--no-kernels") == 1
         assert capsys.readouterr().err.endswith(
-            'error: "m.onnx" is of the form native, which needs our kernels\n'
-            "hint: leave --no-kernels away where they are installed, or export the packed form\n"
+            'error: "m.onnx" is of the form native, which needs the binarize kernels\n'
+            "hint: omit --no-kernels where they are installed, or export the packed form\n"
         )
 
 

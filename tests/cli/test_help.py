@@ -151,7 +151,7 @@ def test_the_help_of_scale_has_every_scale(capsys):
 
 
 def completed(words, shell="bash"):
-    """What a shell offers after `words`, the last of which is being typed."""
+    """What a shell offers after `description`, the last of which is being typed."""
     line = " ".join(words)
     asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(

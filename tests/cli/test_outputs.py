@@ -13,7 +13,7 @@ import binarize
 from binarize import api, rewrite
 from binarize.errors import BinarizeError, ExportError, RunError
 from binarize.estimators import plot
-from binarize.train import train
+from binarize.training import train
 
 CALLS = [
     ["convert", "cifar_resnet20", "-o", "taken"],

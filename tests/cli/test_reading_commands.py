@@ -9,7 +9,7 @@ import pytest
 from typed import run
 
 from binarize.cli import eval as eval_command
-from binarize.evaluate import Evaluation
+from binarize.evaluation import Evaluation
 from binarize.kernels import installed
 from binarize.models import list_models
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import compare_grids as grids
+import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare.page import panels
-from binarize.compare.table import Outcome
+from binarize.comparing.page import panels
+from binarize.comparing.table import Outcome
 
 
 def outcome(epochs):
     scores = [50.0 + number for number in range(epochs)]
-    rows = grids.rows({"val_top1": scores, "test_top1": [""] * (epochs - 1) + [7.0]})
+    rows = sweeps.rows({"val_top1": scores, "test_top1": [""] * (epochs - 1) + [7.0]})
     return Outcome("ste", 0, 7.0, None, rows)
 
 

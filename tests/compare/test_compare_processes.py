@@ -1,4 +1,4 @@
-"""Cells in processes of their own: all of them end, and what they say arrives."""
+"""Trials in processes of their own: all of them end, and what they say arrives."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import compare_grids as grids
+import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare import __main__ as worker
-from binarize.compare import schedule
-from binarize.compare.arms import parse_arm
-from binarize.compare.cell import Record, read_record
-from binarize.compare.grid import Cell, Manifest, write_grid
-from binarize.compare.schedule import Child, children, outcome, run_apart
+from binarize.comparing import __main__ as worker
+from binarize.comparing import schedule
+from binarize.comparing.schedule import Child, children, outcome, run_in_processes
+from binarize.comparing.sweep import Manifest, Trial, write_sweep
+from binarize.comparing.trial import Record, read_record
+from binarize.comparing.variants import parse_variant
 from binarize.errors import BinarizeError, DataError, TrainingError
 from binarize.progress import Progress
 
@@ -29,109 +29,111 @@ STUBBORN = (
 
 
 @pytest.fixture
-def grid(tmp_path):
-    return write_grid(
-        tmp_path / "grid", Manifest("tiny", grids.CONTENTS, [], None, ["float", "ste"], 2)
+def sweep(tmp_path):
+    return write_sweep(
+        tmp_path / "grid", Manifest("tiny", sweeps.CONTENTS, [], None, ["float", "ste"], 2)
     )
 
 
-def child_of(grid, cell, code):
+def child_of(sweep, trial, code):
     """A process that runs `code` in the place of a training."""
-    path = grid.beside(cell, ".log")
+    path = sweep.beside(trial, ".log")
     path.parent.mkdir(exist_ok=True)
     log = path.open("wb")
     process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log)
-    return Child(cell, process, log)
+    return Child(trial, process, log)
 
 
-def ended(grid, code):
-    child = child_of(grid, grid.cells[1], code)
+def ended(sweep, code):
+    child = child_of(sweep, sweep.trials[1], code)
     child.process.wait()
     child.log.close()
-    return outcome(grid, child)
+    return outcome(sweep, child)
 
 
-def test_leaving_the_block_ends_all_of_them(grid):
+def test_leaving_the_block_ends_all_of_them(sweep):
     try:
         with children() as running:
-            running += [child_of(grid, cell, SLEEP) for cell in grid.cells[:2]]
+            running += [child_of(sweep, trial, SLEEP) for trial in sweep.trials[:2]]
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         assert [child.process.returncode for child in running] == [-15, -15]
 
 
-def test_one_that_does_not_listen_is_killed(grid, monkeypatch):
+def test_one_that_does_not_listen_is_killed(sweep, monkeypatch):
     monkeypatch.setattr(schedule, "PATIENCE_SECONDS", 0.1)
     with children() as running:
-        running.append(child_of(grid, grid.cells[0], STUBBORN))
-        while not grid.beside(grid.cells[0], ".log").read_text():
+        running.append(child_of(sweep, sweep.trials[0], STUBBORN))
+        while not sweep.beside(sweep.trials[0], ".log").read_text():
             pass
     assert running[0].process.returncode == -9
 
 
-def test_what_its_end_means(grid):
-    cell = grid.cells[1]
-    assert ended(grid, "") is None  # without a record: another process is at it
+def test_what_its_end_means(sweep):
+    trial = sweep.trials[1]
+    assert ended(sweep, "") is None  # without a record: another process is running it
     with pytest.raises(KeyboardInterrupt):
-        ended(grid, "raise SystemExit(130)")
+        ended(sweep, "raise SystemExit(130)")
     with pytest.raises(TrainingError, match="no images") as caught:
-        ended(grid, 'print(\'noise\\n{"message": "no images", "hint": "look"}\'); exit(1)')
+        ended(sweep, 'print(\'noise\\n{"message": "no images", "hint": "look"}\'); exit(1)')
     assert caught.value.hint == "look"
     with pytest.raises(TrainingError, match="ended unexpectedly"):
-        ended(grid, "1/0")
-    killed = ended(grid, "import os; os.kill(os.getpid(), 9)")
+        ended(sweep, "1/0")
+    killed = ended(sweep, "import os; os.kill(os.getpid(), 9)")
     assert killed.error == "its process was ended by signal 9"
-    assert read_record(grid, cell) == killed
+    assert read_record(sweep, trial) == killed
 
 
-def test_never_more_than_jobs_at_a_time_and_each_once(grid, monkeypatch):
-    together, started, done, told = [], [], [], []
+def test_never_more_than_jobs_at_a_time_and_each_once(sweep, monkeypatch):
+    together, started, done, logged_error = [], [], [], []
 
-    def start(grid, cell, data_dir, jobs):
-        started.append(cell.name)
+    def start(sweep, trial, data_dir, jobs):
+        started.append(trial.name)
         together.append(len(started) - len(done))
-        return child_of(grid, cell, "")
+        return child_of(sweep, trial, "")
 
     class Listening(Progress):
         def task(self, what, total=None, done=0):
-            told.append((done, total))
+            logged_error.append((done, total))
 
         def update(self, number, note=""):
-            told.append(number)
+            logged_error.append(number)
             assert number == len(done)
 
     monkeypatch.setattr(schedule, "start_child", start)
     monkeypatch.setattr(schedule, "POLL_SECONDS", 0.02)
-    run_apart(grid, grid.cells, None, 2, Listening(), lambda cell, _: done.append(cell.name))
-    assert started == [cell.name for cell in grid.cells]
+    run_in_processes(
+        sweep, sweep.trials, None, 2, Listening(), lambda trial, _: done.append(trial.name)
+    )
+    assert started == [trial.name for trial in sweep.trials]
     assert sorted(done) == sorted(started)
     assert max(together) == 2
-    assert told == [(0, 4), 1, 2, 3, 4]
+    assert logged_error == [(0, 4), 1, 2, 3, 4]
 
 
-def test_the_process_itself(grid, monkeypatch, capsys):
-    cell = Cell(parse_arm("ste"), 1)
+def test_the_process_itself(sweep, monkeypatch, capsys):
+    trial = Trial(parse_variant("ste"), 1)
     asked = []
 
     def run(found, wanted, data_dir):
         asked.append((found.path, wanted.name, str(data_dir)))
         return Record("ste", 1, {})
 
-    monkeypatch.setattr(worker, "run_cell", run)
-    assert worker.main([str(grid.path), cell.name]) == 0
-    assert worker.main([str(grid.path), cell.name, "images"]) == 0
-    assert asked == [(grid.path, cell.name, "None"), (grid.path, cell.name, "images")]
+    monkeypatch.setattr(worker, "run_trial", run)
+    assert worker.main([str(sweep.path), trial.name]) == 0
+    assert worker.main([str(sweep.path), trial.name, "images"]) == 0
+    assert asked == [(sweep.path, trial.name, "None"), (sweep.path, trial.name, "images")]
     for problem, code in ((KeyboardInterrupt(), 130), (DataError("no images", "look"), 1)):
 
         def fail(*_, problem=problem):
             raise problem
 
-        monkeypatch.setattr(worker, "run_cell", fail)
-        assert worker.main([str(grid.path), cell.name]) == code
+        monkeypatch.setattr(worker, "run_trial", fail)
+        assert worker.main([str(sweep.path), trial.name]) == code
     assert capsys.readouterr().err == '{"message": "no images", "hint": "look"}\n'
 
 
-def test_a_directory_without_a_manifest_is_no_grid(tmp_path):
+def test_a_directory_without_a_manifest_is_no_sweep(tmp_path):
     with pytest.raises(BinarizeError, match="not the directory of a comparison"):
         worker.main([str(tmp_path), "ste-seed0"])
 
@@ -139,30 +141,30 @@ def test_a_directory_without_a_manifest_is_no_grid(tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from binarize.compare.grid import open_grid
-from binarize.compare.schedule import start_child
-grid = open_grid(Path("grid"))
-child = start_child(grid, grid.cells[1], None, 1)
+from binarize.comparing.sweep import open_sweep
+from binarize.comparing.schedule import start_child
+sweep = open_sweep(Path("sweep"))
+child = start_child(sweep, sweep.trials[1], None, 1)
 print(child.process.pid, flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.slow
-def test_a_cell_stops_when_its_parent_is_killed(tmp_path, monkeypatch):
+def test_a_trial_stops_when_its_parent_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stage = {"epochs": 1000, "optimizer": {"name": "momentum", "lr": 0.05}}
-    contents = {**grids.CONTENTS, "stages": [stage]}
-    grid = write_grid(Path("grid"), Manifest("tiny", contents, [], None, ["float", "ste"], 1))
+    contents = {**sweeps.CONTENTS, "stages": [stage]}
+    sweep = write_sweep(Path("sweep"), Manifest("tiny", contents, [], None, ["float", "ste"], 1))
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
     child = int(parent.stdout.readline())
-    lock, trained = grid.beside(grid.cells[1], ".lock"), grid.run(grid.cells[1]) / "last"
+    lock, trained = sweep.beside(sweep.trials[1], ".lock"), sweep.run(sweep.trials[1]) / "last"
     try:
         wait_until(trained.exists)
         assert lock.read_text() == f"{child}\n"
         parent.kill()
         wait_until(lambda: not lock.exists())
-        assert read_record(grid, grid.cells[1]) is None
+        assert read_record(sweep, sweep.trials[1]) is None
     finally:
         parent.kill()
         parent.communicate()

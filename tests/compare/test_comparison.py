@@ -1,19 +1,19 @@
-"""The grid as a whole, with a stand-in for `train`; one real interruption at the end."""
+"""The sweep as a whole, with a stand-in for `train`; one real interruption at the end."""
 
 from __future__ import annotations
 
 import json
 
-import compare_grids as grids
+import compare_sweeps as sweeps
 import pytest
 
-from binarize.compare import cell as cells
-from binarize.compare import compare
-from binarize.compare.lock import held
+from binarize.comparing import compare
+from binarize.comparing import trial as trials
+from binarize.comparing.lock import held
 from binarize.errors import BinarizeError, DataError, EstimatorError, TrainingError
 from binarize.progress import Progress
-from binarize.report import curves
-from binarize.train import checkpoint
+from binarize.reporting import curves
+from binarize.training import checkpoint
 
 DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the learning rate")
 
@@ -21,24 +21,24 @@ DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    grids.recipe_file(tmp_path)
+    sweeps.recipe_file(tmp_path)
 
 
 @pytest.fixture
 def trainings(monkeypatch):
-    stand_in = grids.Trainings()
-    monkeypatch.setattr(cells, "train", stand_in)
-    monkeypatch.setattr("binarize.compare.comparison.can_draw", lambda: False)
+    stand_in = sweeps.Trainings()
+    monkeypatch.setattr(trials, "train", stand_in)
+    monkeypatch.setattr("binarize.comparing.comparison.can_draw", lambda: False)
     return stand_in
 
 
-def go(arms="float,ste", seeds=2, **more):
-    return compare("tiny.yaml", arms, seeds, out="grid", **more)
+def go(variants="float,ste", seeds=2, **more):
+    return compare("tiny.yaml", variants, seeds, out="grid", **more)
 
 
-def test_seed_by_seed_over_all_arms(trainings):
+def test_seed_by_seed_over_all_variants(trainings):
     comparison = go("float,ste,ede")
-    order = [(arm, seed) for seed in (0, 1) for arm in ("float", "ste", "ede")]
+    order = [(variant, seed) for seed in (0, 1) for variant in ("float", "ste", "ede")]
     assert [call[:2] for call in trainings.calls] == order
     assert [line.test_top1 for line in comparison.lines] == [90.5, 80.5, 80.5]
     assert comparison.lines[1].gap_to_float == -10
@@ -54,7 +54,7 @@ def test_what_is_finished_is_never_trained_again(trainings):
     assert len(trainings.calls) == 4
 
 
-def test_arms_and_seeds_can_be_added(trainings):
+def test_variants_and_seeds_can_be_added(trainings):
     go("float,ste", 1)
     trainings.calls.clear()
     comparison = go("float,ste,ede", 2)
@@ -67,7 +67,7 @@ def test_arms_and_seeds_can_be_added(trainings):
     assert [line.n for line in comparison.lines] == [2, 2, 2]
 
 
-def test_an_interrupted_cell_is_resumed(trainings):
+def test_an_interrupted_trial_is_resumed(trainings):
     trainings.fails = {("ste", 0): KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         go()
@@ -84,7 +84,7 @@ def test_an_interrupted_cell_is_resumed(trainings):
         (RuntimeError("out of\n memory"), "unexpected RuntimeError: out of memory"),
     ],
 )
-def test_a_cell_that_fails_is_recorded_and_the_grid_goes_on(trainings, problem, words):
+def test_a_trial_that_fails_is_recorded_and_the_sweep_goes_on(trainings, problem, words):
     trainings.fails = {("ste", 0): problem}
     comparison = go()
     assert len(trainings.calls) == 4
@@ -97,7 +97,7 @@ def test_a_cell_that_fails_is_recorded_and_the_grid_goes_on(trainings, problem, 
 
 
 @pytest.mark.parametrize("problem", [DataError("no images", "look"), OSError(28, "full")])
-def test_what_is_wrong_everywhere_stops_the_grid(trainings, problem):
+def test_what_is_wrong_everywhere_stops_the_sweep(trainings, problem):
     trainings.fails = {("ste", 0): problem}
     with pytest.raises(type(problem)):
         go()
@@ -113,10 +113,12 @@ def test_data_that_is_not_there_leaves_nothing_behind(tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_unknown_arm_or_a_bad_constant_is_found_before_anything_is_written(trainings, tmp_path):
-    for arms in ("float,stee", "float,ab-tanh:k_end=-1"):
+def test_an_unknown_variant_or_a_bad_constant_is_found_before_anything_is_written(
+    trainings, tmp_path
+):
+    for variants in ("float,stee", "float,ab-tanh:k_end=-1"):
         with pytest.raises(EstimatorError):
-            go(arms)
+            go(variants)
     assert not (tmp_path / "grid").exists()
     assert trainings.calls == []
 
@@ -126,7 +128,7 @@ def test_an_unknown_arm_or_a_bad_constant_is_found_before_anything_is_written(tr
     [
         ({"overrides": ["stages.0.epochs=3"]}, "has stages.0.epochs = 2, not 3", "-o"),
         ({"target": "cifar_resnet56"}, "trains its recipe's model, not cifar_resnet56", "-o"),
-        ({"arms": "float,ede"}, "has the arm ste, which is", "--estimators float,ste,ede"),
+        ({"variants": "float,ede"}, "has the variant ste, which is", "--estimators float,ste,ede"),
         ({"seeds": 1}, "has 2 seeds, not 1", "--seeds 2"),
     ],
 )
@@ -142,9 +144,9 @@ def test_another_comparison_in_the_same_directory_is_refused(trainings, more, me
 
 def test_a_recipe_that_was_edited_is_another_one(trainings, tmp_path):
     go()
-    grids.recipe_file(tmp_path, data={**grids.CONTENTS["data"], "dir": "moved"})
+    sweeps.recipe_file(tmp_path, data={**sweeps.CONTENTS["data"], "dir": "moved"})
     go()
-    grids.recipe_file(tmp_path, data={**grids.CONTENTS["data"], "batch_size": 128})
+    sweeps.recipe_file(tmp_path, data={**sweeps.CONTENTS["data"], "batch_size": 128})
     with pytest.raises(BinarizeError, match=r"data\.batch_size = 256, not 128"):
         go()
 
@@ -175,7 +177,7 @@ def test_it_is_not_started_by_a_launcher(monkeypatch):
         go()
 
 
-def test_a_cell_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
+def test_a_trial_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
     said = []
 
     class Listening(Progress):
@@ -195,14 +197,14 @@ def test_a_cell_that_another_process_is_at_is_left_to_it(trainings, tmp_path):
 def _manifest():
     from dataclasses import asdict
 
-    from binarize.compare.grid import Manifest, set_keys
+    from binarize.comparing.sweep import Manifest, set_keys
     from binarize.recipe import load
 
     contents = set_keys(load("tiny.yaml"))
     return json.dumps(asdict(Manifest("tiny.yaml", contents, [], None, ["float", "ste"], 2)))
 
 
-def test_the_table_is_written_after_every_cell(trainings, tmp_path):
+def test_the_table_is_written_after_every_trial(trainings, tmp_path):
     seen = []
 
     class Listening(Progress):
@@ -215,7 +217,7 @@ def test_the_table_is_written_after_every_cell(trainings, tmp_path):
     assert seen == [3, 1, 3, 2, 3, 3, 3, 4]
 
 
-def test_a_cell_tells_its_tasks_and_warnings_under_its_title(trainings):
+def test_a_trial_tells_its_tasks_and_warnings_under_its_title(trainings):
     heard = []
 
     class Listening(Progress):
@@ -246,7 +248,7 @@ def test_a_cell_tells_its_tasks_and_warnings_under_its_title(trainings):
     assert "float, seed 0 (1/2): an input hardly ever changes" not in heard
 
 
-def test_estimators_that_no_arm_replaces_are_warned_of(trainings):
+def test_estimators_that_no_variant_replaces_are_warned_of(trainings):
     warned = []
 
     class Listening(Progress):
@@ -254,7 +256,7 @@ def test_estimators_that_no_arm_replaces_are_warned_of(trainings):
             warned.append(text)
 
     go(overrides=["stages.0.estimator=ede"], progress=Listening())
-    assert warned == ["the recipe sets stages.0.estimator, which is the same in every arm"]
+    assert warned == ["the recipe sets stages.0.estimator, which is the same in every variant"]
 
 
 def test_without_matplotlib_there_is_a_table_and_one_sentence(trainings, tmp_path):
@@ -265,7 +267,7 @@ def test_without_matplotlib_there_is_a_table_and_one_sentence(trainings, tmp_pat
 
 
 class Epochs(Progress):
-    """Notes every epoch that is trained, as (title of its cell, number); presses Ctrl-C in one of them."""
+    """Notes every epoch that is trained, as (title of its trial, number); presses Ctrl-C in one of them."""
 
     def __init__(self, stop=None):
         self.stop, self.title, self.seen = stop, "", []
@@ -283,9 +285,9 @@ class Epochs(Progress):
 
 def test_real_trainings_interrupted_and_gone_on_with(tmp_path):
     first = Epochs(stop=("ste:standardise=false, seed 0 (2/2)", "epoch 2/2"))
-    arms = "float,ste:standardise=false"
+    variants = "float,ste:standardise=false"
     with pytest.raises(KeyboardInterrupt):
-        go(arms, 1, overrides=["data.holdout=100"], progress=first)
+        go(variants, 1, overrides=["data.holdout=100"], progress=first)
     second = Epochs()
     comparison = compare(out="grid", progress=second)
     assert second.seen == [("ste:standardise=false, seed 0 (1/1)", "epoch 2/2")]
@@ -294,11 +296,11 @@ def test_real_trainings_interrupted_and_gone_on_with(tmp_path):
     assert comparison.lines[1].flip_ratio is not None
     assert comparison.lines[1].val_top1_best is not None
     run = tmp_path / "grid" / "cells" / "ste-standardise=false-seed0"
-    assert checkpoint.load(run / "last").place["epochs"] == 2
+    assert checkpoint.load(run / "last").state["epochs"] == 2
     resolved = (run / "recipe.resolved.yaml").read_text()
     assert "standardise: false" in resolved
     assert "twin: false" in resolved
     kept = (tmp_path / "grid" / "cells" / "float-seed0" / "recipe.resolved.yaml").read_text()
     assert "binarize:" not in kept
     page = (tmp_path / "grid" / "report.html").read_text()
-    assert "2 of 2 cells finished" in page
+    assert "2 of 2 trials finished" in page

@@ -12,7 +12,7 @@ from PIL import Image
 
 from binarize import data
 from binarize.recipe import Data
-from binarize.train.seeding import EpochSeeds
+from binarize.training.seeding import EpochSeeds
 
 PREPROCESS = {
     "img_size": 20,

@@ -39,8 +39,8 @@ def maker() -> ModuleType:
     return module
 
 
-def page(maker: ModuleType, tier1: list[dict], tier2: list[dict]) -> list[str]:
-    lines = [{entry["model"]: entry for entry in entries} for entries in (tier1, tier1, tier2)]
+def page(maker: ModuleType, level1: list[dict], level2: list[dict]) -> list[str]:
+    lines = [{entry["model"]: entry for entry in entries} for entries in (level1, level1, level2)]
     return maker.page(*lines).splitlines()
 
 
@@ -62,8 +62,8 @@ def test_what_fails_is_named_with_its_stage_and_its_cause(maker):
     fails = {**RUNS, "export": refused, "float": {"error": "RuntimeError", "reason": "neither"}}
     text = page(maker, [line("a", W1A32={"error": "E", "reason": "why"})], [line("a", W1A32=fails)])
     assert "| `W1A32` | 0 of 1 | 0 of 1 |" in text
-    assert "- tier 1, `a`, `W1A32`: E: why" in text
-    said = "- tier 2, `a`, `W1A32`: export: ExportError: no such operator. "
+    assert "- level 1, `a`, `W1A32`: E: why" in text
+    said = "- level 2, `a`, `W1A32`: export: ExportError: no such operator. "
     assert said + "So does the float model: RuntimeError: neither" in text
     assert "| `a` | 2.5 M | 96 | **export** |  |  |" in text
     assert "Nothing." not in text

@@ -12,7 +12,7 @@ from PIL import Image
 import binarize
 from binarize import api, rewrite
 from binarize.errors import DataError, ExportError, RunError
-from binarize.evaluate import find
+from binarize.evaluation import find
 from binarize.progress import Progress
 from binarize.run import Run, write_info
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binarize.evaluate import ask, compare, top_k
+from binarize.evaluation import ask, compare, top_k
 
 
 @settings(max_examples=50, deadline=None)

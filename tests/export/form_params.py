@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from binarize.export.forms import FORMS
+from binarize.exporting.forms import FORMS
 from binarize.kernels import installed
 from binarize.runtime import NATIVE, metadata, open_session
 

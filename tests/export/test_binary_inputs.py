@@ -14,11 +14,11 @@ from torch import nn
 import binarize
 from binarize import layers, rewrite
 from binarize.errors import ExportError
-from binarize.export import exporting
-from binarize.export.flips import Flips, trace_flips
-from binarize.export.functions import DOMAIN, OPS
-from binarize.export.images import Images
-from binarize.export.validate import Validation, validate
+from binarize.exporting import exporting
+from binarize.exporting.disagreements import SignDisagreements, find_disagreements
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.images import Images
+from binarize.exporting.validate import Validation, validate
 from binarize.rewrite import Options
 
 
@@ -46,8 +46,8 @@ class Mixed(nn.Module):
 
 def converted(activations: str, model: nn.Module | str = "", size: int = 16) -> nn.Module:
     torch.manual_seed(0)
-    source = rewrite.open_source(model or Mixed(), pretrained=False, img_size=size)
-    result = rewrite.convert_source(source, Options(activations=activations, stem="keep"))
+    float_model = rewrite.open_float(model or Mixed(), pretrained=False, img_size=size)
+    result = rewrite.convert_float(float_model, Options(activations=activations, stem="keep"))
     made = result.conversion.model.eval()
     layers.calibrate(made, [torch.randn(4, 3, size, size)])
     return made
@@ -93,7 +93,7 @@ def test_a_whole_network_matches(activations, tmp_path: Path) -> None:
 
 def test_the_twins_match_and_no_sign_differs(exported) -> None:
     _, model, path, _ = exported
-    found = trace_flips(path, model, noise())
+    found = find_disagreements(path, model, noise())
     assert found.clip_twin_diff <= 1e-5
     assert found.explain(1e-4)
 
@@ -110,21 +110,23 @@ def nudged(path: Path, folder: Path, layer: str, amount: float) -> Path:
     return folder / "nudged.onnx"
 
 
-def on_the_jump(model: nn.Module, image: torch.Tensor) -> None:
-    """Put the jump of "same" on one of its inputs, for that image."""
+def on_the_boundary(model: nn.Module, image: torch.Tensor) -> None:
+    """Put the decision boundary of "same" on one of its inputs, for that image."""
     binarizer = dict(layers.binary_inputs(model))["same"]
     with torch.no_grad():
         x = model.stem(image)[0, 0, 2, 2]
-        binarizer.split[:1] = x if binarizer.name == "step" else -x
+        binarizer.boundary[:1] = x if binarizer.name == "step" else -x
 
 
 @pytest.mark.parametrize("activations", ["step", "sign"])
 def test_a_flip_by_rounding_is_found_and_excused(activations: str, tmp_path: Path) -> None:
     model, images = converted(activations), noise(1)
-    on_the_jump(model, images.pixels)
+    on_the_boundary(model, images.pixels)
     binarize.export(model, tmp_path / "model.onnx")
     amount = 1e-6 if activations == "step" else -1e-6
-    found = trace_flips(nudged(tmp_path / "model.onnx", tmp_path, "same", amount), model, images)
+    found = find_disagreements(
+        nudged(tmp_path / "model.onnx", tmp_path, "same", amount), model, images
+    )
     assert found.flips == 1
     assert 0 <= found.largest_flip < 1e-5
     assert found.explain(1e-4)
@@ -133,7 +135,7 @@ def test_a_flip_by_rounding_is_found_and_excused(activations: str, tmp_path: Pat
 @pytest.mark.parametrize("amount", [1e-2, -1e-2])
 def test_a_threshold_that_is_wrong_is_not_excused(exported, tmp_path: Path, amount: float) -> None:
     _, model, path, _ = exported
-    found = trace_flips(nudged(path, tmp_path, "same", amount), model, noise())
+    found = find_disagreements(nudged(path, tmp_path, "same", amount), model, noise())
     assert not found.explain(1e-4)
 
 
@@ -149,7 +151,7 @@ def test_bits_that_are_wrong_are_not_excused(exported, tmp_path: Path) -> None:
     assert not result.passed
 
 
-FLIPPED = Flips(clip_twin_diff=1e-6, flips=1, largest_flip=1e-7, unflipped_diff=1e-6)
+FLIPPED = SignDisagreements(clip_twin_diff=1e-6, flips=1, largest_flip=1e-7, unflipped_diff=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ FLIPPED = Flips(clip_twin_diff=1e-6, flips=1, largest_flip=1e-7, unflipped_diff=
     ],
 )
 def test_the_gate(figures: dict, passes: bool) -> None:
-    why = Flips(**{**vars(FLIPPED), **figures})
+    why = SignDisagreements(**{**vars(FLIPPED), **figures})
     result = Validation(6, "noise", 0.5, 1.0, 50.0, why=why)
     assert result.passed is passes
     assert result.parity == ("up to sign flips" if passes else None)

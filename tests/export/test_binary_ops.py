@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 
-from binarize.export.functions import DOMAIN, OPS, VERSION, function
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, function
 from binarize.packing import pack_bits
 
 Level = ort.GraphOptimizationLevel
@@ -24,13 +24,13 @@ LEVELS = [
 CONVOLUTION = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1}
 
 
-def model(op: str, rank: int, constants: dict, opset: int, clipped: bool, **attributes) -> bytes:
+def model(op: str, rank: int, constants: dict, opset: int, smooth: bool, **attributes) -> bytes:
     """One node of `op` with its function."""
     node = helper.make_node(op, ["x", *constants], ["y"], domain=DOMAIN, **attributes)
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * rank) for n in "xy"]
     tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
     body = onnx.FunctionProto()
-    body.ParseFromString(ir.to_proto(function(op, opset, clipped)).SerializeToString())
+    body.ParseFromString(ir.to_proto(function(op, opset, smooth)).SerializeToString())
     made = helper.make_model(
         helper.make_graph([node], op, ends[:1], ends[1:], tensors),
         opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)],
@@ -58,22 +58,24 @@ def case(op: str, channels: int, outputs: int = 6, kernel: int = 3, opset: int =
     group = attributes.get("group", 1)
     weight = rng.random((outputs, channels // group, *([kernel] * 2 if convolves else []))) < 0.5
     scale, bias = rng.normal(size=(2, outputs)).astype(np.float32)
-    split = rng.normal(size=channels if OPS[op].binary == "Sign" else 1).astype(np.float32)
+    boundary = rng.normal(size=channels if OPS[op].binary == "Sign" else 1).astype(np.float32)
     x = rng.normal(size=(2, channels, 7, 6) if convolves else (2, 3, channels)).astype(np.float32)
     if OPS[op].binary == "Step":
-        x.flat[::5] = split  # on the jump
-    constants = dict(zip(OPS[op].inputs[1:], [pack_bits(weight), scale, bias, split], strict=True))
+        x.flat[::5] = boundary  # on the decision boundary
+    constants = dict(
+        zip(OPS[op].inputs[1:], [pack_bits(weight), scale, bias, boundary], strict=True)
+    )
     content = model(op, x.ndim, constants, opset, False, shape=list(weight.shape), **attributes)
-    b = binary(op, x, split)
+    b = binary(op, x, boundary)
     sums = product(torch.from_numpy(b).double(), weight, attributes).numpy().astype(np.float32)
     along = (-1, 1, 1) if convolves else (-1,)
     return content, x, sums * scale.reshape(along) + bias.reshape(along)
 
 
-def binary(op: str, x: np.ndarray, split: np.ndarray) -> np.ndarray:
+def binary(op: str, x: np.ndarray, boundary: np.ndarray) -> np.ndarray:
     if OPS[op].binary == "Step":
-        return np.where(x >= split, 1, 0).astype(np.float32)
-    shift = split.reshape(-1, 1, 1) if OPS[op].product == "Conv" else split
+        return np.where(x >= boundary, 1, 0).astype(np.float32)
+    shift = boundary.reshape(-1, 1, 1) if OPS[op].product == "Conv" else boundary
     return np.where(x + shift >= 0, 1, -1).astype(np.float32)
 
 
@@ -91,7 +93,7 @@ def product(b: torch.Tensor, weight: np.ndarray, attributes: dict) -> torch.Tens
     )
 
 
-BINARY = [name for name, op in OPS.items() if op.binary and not op.ending]
+BINARY = [name for name, op in OPS.items() if op.binary and not op.epilogue]
 CONVOLUTIONS = [name for name in BINARY if OPS[name].product == "Conv"]
 
 

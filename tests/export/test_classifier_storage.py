@@ -15,7 +15,7 @@ from torch import nn
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export.classifier import CLASSIFIERS, eighths, half, one_bit
+from binarize.exporting.classifier import CLASSIFIERS, to_1bit, to_fp16, to_int8
 from binarize.runtime import metadata
 
 SMALL = [name for name in CLASSIFIERS if name != "float"]
@@ -45,16 +45,16 @@ def wide(**options) -> nn.Module:
 def test_rounding_is_as_close_as_its_type_allows(seed: int, rows: int, columns: int) -> None:
     weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
     largest = weight.abs().amax(1, keepdim=True)
-    assert ((half(weight).value - weight).abs() <= largest * 2**-11).all()
-    assert ((eighths(weight).value - weight).abs() <= largest / 127 / 2 * 1.001).all()
-    signs = one_bit(weight).value
+    assert ((to_fp16(weight).value - weight).abs() <= largest * 2**-11).all()
+    assert ((to_int8(weight).value - weight).abs() <= largest / 127 / 2 * 1.001).all()
+    signs = to_1bit(weight).value
     assert torch.equal(signs >= 0, weight >= 0)
     torch.testing.assert_close(signs.abs()[:, 0], weight.abs().mean(1))
 
 
 def test_rows_of_zeros_and_values_beyond_half_precision_survive() -> None:
-    assert torch.equal(eighths(torch.zeros(2, 3)).value, torch.zeros(2, 3))
-    assert half(torch.tensor([[1e6, -1e6]])).value.tolist() == [[65504.0, -65504.0]]
+    assert torch.equal(to_int8(torch.zeros(2, 3)).value, torch.zeros(2, 3))
+    assert to_fp16(torch.tensor([[1e6, -1e6]])).value.tolist() == [[65504.0, -65504.0]]
 
 
 @pytest.fixture(scope="module")

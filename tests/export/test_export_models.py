@@ -14,9 +14,9 @@ from torch import nn
 import binarize
 from binarize import api
 from binarize.errors import ExportError
-from binarize.export import exporting
-from binarize.export.functions import DOMAIN, OPS
-from binarize.export.validate import Validation
+from binarize.exporting import exporting
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.validate import Validation
 from binarize.layers import binary_weights
 from binarize.packing import unpack_bits
 from binarize.rewrite import Options

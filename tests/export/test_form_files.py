@@ -15,14 +15,14 @@ from torch import nn
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export.classifier import CLASSIFIERS
-from binarize.export.flips import trace_flips
-from binarize.export.forms import FORMS
-from binarize.export.forms.calibration import clone
-from binarize.export.forms.emit import ABOVE
-from binarize.export.forms.inline import write_inline
-from binarize.export.graph import to_graph
-from binarize.export.images import Images
+from binarize.exporting.classifier import CLASSIFIERS
+from binarize.exporting.disagreements import find_disagreements
+from binarize.exporting.forms import FORMS
+from binarize.exporting.forms.calibration import clone
+from binarize.exporting.forms.emit import ABOVE
+from binarize.exporting.forms.inline import write_inline
+from binarize.exporting.graph import to_graph
+from binarize.exporting.images import Images
 from binarize.layers import freeze
 from binarize.recipe.schema import Export
 from binarize.runtime import metadata
@@ -127,36 +127,36 @@ def test_flips_are_traced_in_every_form(written, tmp_path, form: str, mode: str)
     images = Images(torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)), "noise")
     plain = clone_of(model)
 
-    def twin() -> bytes:
+    def surrogate() -> bytes:
         return plain
 
     kernels = FORMS[form].kernels
-    found = trace_flips(path, model, images, twin, kernels)
+    found = find_disagreements(path, model, images, surrogate, kernels)
     assert (found.flips, found.largest_flip) == (0, 0)
     assert found.explain(1e-4)
 
     moved = onnx.load(path)
-    split = next(
+    boundary = next(
         one for one in moved.graph.initializer if one.name.endswith((".shift", ".threshold"))
     )
-    values = onnx.numpy_helper.to_array(split) + np.float32(0.3)
-    split.CopyFrom(onnx.numpy_helper.from_array(values, split.name))
+    values = onnx.numpy_helper.to_array(boundary) + np.float32(0.3)
+    boundary.CopyFrom(onnx.numpy_helper.from_array(values, boundary.name))
     onnx.save(moved, tmp_path / "moved.onnx")
-    found = trace_flips(tmp_path / "moved.onnx", model, images, twin, kernels)
+    found = find_disagreements(tmp_path / "moved.onnx", model, images, surrogate, kernels)
     assert found.flips > 0
     assert found.largest_flip > 1e-3
     assert not found.explain(1e-4)
 
 
 def clone_of(model: nn.Module) -> bytes:
-    """The clip twin of the inline form."""
+    """The smooth surrogate of the inline form."""
     import copy
 
     import onnx_ir as ir
 
     plain = copy.deepcopy(model).eval()
     graph = clone(to_graph(plain, freeze(plain), (3, 4, 4), 20))
-    write_inline(graph, clipped=True)
+    write_inline(graph, smooth=True)
     return ir.to_proto(graph).SerializeToString()
 
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binarize.export.forms import FORMS
-from binarize.export.forms.int8 import grid
-from binarize.export.functions import DOMAIN, OPS, VERSION
-from binarize.export.passes.graph import add_constant
+from binarize.exporting.forms import FORMS
+from binarize.exporting.forms.int8 import quantisation
+from binarize.exporting.functions import DOMAIN, OPS, VERSION
+from binarize.exporting.passes.graph import add_constant
 from binarize.packing import pack_bits
 
-PLAIN = [name for name, op in OPS.items() if not op.ending]
+PLAIN = [name for name, op in OPS.items() if not op.epilogue]
 OTHERS = ["inline", "int8"]
 SETTINGS = settings(max_examples=12, deadline=None)
 
@@ -28,8 +28,8 @@ def model(op: str, weight: np.ndarray, times: int = 1, opset: int = 20, **attrib
     rng = np.random.default_rng(0)
     outputs, channels = len(weight), weight.shape[1] * attributes.get("group", 1)
     scale, bias = rng.normal(size=(2, outputs)).astype(np.float32)
-    split = rng.normal(size=channels if OPS[op].binary == "Sign" else 1).astype(np.float32)
-    constants = {"bits": pack_bits(weight), "scale": scale, "bias": bias, "split": split}
+    boundary = rng.normal(size=channels if OPS[op].binary == "Sign" else 1).astype(np.float32)
+    constants = {"bits": pack_bits(weight), "scale": scale, "bias": bias, "split": boundary}
     graph = ir.Graph([], [], nodes=[], opset_imports={"": opset, DOMAIN: VERSION}, name="one")
     rank = weight.ndim if OPS[op].product == "Conv" else 3
     x = ir.Value(name="x", shape=ir.Shape([f"d{n}" for n in range(rank)]), type=FLOAT)
@@ -77,7 +77,7 @@ def same(form: str, op: str, weight: np.ndarray, x: np.ndarray, **attributes) ->
     if OPS[op].binary:
         assert np.array_equal(given, expected)
     elif quantised:
-        most = math.prod(weight.shape[1:]) * scale * grid(*span)[0] / 2
+        most = math.prod(weight.shape[1:]) * scale * quantisation(*span)[0] / 2
         assert np.abs(given - expected).max() <= 1.001 * most + 1e-5
     else:
         np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
@@ -176,11 +176,11 @@ def test_a_weight_that_is_used_twice_is_stored_once(form: str, op: str) -> None:
     ("low", "high", "zero"), [(0, 2.55, -128), (-1, 1, 0), (-2.55, 0, 127), (1, 2, -128)]
 )
 def test_the_grid_has_zero_on_it_and_reaches_both_ends(low: float, high: float, zero: int) -> None:
-    step, offset = grid(low, high)
+    step, offset = quantisation(low, high)
     assert abs(offset - zero) <= 1
     assert (127 - offset + 0.51) * step >= high
     assert (-128 - offset - 0.51) * step <= min(low, 0)
 
 
 def test_an_input_that_is_always_zero_has_a_grid() -> None:
-    assert grid(0.0, 0.0) == (1.0, -128)
+    assert quantisation(0.0, 0.0) == (1.0, -128)

@@ -9,9 +9,9 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from binarize.export.forms.calibration import clone
-from binarize.export.functions import append_functions
-from binarize.export.passes import FoldNorm, FuseOutputs
+from binarize.exporting.forms.calibration import clone
+from binarize.exporting.functions import append_functions
+from binarize.exporting.passes import FoldNorm, FuseOutputs
 from binarize.packing import pack_bits
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,8 @@ X = {IMAGES: RNG.normal(size=(2, 4, 6, 5)), ROWS: RNG.normal(size=(2, 3, 4))}
 def model(
     body: str, kind: str = IMAGES, outputs: str = "y", unknown: tuple[str, ...] = (), opset=20
 ):
-    """A graph in ONNX's text form, with `conv(x)` and so on for our ops, and values a to f of one shape."""
+    """A graph in ONNX's text form, with `conv(x)` and so on for binarize ops, and values a to f of one
+    shape."""
     for word, (op, inputs) in OURS.items():
         while (at := body.find(f"{word}(")) >= 0:
             given = body[at:].partition("(")[2].partition(")")[0]
@@ -111,9 +112,11 @@ def test_what_is_fused(body: str, left: list[str]) -> None:
     assert fuse(model(body)) == left
 
 
-@pytest.mark.parametrize("ending", ["y = Gelu (a)", "b = Add (x, a) y = Gelu (b)", "y = Relu (a)"])
-def test_linear_layers_of_several_rows(ending: str) -> None:
-    left = fuse(model(f"a = linear(x) {ending}", ROWS))
+@pytest.mark.parametrize(
+    "epilogue", ["y = Gelu (a)", "b = Add (x, a) y = Gelu (b)", "y = Relu (a)"]
+)
+def test_linear_layers_of_several_rows(epilogue: str) -> None:
+    left = fuse(model(f"a = linear(x) {epilogue}", ROWS))
     assert len(left) == 1
     assert left[0].startswith("BinaryLinear")
 
@@ -187,7 +190,7 @@ def test_what_looks_like_gelu_by_erf_and_is_none(operands: tuple[str, str]) -> N
     assert "BinaryConv" in fuse(model(ERF % operands, opset=18))
 
 
-def test_no_norm_is_folded_into_what_has_an_ending() -> None:
+def test_no_norm_is_folded_into_what_has_an_epilogue() -> None:
     graph = model("a = conv(x) b = Relu (a) y = BatchNormalization (b, scale, bias, shift, scale)")
     FuseOutputs()(graph)
     assert not FoldNorm()(graph).modified

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import binarize
-from binarize.export.functions import STEM
-from binarize.export.passes import FuseStem
+from binarize.exporting.functions import STEM
+from binarize.exporting.passes import FuseStem
 
 CONV = "kernel_shape = [7, 7], strides = [2, 2], pads = [3, 3, 3, 3]"
 START = f"c = Conv <{CONV}> (x, w, b) r = Relu (c)"

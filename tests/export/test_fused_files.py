@@ -16,10 +16,10 @@ from torch import nn
 
 import binarize
 from binarize import layers, rewrite
-from binarize.export.flips import trace_flips
-from binarize.export.functions import DOMAIN, OPS
-from binarize.export.images import Images
-from binarize.export.passes import FuseOutputs
+from binarize.exporting.disagreements import find_disagreements
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.images import Images
+from binarize.exporting.passes import FuseOutputs
 from binarize.rewrite import Options
 
 MODES = {"W1A32": "float", "step": "step", "sign": "sign"}
@@ -48,9 +48,9 @@ class Residual(nn.Module):
 
 def residual(activations: str) -> nn.Module:
     torch.manual_seed(0)
-    source = rewrite.open_source(Residual(), pretrained=False, img_size=8)
+    float_model = rewrite.open_float(Residual(), pretrained=False, img_size=8)
     options = Options(activations=activations, stem="keep", force=["down"])
-    model = rewrite.convert_source(source, options).conversion.model.eval()
+    model = rewrite.convert_float(float_model, options).conversion.model.eval()
     layers.calibrate(model, [torch.randn(4, 3, 8, 8)])
     return model
 
@@ -93,7 +93,7 @@ def test_each_layer_has_the_ending_that_it_can_have(written, name: str, mode: st
     _, path, result = written(name, "packed", mode)
     file = onnx.load(path)
     ours = [OPS[node.op_type] for node in file.graph.node if node.domain == DOMAIN]
-    assert Counter("".join(op.ending) for op in ours) == WANTED[name]
+    assert Counter("".join(op.epilogue) for op in ours) == WANTED[name]
     bodies = [function.name for function in file.functions]
     assert sorted(bodies) == sorted({op.name for op in ours} | {op.base for op in ours})
     assert result.parity == "exact"
@@ -120,20 +120,20 @@ def test_flips_are_traced_through_fused_ops(written, tmp_path, name: str, mode: 
     model, path, _ = written(name, "packed", mode)
     size = MODELS[name][1]
     images = Images(torch.randn(4, 3, size, size), "noise")
-    found = trace_flips(path, model, images)
+    found = find_disagreements(path, model, images)
     assert (found.flips, found.largest_flip) == (0, 0)
     assert found.clip_twin_diff <= 1e-5
     moved = onnx.load(path)
-    split = next(
+    boundary = next(
         one for one in moved.graph.initializer if one.name.endswith((".shift", ".threshold"))
     )
-    split.CopyFrom(
+    boundary.CopyFrom(
         onnx.numpy_helper.from_array(
-            onnx.numpy_helper.to_array(split) + np.float32(0.3), split.name
+            onnx.numpy_helper.to_array(boundary) + np.float32(0.3), boundary.name
         )
     )
     onnx.save(moved, tmp_path / "moved.onnx")
-    assert not trace_flips(tmp_path / "moved.onnx", model, images).explain(1e-4)
+    assert not find_disagreements(tmp_path / "moved.onnx", model, images).explain(1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)

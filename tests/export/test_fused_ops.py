@@ -1,4 +1,5 @@
-"""Every op with an ending, in every form and at every opset: the op without it, then the ending in numpy."""
+"""Every op with an epilogue, in every form and at every opset: the op without it, then the epilogue in
+numpy."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ import pytest
 import torch
 from form_params import STOCK
 
-from binarize.export.forms import FORMS
-from binarize.export.functions import DOMAIN, OPS, VERSION, needed
-from binarize.export.passes.graph import add_constant
+from binarize.exporting.forms import FORMS
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, needed
+from binarize.exporting.passes.graph import add_constant
 from binarize.packing import pack_bits
 
-FUSED = [name for name, op in OPS.items() if op.ending]
+FUSED = [name for name, op in OPS.items() if op.epilogue]
 FLOAT = ir.TensorType(ir.DataType.FLOAT)
 AROUND = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1}
 
@@ -30,13 +31,13 @@ def answer(op: str, form: str, opset: int = 20, level=None, nan: bool = False) -
     convolves = OPS[op].product == "Conv"
     weight = rng.random((16, 8, 3, 3) if convolves else (16, 8)) < 0.5
     scale, bias = rng.normal(size=(2, 16)).astype(np.float32)
-    split = 0.1 * rng.normal(size=8 if OPS[op].binary == "Sign" else 1).astype(np.float32)
+    boundary = 0.1 * rng.normal(size=8 if OPS[op].binary == "Sign" else 1).astype(np.float32)
     x = rng.normal(size=(2, 8, 5, 4) if convolves else (2, 3, 8)).astype(np.float32)
     residual = rng.normal(size=(2, 16, 5, 4) if convolves else (2, 3, 16)).astype(np.float32)
     residual.flat[0] = np.nan if nan else 0.0
     constants = {"bits": pack_bits(weight), "scale": scale, "bias": bias}
     if OPS[op].binary:
-        constants[OPS[op].inputs[4]] = split
+        constants[OPS[op].inputs[4]] = boundary
     graph = ir.Graph([], [], nodes=[], opset_imports={"": opset, DOMAIN: VERSION}, name="one")
     values = [
         value("x", x.ndim),
@@ -44,7 +45,7 @@ def answer(op: str, form: str, opset: int = 20, level=None, nan: bool = False) -
     ]
     graph.inputs.append(values[0])
     feed = {"x": x}
-    if "Add" in OPS[op].ending:
+    if "Add" in OPS[op].epilogue:
         values.append(value("residual", x.ndim))
         graph.inputs.append(values[-1])
         feed["residual"] = residual
@@ -68,12 +69,12 @@ def answer(op: str, form: str, opset: int = 20, level=None, nan: bool = False) -
     return session.run(None, feed)[0], residual
 
 
-def ended(y: np.ndarray, residual: np.ndarray, ending: tuple[str, ...]) -> np.ndarray:
-    """What docs/op-spec.md says of the ending."""
-    for step in ending:
-        if step == "Add":
+def with_epilogue(y: np.ndarray, residual: np.ndarray, epilogue: tuple[str, ...]) -> np.ndarray:
+    """What docs/op-spec.md says of the epilogue."""
+    for each in epilogue:
+        if each == "Add":
             y = y + residual
-        elif step == "Relu":
+        elif each == "Relu":
             y = np.where(y < 0, np.float32(0), y)
         else:
             wide = torch.from_numpy(y).double()
@@ -84,8 +85,8 @@ def ended(y: np.ndarray, residual: np.ndarray, ending: tuple[str, ...]) -> np.nd
 def check(op: str, form: str, **more) -> None:
     given, residual = answer(op, form, **more)
     plain, _ = answer(OPS[op].base, form, **more)
-    expected = ended(plain, residual, OPS[op].ending)
-    if OPS[op].binary and "Gelu" not in OPS[op].ending:
+    expected = with_epilogue(plain, residual, OPS[op].epilogue)
+    if OPS[op].binary and "Gelu" not in OPS[op].epilogue:
         assert np.array_equal(given, expected, equal_nan=True)
     else:  # onnxruntime makes one node of Conv, Add and Relu, which adds in another order
         np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from binarize.export.functions import DOMAIN, VERSION, fill_bytes, function
+from binarize.exporting.functions import DOMAIN, VERSION, fill_bytes, function
 from binarize.packing import pack_bits
 
 SIZES = (1, 31, 32, 33, 63, 64, 65)

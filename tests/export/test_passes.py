@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from binarize.errors import ExportError
-from binarize.export.functions import append_functions
-from binarize.export.passes import (
+from binarize.exporting.functions import append_functions
+from binarize.exporting.passes import (
+    DeduplicateInitializers,
     FoldNorm,
+    MarkAsInput,
     PackWeights,
-    PartPools,
-    SealWeights,
-    ShareIntegers,
-    Tidy,
+    SeparatePoolPadding,
+    StripMetadata,
 )
-from binarize.export.passes.pack import _same_pads
+from binarize.exporting.passes.pack import _same_pads
 from binarize.layers import FrozenWeight
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def run(graph: ir.Model, x: np.ndarray) -> np.ndarray:
 
 def pack(graph: ir.Model, weights: dict[str, FrozenWeight]) -> bool:
     """Seal and pack; what the second application would do is asserted to be nothing."""
-    assert SealWeights(weights)(graph).modified
+    assert MarkAsInput(weights)(graph).modified
     modified = PackWeights(weights)(graph).modified
     assert not PackWeights(weights)(graph).modified
     return modified
@@ -72,18 +72,24 @@ def test_every_pass_leaves_a_graph_alone_that_has_nothing_for_it() -> None:
     graph = model(text, w=WEIGHT.value.numpy())
     graph.graph[0].name = None
     before = ir.to_proto(graph).SerializeToString()
-    for one in (SealWeights(["other"]), PackWeights({}), FoldNorm(), ShareIntegers(), Tidy()):
+    for one in (
+        MarkAsInput(["other"]),
+        PackWeights({}),
+        FoldNorm(),
+        DeduplicateInitializers(),
+        StripMetadata(),
+    ):
         assert not one(graph).modified, one
         assert ir.to_proto(graph).SerializeToString() == before, one
 
 
 def test_a_sealed_weight_is_an_input_of_its_shape() -> None:
     graph = model(CONV % ("", ""), w=WEIGHT.value.numpy())
-    assert SealWeights(["w", "not there"])(graph).modified
+    assert MarkAsInput(["w", "not there"])(graph).modified
     assert [value.name for value in graph.graph.inputs] == ["x", "w"]
     assert list(graph.graph.inputs[1].shape) == [6, 4, 3, 3]
     assert "w" not in graph.graph.initializers
-    assert not SealWeights(["w"])(graph).modified
+    assert not MarkAsInput(["w"])(graph).modified
 
 
 @pytest.mark.parametrize("bias", ["", ", b"])
@@ -169,7 +175,7 @@ def test_any_other_use_is_an_error_that_names_the_layer(body: str) -> None:
     graph = model(text, w=weight.value.numpy())
     key = "block.1.proj.weight"
     graph.graph.initializers["w"].name = key
-    SealWeights([key])(graph)
+    MarkAsInput([key])(graph)
     with pytest.raises(ExportError, match=r'layer "block\.1\.proj"'):
         PackWeights({key: weight})(graph)
 
@@ -264,9 +270,9 @@ def test_equal_integers_are_shared_and_equal_floats_are_not() -> None:
         f=np.zeros(4, np.float32),
         e=np.zeros(4, np.float32),
     )
-    assert ShareIntegers()(graph).modified
+    assert DeduplicateInitializers()(graph).modified
     assert set(graph.graph.initializers) == {"i", "k", "f", "e"}
-    assert not ShareIntegers()(graph).modified
+    assert not DeduplicateInitializers()(graph).modified
 
 
 def test_tidy_keeps_the_names_of_layers_alone() -> None:
@@ -283,12 +289,12 @@ def test_tidy_keeps_the_names_of_layers_alone() -> None:
         node.doc_string = "where it was traced"
         node.outputs[0].metadata_props["why"] = "nobody asks"
     graph.graph[1].name = "node_relu_1"
-    assert Tidy()(graph).modified
+    assert StripMetadata()(graph).modified
     assert [node.name for node in graph.graph] == ["first", None, "second"]
     text = ir.to_proto(graph).SerializeToString()
     assert b"traced" not in text
     assert b"nobody" not in text
-    assert not Tidy()(graph).modified
+    assert not StripMetadata()(graph).modified
 
 
 POOL = "g (float[n,4,7,6] x) => (float[n,4,h,w] y) { %s y = MaxPool <kernel_shape = [3, 3]> (%s) }"
@@ -304,14 +310,14 @@ def test_padding_with_zeros_wins_over_negative_values_in_onnxruntime():
     graph = model(POOL % ("a = Pad (x, pads)", "a"), pads=pads)
     below = -np.abs(IMAGE)
     expected = run(graph, below)
-    assert PartPools()(graph).modified
+    assert SeparatePoolPadding()(graph).modified
     assert ops(graph) == ["Pad", "Clip", "MaxPool"]
     assert np.array_equal(in_onnxruntime(graph, below), expected)
     assert (expected[:, :, 0] == 0).all()
-    assert not PartPools()(graph).modified
+    assert not SeparatePoolPadding()(graph).modified
 
 
 def test_a_max_pooling_without_a_pad_stays_as_it_is():
     graph = model(POOL % ("a = Relu (x)", "a"))
-    assert not PartPools()(graph).modified
+    assert not SeparatePoolPadding()(graph).modified
     assert ops(graph) == ["Relu", "MaxPool"]

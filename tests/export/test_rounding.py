@@ -15,13 +15,13 @@ from torch import nn
 import binarize
 from binarize import layers, rewrite
 from binarize.errors import ExportError
-from binarize.export.flips import Flips
-from binarize.export.images import Images
-from binarize.export.rounding import LARGEST, allowed, exact_copy, in_float64, rounding
-from binarize.export.validate import Validation
+from binarize.exporting.disagreements import SignDisagreements
+from binarize.exporting.images import Images
+from binarize.exporting.rounding import LARGEST, allowed, exact_copy, in_float64, rounding
+from binarize.exporting.validate import Validation
 from binarize.rewrite import Options
 
-VALIDATE = importlib.import_module("binarize.export.validate")
+VALIDATE = importlib.import_module("binarize.exporting.validate")
 
 
 class Amplifier(nn.Module):
@@ -41,8 +41,10 @@ class Amplifier(nn.Module):
 
 def converted(model: nn.Module, activations: str = "float") -> nn.Module:
     torch.manual_seed(0)
-    source = rewrite.open_source(model, pretrained=False, img_size=32)
-    made = rewrite.convert_source(source, Options(activations=activations)).conversion.model.eval()
+    float_model = rewrite.open_float(model, pretrained=False, img_size=32)
+    made = rewrite.convert_float(
+        float_model, Options(activations=activations)
+    ).conversion.model.eval()
     if activations != "float":
         layers.calibrate(made, [torch.randn(4, 3, 32, 32)])
     return made
@@ -129,7 +131,7 @@ def test_the_gate_without_binary_inputs(difference, own, parity) -> None:
 )
 def test_the_gate_with_binary_inputs(figures: dict, passes: bool) -> None:
     found = {"clip_twin_diff": 1e-6, "flips": 1, "largest_flip": 1e-7, "unflipped_diff": 1e-6}
-    result = Validation(6, "noise", 0.5, 1.0, 50.0, why=Flips(**found | figures))
+    result = Validation(6, "noise", 0.5, 1.0, 50.0, why=SignDisagreements(**found | figures))
     assert result.passed is passes
 
 

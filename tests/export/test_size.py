@@ -13,7 +13,7 @@ from torch import nn
 
 import binarize
 from binarize import api, rewrite
-from binarize.export.size import TOLERANCE_BYTES, is_close, packed_size, payload
+from binarize.exporting.size import TOLERANCE_BYTES, is_close, packed_size, payload
 from binarize.layers import binarization_off
 from binarize.models.fake import without_data
 from binarize.rewrite import Options
@@ -63,8 +63,8 @@ def test_the_payload_is_what_the_file_stores(tmp_path: Path, mode: str) -> None:
     model = net(**MODES[mode])
     binarize.export(model, tmp_path / "m.onnx")
     with binarization_off(model):
-        recording = rewrite.record(model, (3, 8, 8))
-    assert 0 <= tensors(tmp_path / "m.onnx") - payload(model, recording) < SMALL_TENSORS
+        trace = rewrite.capture(model, (3, 8, 8))
+    assert 0 <= tensors(tmp_path / "m.onnx") - payload(model, trace) < SMALL_TENSORS
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -100,9 +100,9 @@ def test_convert_predicts_what_export_writes(tmp_path: Path) -> None:
 
 def test_it_needs_no_values() -> None:
     def predicted() -> int:
-        source = rewrite.open_source("cifar_resnet20", pretrained=False)
-        conversion = rewrite.convert_source(source, Options(), values=False).conversion
-        return packed_size(conversion.model, conversion.recording)
+        float_model = rewrite.open_float("cifar_resnet20", pretrained=False)
+        conversion = rewrite.convert_float(float_model, Options(), values=False).conversion
+        return packed_size(conversion.model, conversion.trace)
 
     real = predicted()
     with without_data():

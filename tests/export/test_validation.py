@@ -10,10 +10,10 @@ import torch
 
 import binarize
 from binarize.errors import ExportError
-from binarize.export import exporting
-from binarize.export.images import Images, images_for
-from binarize.export.subject import Subject, open_subject
-from binarize.export.validate import Validation, validate
+from binarize.exporting import exporting
+from binarize.exporting.images import Images, images_for
+from binarize.exporting.subject import Subject, open_subject
+from binarize.exporting.validate import Validation, validate
 from binarize.run import Run
 
 
@@ -45,7 +45,7 @@ def test_the_first_batches_are_of_one_two_and_three_images(images: int, batches:
 
 def test_test_images_are_taken_where_they_are_at_hand(subject: Subject) -> None:
     images = images_for(trained_on(subject, name="digits"))
-    assert images.words == "32 test images of digits"
+    assert images.description == "32 test images of digits"
     assert images.pixels.shape == (32, 3, 32, 32)
 
 
@@ -64,14 +64,14 @@ def test_else_noise_and_never_a_download(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = images_for(trained_on(subject, **data)), images_for(subject)
-    assert first.words == "6 images of seeded noise"
+    assert first.description == "6 images of seeded noise"
     assert torch.equal(first.pixels, second.pixels)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_of_other_classes_are_not_test_images(subject: Subject) -> None:
     other = replace(subject.info, data={"name": "digits"}, classes=["cat", "dog"])
-    assert "noise" in images_for(replace(subject, info=other)).words
+    assert "noise" in images_for(replace(subject, info=other)).description
 
 
 def test_the_file_of_a_model_passes_and_that_of_another_does_not(subject, file: Path) -> None:

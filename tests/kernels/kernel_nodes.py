@@ -13,7 +13,7 @@ import onnxruntime as ort
 import torch
 from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
 
-from binarize.export.functions import DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import DOMAIN, OPS, VERSION, function, needed
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 
@@ -65,14 +65,14 @@ class Node:
         return OPS[self.op].product == "Conv"
 
     @property
-    def ending(self) -> tuple[str, ...]:
-        return OPS[self.op].ending
+    def epilogue(self) -> tuple[str, ...]:
+        return OPS[self.op].epilogue
 
     def file(self, with_function: bool = True, rank: int | None = None) -> bytes:
         """The model of this node alone: x, and a residual where it takes one, -> y; a linear layer's x has
         `rank` dimensions, 2 if not said."""
         free = [None] * (len(self.shape) if self.convolves else rank or 2)
-        computed = ["residual"] if "Add" in self.ending else []
+        computed = ["residual"] if "Add" in self.epilogue else []
         inputs = ["x", *self.constants, *computed]
         node = helper.make_node(
             self.op, inputs, ["y"], name="node", domain=DOMAIN, **self.attributes
@@ -94,7 +94,7 @@ class Node:
 
     def feed(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """What a session of the file takes: x, and a residual of y's shape, always the same."""
-        if "Add" not in self.ending:
+        if "Add" not in self.epilogue:
             return {"x": x}
         size = (*x.shape[:-1], self.shape[0])
         if self.convolves:
@@ -106,10 +106,10 @@ class Node:
         """y: sums in float64 (exact for binary inputs), then scale, bias and residual, each rounded to
         float32, then the activation."""
         y = self._product(x)
-        for step in self.ending:
-            if step == "Add":
+        for each in self.epilogue:
+            if each == "Add":
                 y = y + self.feed(x)["residual"]
-            elif step == "Relu":
+            elif each == "Relu":
                 y = np.where(y < 0, 0, y)
             else:
                 wide = torch.from_numpy(y.astype(np.float64))

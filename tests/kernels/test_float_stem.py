@@ -12,7 +12,7 @@ from kernel_nodes import ABSENT, available, session, tier
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional as F
 
-from binarize.export.functions import DOMAIN, STEM, VERSION, stem_function
+from binarize.exporting.functions import DOMAIN, STEM, VERSION, stem_function
 
 TIERS = available()
 pytestmark = pytest.mark.skipif(not TIERS, reason=ABSENT)

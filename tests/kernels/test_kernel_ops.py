@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_nodes import ABSENT, Node, available, run, session, tier
 
-from binarize.export.functions import OPS
+from binarize.exporting.functions import OPS
 
 CONVOLUTIONS = [name for name, op in OPS.items() if op.product == "Conv"]
 LINEAR = [name for name, op in OPS.items() if op.product == "Linear"]
-PLAIN = [name for name, op in OPS.items() if not op.ending]
+PLAIN = [name for name, op in OPS.items() if not op.epilogue]
 SIZES = [1, 31, 32, 33, 63, 64, 65]
 TIERS = available()
 
@@ -28,7 +28,7 @@ def check(node: Node, x: np.ndarray, threads: int = 1) -> None:
     if not OPS[node.op].binary:
         largest = max(np.abs(expected).max(initial=0), 0.1)
         np.testing.assert_allclose(given, expected, rtol=0, atol=1e-5 * largest)
-    elif "Gelu" in node.ending:
+    elif "Gelu" in node.epilogue:
         np.testing.assert_allclose(given, expected, rtol=3e-7, atol=3e-7)
     else:
         np.testing.assert_array_equal(given, expected)
@@ -132,9 +132,9 @@ def test_values_at_the_threshold(name: str, op: str) -> None:
     values = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1.0], np.float32)
     shape = (2, 8, 1, 1) if op in CONVOLUTIONS else (2, 8)
     node = Node(op, shape)
-    for split in ("shift", "threshold"):
-        if split in node.constants:
-            node.constants[split] = np.zeros_like(node.constants[split])
+    for boundary in ("shift", "threshold"):
+        if boundary in node.constants:
+            node.constants[boundary] = np.zeros_like(node.constants[boundary])
     x = values.reshape(1, 8, *[1] * (len(shape) - 2))
     with tier(name):
         check(node, x)
@@ -241,7 +241,7 @@ def test_the_kernels_are_what_runs() -> None:
         assert run(node, x, with_function=False).shape == (2, 3, *x.shape[2:])
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if "Add" in OPS[op].ending])
+@pytest.mark.parametrize("op", [op for op in OPS if "Add" in OPS[op].epilogue])
 def test_a_residual_that_does_not_fit_is_an_error(op: str) -> None:
     convolves = op in CONVOLUTIONS
     node = Node(op, (3, 4, 1, 1) if convolves else (3, 4))

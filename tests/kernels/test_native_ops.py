@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from kernel_nodes import ABSENT, Node, available, run, session, tier
 from onnx import TensorProto, helper, numpy_helper
 
-from binarize.export.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, Op
-from binarize.packing import WORD, unpack_words
+from binarize.exporting.functions import DOMAIN, NATIVE_OPS, OPS, VERSION, Op
+from binarize.packing import WORD, unpack_activations
 
 SIZES = [1, 31, 32, 33, 63, 64, 65]
 TIERS = available()
-PLAIN = [name for name, op in NATIVE_OPS.items() if not op.ending]
+PLAIN = [name for name, op in NATIVE_OPS.items() if not op.epilogue]
 FEW = [
     "PackedStepBinaryConvAddReluPack",
     "PackedSignBinaryConvPack",
@@ -117,8 +117,8 @@ def test_word_boundaries(name: str, op: str, size: int) -> None:
         check(op, *case(op, size), many=size % 2 == 0)
 
 
-@pytest.mark.parametrize("op", [name for name, op in NATIVE_OPS.items() if op.ending])
-def test_every_ending(op: str) -> None:
+@pytest.mark.parametrize("op", [name for name, op in NATIVE_OPS.items() if op.epilogue])
+def test_every_epilogue(op: str) -> None:
     check(op, *case(op, 40))
 
 
@@ -216,4 +216,6 @@ def test_words_are_unpacked_again() -> None:
     above = np.random.default_rng(0).random((2, 37, 3, 4)) < 0.5
     for axis in (1, -1):
         channels = above.shape[axis]
-        np.testing.assert_array_equal(unpack_words(words_of(above, axis), channels, axis), above)
+        np.testing.assert_array_equal(
+            unpack_activations(words_of(above, axis), channels, axis), above
+        )

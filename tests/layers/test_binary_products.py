@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.layers import (
-    Addition,
-    Sign,
-    Step,
+    AddedModule,
+    SignBinarizer,
+    StepBinarizer,
     binarization_off,
     binarize_weight,
     binary_inputs,
     calibrate,
     freeze,
-    saturation,
+    imbalance,
     switch,
 )
 
-KINDS = {"step": Step, "sign": Sign}
+KINDS = {"step": StepBinarizer, "sign": SignBinarizer}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -102,7 +102,7 @@ def test_in_training_the_scale_is_in_the_weight_and_the_result_the_same_up_to_ro
 def test_every_way_of_multiplying_goes_through_the_binary_input(kind):
     """A layer's own forward, a parent's F.linear, torch's attention: each input is watched."""
     net = net_with_inputs(kind)
-    assert set(saturation(net, images())) == {name for name, _ in binary_inputs(net)}
+    assert set(imbalance(net, images())) == {name for name, _ in binary_inputs(net)}
     assert [name for name, _ in binary_inputs(net)] == [
         "conv",
         "bypassed.qkv",
@@ -191,7 +191,7 @@ def test_a_weight_that_is_cast_before_use_keeps_its_binary_input():
     x = torch.randn(2, 6)
     plain = net.child.weight_binarizer(net.child._parameters["weight"])
     torch.testing.assert_close(net(x) - plain[:, 0], net.child(x))
-    assert saturation(net, x)
+    assert imbalance(net, x)
 
 
 def attention(kind: str, **options: object) -> tuple[nn.MultiheadAttention, nn.MultiheadAttention]:
@@ -215,7 +215,7 @@ def test_attention_step_by_step_is_torchs_attention(batch_first, masked, separat
         inputs.binarize = lambda x: x
         inputs.scale.data.fill_(1.0)
     for module in binary.modules():
-        if isinstance(module, Addition) and module.part == "weights":
+        if isinstance(module, AddedModule) and module.role == "weights":
             module.enabled = False
     query, key, value = torch.randn(5, 5, 8), torch.randn(5, 5, 6), torch.randn(5, 5, 7)
     inputs = (query, key, value) if separate else (query, query, query)
@@ -267,8 +267,8 @@ def test_calibration_leaves_mode_and_statistics_alone():
     found = calibrate(net, [torch.randn(4, 3, 8, 8), torch.randn(2, 3, 8, 8)])
     assert net.training
     assert found.images == 6
-    assert list(found.saturation) == ["2"]
-    assert found.saturated == {}
+    assert list(found.imbalance) == ["2"]
+    assert found.imbalanced == {}
     changed = [
         key for key, value in net.state_dict().items() if not torch.equal(value, before[key])
     ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from binarize.layers.addition import Addition, binarization_off
+from binarize.layers.added import AddedModule, binarization_off
 from binarize.layers.block import Dropped, RPReLU, Shortcut
 
 
@@ -31,8 +31,8 @@ def closed_form(x: np.ndarray, module: RPReLU) -> np.ndarray:
 
 
 @pytest.mark.parametrize("module", [Dropped(), Dropped(inplace=True), RPReLU(4), Shortcut()])
-def test_block_modules_go_with_binary_inputs(module: Addition) -> None:
-    assert module.part == "inputs"
+def test_block_modules_go_with_binary_inputs(module: AddedModule) -> None:
+    assert module.role == "inputs"
     assert module.enabled
 
 

@@ -8,7 +8,7 @@ from binary_models import binarizer
 from torch import nn
 
 from binarize import estimators
-from binarize.layers import Step, binarize_weight
+from binarize.layers import StepBinarizer, binarize_weight
 
 LEARNING = estimators.get("ab-tanh", adaptive="learned", a_start=0.25)
 
@@ -19,7 +19,7 @@ def layer(estimator: estimators.Estimator | None = None, inputs: bool = False) -
     made = binarizer()
     if estimator is not None:
         made.use(estimator)
-    binarize_weight(linear, "weight", made, Step(12, -1) if inputs else None)
+    binarize_weight(linear, "weight", made, StepBinarizer(12, -1) if inputs else None)
     return linear
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from binarize import estimators
-from binarize.layers import Step, WeightBinarizer, binarize_weight, scale
+from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, scale
 
 LEARNERS = {"dsq": {}, "ab-tanh": {"adaptive": "learned"}, "ab-arctan": {"adaptive": "learned"}}
 every_estimator = pytest.mark.parametrize("name", estimators.TABLE)
@@ -164,7 +164,7 @@ def test_the_backward_keeps_the_latent_weight_and_vectors(name, scale_name):
 
 def test_so_does_a_layer_with_a_binary_input_while_it_trains():
     conv = nn.Conv2d(16, 8, 3)
-    binarize_weight(conv, "weight", binarizer(), Step(16, -3))
+    binarize_weight(conv, "weight", binarizer(), StepBinarizer(16, -3))
     x = torch.randn(1, 16, 5, 5)
     binary = (
         x.nbytes + 4 * 16
@@ -182,7 +182,7 @@ def test_a_binary_input_trains_the_same_as_apart():
     for training in (True, False):
         torch.manual_seed(5)
         conv = nn.Conv2d(4, 6, 3).double()
-        binarize_weight(conv, "weight", binarizer("reste"), Step(4, -3))
+        binarize_weight(conv, "weight", binarizer("reste"), StepBinarizer(4, -3))
         conv.double().train(training)
         conv.weight_binarizer.progress = 0.7
         x = torch.randn(2, 4, 6, 6, dtype=torch.float64, requires_grad=True)
@@ -198,7 +198,7 @@ def test_apart_are_the_signs_and_the_scale_of_the_whole(scale_name):
     latent = torch.randn(5, 3, 3, 2, dtype=torch.float64, requires_grad=True)
     made = made_of("ede", scale_name, True, latent)
     upstream = torch.randn_like(latent)
-    signs, s = made(latent, apart=True)
+    signs, s = made(latent, return_scale=True)
     assert torch.equal(s * signs, made(latent))
     wrt = (latent, *made.parameters())
     for apart, whole in zip(
@@ -250,7 +250,7 @@ class TestCompiled:
     def test_a_layer_with_a_binary_input(self, training):
         torch._dynamo.reset()
         conv = nn.Conv2d(4, 6, 3)
-        binarize_weight(conv, "weight", binarizer(), Step(4, -3))
+        binarize_weight(conv, "weight", binarizer(), StepBinarizer(4, -3))
         conv.train(training)
         x = torch.randn(2, 4, 6, 6)
         compiled = torch.compile(conv, backend="eager", fullgraph=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from binarize.errors import BinarizeError
-from binarize.layers import SATURATED, Sign, Step, activation
+from binarize.layers import IMBALANCED, SignBinarizer, StepBinarizer, activation
 
 shapes = st.sampled_from([(2, 3, 4, 5), (1, 3, 7), (2, 3, 2, 3, 2)])
 
@@ -21,7 +21,7 @@ def drawn(shape: tuple[int, ...], seed: int) -> Tensor:
 
 @given(shapes, st.integers(0, 99), st.floats(-1, 1))
 def test_a_step_is_1_from_its_threshold_on(shape, seed, threshold):
-    step, x = Step(3, -3), drawn(shape, seed)
+    step, x = StepBinarizer(3, -3), drawn(shape, seed)
     with torch.no_grad():
         step.threshold.fill_(threshold)
     x.view(-1)[0] = step.threshold.item()
@@ -30,7 +30,7 @@ def test_a_step_is_1_from_its_threshold_on(shape, seed, threshold):
 
 @given(st.integers(0, 99))
 def test_a_sign_is_shifted_by_channel_and_0_is_positive(seed):
-    sign, x = Sign(3, -3), drawn((2, 3, 4, 4), seed)
+    sign, x = SignBinarizer(3, -3), drawn((2, 3, 4, 4), seed)
     shift = drawn((3,), seed + 100)
     with torch.no_grad():
         sign.shift.copy_(shift)
@@ -41,7 +41,7 @@ def test_a_sign_is_shifted_by_channel_and_0_is_positive(seed):
 
 
 def test_a_sign_on_tokens_shifts_the_last_axis():
-    sign, x = Sign(4, -1), drawn((2, 3, 4), 0)
+    sign, x = SignBinarizer(4, -1), drawn((2, 3, 4), 0)
     with torch.no_grad():
         sign.shift.copy_(torch.tensor([9.0, -9.0, 0.0, 0.0]))
     assert torch.equal(sign(x)[..., 0], torch.ones(2, 3))
@@ -51,7 +51,7 @@ def test_a_sign_on_tokens_shifts_the_last_axis():
 @given(st.integers(0, 99), st.floats(0.1, 2))
 def test_the_gradient_of_a_step(seed, scale):
     """da/dx = 1 within s of the threshold; a = s·b, so what reaches b is s times what reaches a."""
-    step, x = Step(3, -3), drawn((2, 3, 4, 4), seed).requires_grad_()
+    step, x = StepBinarizer(3, -3), drawn((2, 3, 4, 4), seed).requires_grad_()
     with torch.no_grad():
         step.scale.fill_(scale)
         step.threshold.fill_(0.25)
@@ -71,7 +71,7 @@ def test_the_gradient_of_a_step(seed, scale):
 @given(st.integers(0, 99), st.floats(0.2, 3))
 def test_the_gradient_of_a_sign(seed, scale):
     """Bi-Real Net's 2 - 2|u| for |u| < 1, at u = (x + shift)/s."""
-    sign, x = Sign(3, -3), drawn((2, 3, 4, 4), seed).requires_grad_()
+    sign, x = SignBinarizer(3, -3), drawn((2, 3, 4, 4), seed).requires_grad_()
     shift = drawn((3,), seed + 1)
     with torch.no_grad():
         sign.shift.copy_(shift)
@@ -88,7 +88,7 @@ def test_the_gradient_of_a_sign(seed, scale):
 def test_calibration_finds_the_best_two_levels():
     """Against every threshold on a grid, with the scale that fits it best."""
     x = drawn((8, 3, 16, 16), 3).relu()
-    threshold, scale = (float(value) for value in Step(3, -3).best(x))
+    threshold, scale = (float(value) for value in StepBinarizer(3, -3).best(x))
     values = x.numpy().ravel()
 
     def error(t: float, s: float) -> float:
@@ -101,12 +101,12 @@ def test_calibration_finds_the_best_two_levels():
 
 def test_a_step_that_would_be_constant_splits_at_the_mean():
     x = 5 + 0.1 * drawn((4, 3, 8, 8), 1)
-    step = Step(3, -3)
+    step = StepBinarizer(3, -3)
     threshold, _ = step.best(x)
     assert float(threshold) == pytest.approx(5, abs=0.1)
 
 
-@pytest.mark.parametrize("kind", [Step, Sign])
+@pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e-30])
 def test_calibration_on_a_constant_stays_finite_and_is_called_saturated(kind, value):
     binarizer = kind(3, -3)
@@ -119,12 +119,12 @@ def test_calibration_on_a_constant_stays_finite_and_is_called_saturated(kind, va
     assert binarizer.scale.isfinite().all()
     assert (binarizer.scale > 0).all()
     assert x.grad.isfinite().all()
-    assert binarizer.saturation > SATURATED
+    assert binarizer.imbalance > IMBALANCED
 
 
 def test_calibration_over_batches_is_the_mean_of_what_each_would_choose():
     batches = [drawn((4, 3, 5, 5), seed) + seed for seed in range(3)]
-    sign = Sign(3, -3)
+    sign = SignBinarizer(3, -3)
     sign.start_calibration()
     for batch in batches:
         sign(batch)
@@ -136,24 +136,24 @@ def test_calibration_over_batches_is_the_mean_of_what_each_would_choose():
 
 
 def test_saturation_is_the_share_of_the_commoner_value():
-    step = Step(1, -3)
+    step = StepBinarizer(1, -3)
     step.watching = True
     step(torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(1, 1, 2, 2))
-    assert step.ones == 0.25
-    assert step.saturation == 0.75
+    assert step.density == 0.25
+    assert step.imbalance == 0.75
 
 
-@pytest.mark.parametrize("kind", [Step, Sign])
+@pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
 def test_half_precision_in_half_precision_out(kind):
     binary = kind(3, -3)(drawn((2, 3, 4, 4), 0).bfloat16())
     assert binary.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("kind", [Step, Sign])
-def test_the_slope_that_parity_is_measured_with_has_the_jumps_ends(kind):
+@pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
+def test_the_slope_that_parity_is_measured_with_has_the_same_ends_as_the_step(kind):
     binarizer = kind(3, -3)
     x = torch.linspace(-9, 9, 3 * 33).reshape(1, 3, 33, 1)
-    slope = binarizer.clipped(x)
+    slope = binarizer.smooth(x)
     assert torch.equal(slope[x.abs() > 5], binarizer(x)[x.abs() > 5])
     assert (slope[:, :, 1:] - slope[:, :, :-1]).abs().max() < 0.2
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from binarize import estimators
 from binarize.errors import BinarizeError
-from binarize.layers import Step, WeightBinarizer, binarize_weight, freeze, scale
+from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, freeze, scale
 
 WEIGHT = torch.tensor([[1.0, -3.0], [0.5, 0.0], [-4.0, 4.0]])
 
@@ -89,7 +89,7 @@ class TestLearned:
         torch.manual_seed(0)
         conv = nn.Conv2d(3, 4, 3)
         made = binarizer("ab-tanh", "learned")
-        binarize_weight(conv, "weight", made, Step(3, -3) if inputs else None)
+        binarize_weight(conv, "weight", made, StepBinarizer(3, -3) if inputs else None)
         made.attach(conv._parameters["weight"])
         return conv
 
@@ -126,7 +126,10 @@ class TestLearned:
         with torch.no_grad():
             conv.weight_binarizer.learned_scale.mul_(3)
         binarize_weight(
-            other, "weight", binarizer("ab-tanh", "learned"), Step(3, -3) if inputs else None
+            other,
+            "weight",
+            binarizer("ab-tanh", "learned"),
+            StepBinarizer(3, -3) if inputs else None,
         )
         other.load_state_dict(conv.state_dict())
         x = torch.randn(1, 3, 5, 5)

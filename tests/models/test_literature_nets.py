@@ -3,25 +3,19 @@ they convert with float, step and sign inputs."""
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 import torch
 from torch import nn
 
 from binarize import api, models, rewrite
 from binarize.layers import set_progress
-from binarize.rewrite import Options, totals
+from binarize.rewrite import Conversion, Options, totals
 from binarize.rewrite.calibration import CalibrationImages
-from binarize.rewrite.convert import Row
-from binarize.rewrite.totals import Totals
 
-FORMS = {
-    "float": {},
-    "step": {"activations": "step"},
-    "bireal": {"activations": "sign", "structure": "bireal"},
-    "reactnet": {"activations": "sign", "structure": "reactnet"},
-}
+FLOAT = {}
+STEP = {"activations": "step"}
+BIREAL = {"activations": "sign", "structure": "bireal"}
+REACTNET = {"activations": "sign", "structure": "reactnet"}
 SIZES = {"cifar_vgg_small": 32, "cifar_resnet18": 32, "resnet34": 224}
 
 # A 3x3 convolution from c to d channels has 9cd weights, each used once per pixel of its output.
@@ -52,28 +46,32 @@ R34_FLOAT_MACS = 49 * 3 * 64 * 112**2 + 512 * 1000
 SHORTCUTS = 64 * 128 + 128 * 256 + 256 * 512  # weights of the 1x1 convolutions
 
 
-@functools.cache
-def converted(name: str, form: str) -> tuple[list[Row], Totals]:
+def converted(name: str, options: dict[str, str], **source: object) -> Conversion:
     torch.manual_seed(0)
-    options = Options(**FORMS[form])
-    made = api.make(name, options, values=False, pretrained=False, img_size=SIZES[name])
-    return made.conversion.rows, totals(made.conversion, bytes_packed=0)
+    size = SIZES[name]
+    made = api.make(
+        name, Options(**options), values=False, pretrained=False, img_size=size, **source
+    )
+    return made.conversion
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "bits", "macs", "float_macs"),
+    ("name", "options", "bits", "macs", "float_macs"),
     [
-        ("cifar_vgg_small", "float", VGG_BITS, VGG_MACS, VGG_FLOAT_MACS),
-        ("cifar_vgg_small", "step", VGG_BITS, VGG_MACS, VGG_FLOAT_MACS),
-        ("cifar_resnet18", "float", R18[0] + SHORTCUTS, R18[1] + R18[2], R18_FLOAT_MACS),
-        ("cifar_resnet18", "step", R18[0], R18[1], R18_FLOAT_MACS + R18[2]),
-        ("resnet34", "float", R34[0] + SHORTCUTS, R34[1] + R34[2], R34_FLOAT_MACS),
-        ("resnet34", "reactnet", R34[0], R34[1], R34_FLOAT_MACS + R34[2]),
+        ("cifar_vgg_small", FLOAT, VGG_BITS, VGG_MACS, VGG_FLOAT_MACS),
+        ("cifar_vgg_small", STEP, VGG_BITS, VGG_MACS, VGG_FLOAT_MACS),
+        ("cifar_resnet18", FLOAT, R18[0] + SHORTCUTS, R18[1] + R18[2], R18_FLOAT_MACS),
+        ("cifar_resnet18", STEP, R18[0], R18[1], R18_FLOAT_MACS + R18[2]),
+        ("resnet34", FLOAT, R34[0] + SHORTCUTS, R34[1] + R34[2], R34_FLOAT_MACS),
+        ("resnet34", REACTNET, R34[0], R34[1], R34_FLOAT_MACS + R34[2]),
     ],
 )
-def test_bits_and_macs(name: str, form: str, bits: int, macs: int, float_macs: int) -> None:
-    rows, sums = converted(name, form)
-    assert sum(row.params for row in rows if row.action == "binarized") == bits
+def test_bits_and_macs(
+    name: str, options: dict[str, str], bits: int, macs: int, float_macs: int
+) -> None:
+    conversion = converted(name, options)
+    sums = totals(conversion, bytes_packed=0)
+    assert sum(row.params for row in conversion.rows if row.action == "binarized") == bits
     assert (sums.macs_1bit, sums.macs_32bit) == (macs, float_macs)
 
 
@@ -83,24 +81,24 @@ def test_the_hand_counts_are_the_known_ones() -> None:
     assert R34[1] + R34[2] + R34_FLOAT_MACS == 3_663_761_408
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("options", [FLOAT, STEP, BIREAL, REACTNET])
 @pytest.mark.parametrize("name", ["cifar_vgg_small", "cifar_resnet18", "resnet34"])
-def test_first_and_last_layer_stay_float(name: str, form: str) -> None:
-    rows, _ = converted(name, form)
+def test_first_and_last_layer_stay_float(name: str, options: dict[str, str]) -> None:
+    rows = converted(name, options).rows
     weighted = [row for row in rows if row.macs]
     assert "binarized" not in (weighted[0].action, weighted[-1].action)
     inputs = {row.activations for row in rows if row.action == "binarized"}
-    assert inputs == {FORMS[form].get("activations", "float")}
+    assert inputs == {options.get("activations", "float")}
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_vgg_small_learns_in_every_form(form: str) -> None:
+@pytest.mark.parametrize("options", [FLOAT, STEP, BIREAL, REACTNET])
+def test_vgg_small_learns_in_every_form(options: dict[str, str]) -> None:
     """A narrow one, on a few images that differ in brightness; every parameter has a gradient."""
     torch.manual_seed(0)
     narrow = {"num_classes": 4, "channels": (16, 16, 32)}
-    source = rewrite.open_source("cifar_vgg_small", pretrained=False, **narrow)
+    float_model = rewrite.open_float("cifar_vgg_small", pretrained=False, **narrow)
     images = CalibrationImages(None)
-    model = rewrite.convert_source(source, Options(**FORMS[form]), images=images).conversion.model
+    model = rewrite.convert_float(float_model, Options(**options), images=images).conversion.model
     set_progress(model.train(), 0.5)
     labels = torch.arange(32) % 4
     pixels = torch.randn(32, 3, 32, 32) + labels[:, None, None, None]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import binarize
 from binarize.errors import ModelError
 from binarize.models import logits_of, tensors_in
-from binarize.train.objective import Objective
+from binarize.training.objective import Objective
 
 
 @dataclass

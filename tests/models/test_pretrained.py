@@ -64,10 +64,10 @@ def test_torchvision_weights_from_its_cache(cache: Path) -> None:
 
 def test_timm_weights_from_its_cache(cache: Path) -> None:
     original = models.create(TIMM)
-    source = pretrained.find("timm", TIMM)
-    assert not source.cached
+    weights = pretrained.find("timm", TIMM)
+    assert not weights.cached
     revision = "0" * 40
-    root = cache / "hub" / f"models--timm--{source.label.partition(' ')[2]}"
+    root = cache / "hub" / f"models--timm--{weights.label.partition(' ')[2]}"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text(revision)
     (root / "snapshots" / revision).mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_timm_weights_from_its_cache(cache: Path) -> None:
         original.state_dict(), root / "snapshots" / revision / "model.safetensors"
     )
     fetched = models.fetch(TIMM, pretrained=True)
-    assert fetched.weights == f"pretrained ({source.label})"
+    assert fetched.weights == f"pretrained ({weights.label})"
     for key, value in original.state_dict().items():
         assert torch.equal(fetched.model.state_dict()[key], value), key
 

@@ -24,9 +24,9 @@ def write(name: str, text: str) -> Path:
     return path
 
 
-def refusal(source: object, *overrides: str) -> RecipeError:
+def refusal(contents: object, *overrides: str) -> RecipeError:
     with pytest.raises(RecipeError) as caught:
-        load(source, overrides)
+        load(contents, overrides)
     return caught.value
 
 

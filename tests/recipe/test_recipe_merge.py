@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from binarize.recipe.document import Document, parse
 from binarize.recipe.merge import assign, merge
-from binarize.recipe.source import Document, parse
 
 BASE = """
 seed: 1
@@ -27,7 +27,7 @@ def assigned(*overrides: str) -> Document:
 
 
 def problems(document: Document) -> list[str]:
-    return [f"{place}: {what}" for place, what in document.problems]
+    return [f"{location}: {what}" for location, what in document.problems]
 
 
 def test_mappings_merge_deep_and_the_top_wins() -> None:
@@ -61,10 +61,10 @@ def test_only_sections_with_names_have_short_forms() -> None:
 
 def test_each_value_keeps_the_place_it_was_written_at() -> None:
     document = merged("seed: 2\ndata:\n  augment: {vflip: 0.1}\nstages: [{steps: 5}]\n")
-    assert str(document.place(("seed",))) == "top.yaml:1"
-    assert str(document.place(("data", "augment", "vflip"))) == "top.yaml:3"
-    assert str(document.place(("data", "augment", "hflip"))) == "base.yaml:4"
-    assert str(document.place(("stages", 0, "optimizer"))) == "top.yaml:4"
+    assert str(document.location(("seed",))) == "top.yaml:1"
+    assert str(document.location(("data", "augment", "vflip"))) == "top.yaml:3"
+    assert str(document.location(("data", "augment", "hflip"))) == "base.yaml:4"
+    assert str(document.location(("stages", 0, "optimizer"))) == "top.yaml:4"
 
 
 def test_overrides_reach_keys_lists_and_short_forms() -> None:
@@ -85,10 +85,10 @@ def test_overrides_reach_keys_lists_and_short_forms() -> None:
     assert data["engine"] == {"precision": "bf16"}
     assert data["data"]["augment"] == {"hflip": 0.5, "crop_padding": 4, "vflip": 0.5}
     assert data["model"] == {"name": "resnet18", "kwargs": {"drop_rate": 0.1}}
-    assert str(document.place(("stages", 1, "optimizer", "lr"))) == (
+    assert str(document.location(("stages", 1, "optimizer", "lr"))) == (
         "--set stages.1.optimizer.lr=1e-2"
     )
-    assert str(document.place(("stages", 0, "epochs"))) == "base.yaml:6"
+    assert str(document.location(("stages", 0, "epochs"))) == "base.yaml:6"
 
 
 def test_the_last_override_wins() -> None:

@@ -82,7 +82,7 @@ def info(**changes: Any) -> RunInfo:
 
 
 def trained(path: Path) -> Path:
-    """A finished run with a float twin, held-out images and indicators."""
+    """A finished run with a float baseline, held-out images and indicators."""
     converted(path)
     write_csv(path / "metrics.csv", METRICS)
     write_csv(path / "twin" / "metrics.csv", TWIN)

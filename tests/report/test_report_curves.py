@@ -6,8 +6,8 @@ import pytest
 import self_contained
 
 from binarize.errors import BinarizeError
-from binarize.report import curves
-from binarize.report.curves import Curve, Panel, draw, inline
+from binarize.reporting import curves
+from binarize.reporting.curves import Curve, Panel, draw, inline
 
 
 def test_a_curve_is_the_mean_of_its_seeds_where_all_have_one():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from binarize.report.rows import best, last, number, read_rows, series
+from binarize.reporting.rows import best, last, number, read_rows, series
 
 
 @pytest.mark.parametrize(

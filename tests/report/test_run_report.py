@@ -7,10 +7,10 @@ import report_runs as runs
 import self_contained
 
 from binarize.errors import RunError
-from binarize.report import report
-from binarize.report.card import MARK, write_card
-from binarize.report.facts import facts_of
-from binarize.report.run_page import panels
+from binarize.reporting import report
+from binarize.reporting.card import MARK, write_card
+from binarize.reporting.facts import facts_of
+from binarize.reporting.run_page import panels
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_page_shows_curves_layers_and_estimators(written):
     for title in ("training loss", "held-out top-1 %", "learning rate", "flip ratio"):
         assert f">{title}</text>" in page
     assert "test top-1 %</text>" not in page  # only the last epoch has it: that is no curve
-    assert ">float twin</text>" in page
+    assert ">float baseline</text>" in page
     assert "ab-tanh: f(x)" in page
     assert "ste: f(x)" in page
     assert "reconstruction" in page
@@ -72,7 +72,7 @@ def test_the_figures(written):
         "    binarize train --recipe recipe.resolved.yaml --data-dir DIR",
         "| last epoch, test images | 71.25 % top-1, 95.50 % top-5 |",
         "| best epoch (2), chosen and measured on held-out images | 72.50 % top-1 |",
-        "| float twin, last epoch, test images | 75.50 % top-1 |",
+        "| float baseline, last epoch, test images | 75.50 % top-1 |",
         "on 1970-01-01; Abacus, 2 cores; python 3.11, binarize 0.1.0, torch 9.9.",
         "4.00 KiB (4,096 bytes) as float, 512 bytes as packed ONNX file (predicted): 8.0 times smaller.",
         'binarize.load("toy-run")',
@@ -140,7 +140,7 @@ def test_its_own_card_is_written_again(tmp_path):
 
 
 def test_without_matplotlib_the_card_still_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr("binarize.report.reporting.can_draw", lambda: False)
+    monkeypatch.setattr("binarize.reporting.reporting.can_draw", lambda: False)
     path = runs.trained(tmp_path / "run")
     result = report(path)
     assert result.files == [str(path / "README.md")]

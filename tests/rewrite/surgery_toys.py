@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from binarize.layers.addition import binarization_off
-from binarize.rewrite.census import Layer, census
-from binarize.rewrite.record import Recording, record
+from binarize.layers.added import binarization_off
+from binarize.rewrite.capture import Trace, capture
+from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.select import kept_reasons
 from binarize.rewrite.surgery import STRUCTURES, apply_edits, plan_edits
 
@@ -72,21 +72,21 @@ class Basic(nn.Module):
         return self.relu(x)
 
 
-def looked_at(model: nn.Module, size: Size = SIZE) -> tuple[Recording, list[Layer], set[str]]:
+def traced(model: nn.Module, size: Size = SIZE) -> tuple[Trace, list[Layer], set[str]]:
     """A model's recording, its layers, and which of them get ±1 inputs: downsample convolutions are
     kept, as conversion keeps them."""
-    recording = record(model, size)
-    layers = census(recording)
-    reasons = kept_reasons(model, recording, layers, ())
+    trace = capture(model, size)
+    layers = inventory(trace)
+    reasons = kept_reasons(model, trace, layers, ())
     names = {layer.name for layer in layers} - reasons.keys()
-    return recording, layers, {name for name in names if "downsample" not in name}
+    return trace, layers, {name for name in names if "downsample" not in name}
 
 
 def planned(
     model: nn.Module, structure: str = "bireal", size: Size = SIZE, **kwargs: Any
 ) -> list[dict[str, Any]]:
     """The edits for `model`, as they come back from a run's JSON."""
-    edits = plan_edits(model, *looked_at(model, size), structure, **kwargs)
+    edits = plan_edits(model, *traced(model, size), structure, **kwargs)
     return json.loads(json.dumps(edits))
 
 

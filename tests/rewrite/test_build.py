@@ -13,7 +13,7 @@ import binarize
 from binarize import api
 from binarize.errors import CheckpointError, ModelError, RunError
 from binarize.layers import binary_weights
-from binarize.rewrite import Options, build, load_weights, open_source, read_state
+from binarize.rewrite import Options, build, load_weights, open_float, read_state
 from binarize.run import open_run, write_info
 
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -71,7 +71,7 @@ def test_a_replaced_stem_survives_saving_and_converting_again(tmp_path: Path) ->
 
 
 def test_a_checkpoint_of_the_float_model_loads(tmp_path: Path) -> None:
-    model = open_source("cifar_resnet20", pretrained=False).model
+    model = open_float("cifar_resnet20", pretrained=False).model
     state = model.state_dict()
     save_file(state, tmp_path / "float.safetensors")
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "float.pth")
@@ -132,15 +132,15 @@ def test_a_module_of_the_callers_own_converts_as_a_copy_but_cannot_be_rebuilt(
 
 def test_a_directory_that_is_no_run_is_not_taken_for_a_model_name(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run"):
-        open_source(str(tmp_path))
+        open_float(str(tmp_path))
     with pytest.raises(ModelError):
-        open_source("resnet18x")
+        open_float("resnet18x")
 
 
 def test_the_classifier_is_reset_where_another_size_is_asked_for(run: Path) -> None:
-    source = open_source(run, num_classes=3)
-    assert source.model(IMAGE).shape == (2, 3)
-    assert source.info.model["kwargs"]["num_classes"] == 3
+    float_model = open_float(run, num_classes=3)
+    assert float_model.model(IMAGE).shape == (2, 3)
+    assert float_model.info.model["kwargs"]["num_classes"] == 3
 
 
 def test_a_failed_conversion_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:

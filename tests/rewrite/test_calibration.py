@@ -15,9 +15,9 @@ from torch import nn
 import binarize
 from binarize.errors import BinarizeError, DataError
 from binarize.layers import binary_inputs
-from binarize.rewrite import CalibrationImages, Options, convert_source, open_source
-from binarize.rewrite.calibration import BATCH, NOISE, calibrate_subject
-from binarize.rewrite.subject import Subject
+from binarize.rewrite import CalibrationImages, Options, convert_float, open_float
+from binarize.rewrite.calibration import BATCH, NOISE, calibrate_part
+from binarize.rewrite.model_part import ModelPart
 
 SIDE = 8
 STEP = Options(activations="step", stem="keep")
@@ -40,12 +40,12 @@ def network(channels: int = 3) -> nn.Module:
 
 
 def converted(images: CalibrationImages | None, options: Options = STEP, model=None):
-    source = open_source(model or network(), img_size=SIDE)
-    return convert_source(source, options, images=images, values=False)
+    float_model = open_float(model or network(), img_size=SIDE)
+    return convert_float(float_model, options, images=images, values=False)
 
 
 def thresholds(model: nn.Module) -> torch.Tensor:
-    return torch.cat([binarizer.split.detach() for _, binarizer in binary_inputs(model)])
+    return torch.cat([binarizer.boundary.detach() for _, binarizer in binary_inputs(model)])
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_images_come_as_the_run_takes_them(pictures: Path) -> None:
     fed: list[torch.Tensor] = []
     result.conversion.model.register_forward_pre_hook(lambda _, args: fed.append(args[0]))
     preprocess = {**result.info.preprocess, "mean": [0.0] * 3, "std": [0.5] * 3}
-    subject = Subject(result.conversion.model, (3, SIDE, SIDE))
-    calibrate_subject(subject, preprocess, CalibrationImages(pictures / "flat", 1))
+    part = ModelPart(result.conversion.model, (3, SIDE, SIDE))
+    calibrate_part(part, preprocess, CalibrationImages(pictures / "flat", 1))
     first = Image.open(pictures / "flat" / "0.png")
     side = int(SIDE / preprocess["crop_pct"])
     pixels = np.asarray(first.resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
@@ -96,11 +96,11 @@ def test_at_most_so_many_images_in_small_batches(pictures: Path) -> None:
     result = converted(None)
     sizes: list[int] = []
     result.conversion.model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    subject = Subject(result.conversion.model, (3, SIDE, SIDE))
+    part = ModelPart(result.conversion.model, (3, SIDE, SIDE))
     preprocess = result.info.preprocess
-    of_noise = calibrate_subject(subject, preprocess, CalibrationImages(count=2 * BATCH + 3))
+    of_noise = calibrate_part(part, preprocess, CalibrationImages(count=2 * BATCH + 3))
     assert (of_noise.images, sizes) == (2 * BATCH + 3, [BATCH, BATCH, 3])
-    of_folder = calibrate_subject(subject, preprocess, CalibrationImages(pictures / "flat", 2))
+    of_folder = calibrate_part(part, preprocess, CalibrationImages(pictures / "flat", 2))
     assert (of_folder.images, sizes[3:]) == (2, [2])
 
 
@@ -109,8 +109,8 @@ def test_without_a_folder_it_is_seeded_noise_and_says_so() -> None:
     assert torch.equal(thresholds(first.conversion.model), thresholds(second.conversion.model))
     assert first.calibration is not None
     assert first.calibration.source == NOISE
-    assert "for want of --calib-data" in first.calibration.words
-    assert "train calibrates again" in first.calibration.words
+    assert "without --calib-data" in first.calibration.description
+    assert "train calibrates again" in first.calibration.description
 
 
 def test_in_eval_mode_and_the_model_stays_as_it_was() -> None:
@@ -120,8 +120,8 @@ def test_in_eval_mode_and_the_model_stays_as_it_was() -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     modes: list[bool] = []
     model[0].register_forward_pre_hook(lambda module, _: modes.append(module.training))
-    calibrate_subject(
-        Subject(model, (3, SIDE, SIDE)), result.info.preprocess, CalibrationImages(count=4)
+    calibrate_part(
+        ModelPart(model, (3, SIDE, SIDE)), result.info.preprocess, CalibrationImages(count=4)
     )
     assert modes == [False]
     assert [module.training for module in model][:3] == [True, False, True]
@@ -145,8 +145,8 @@ def test_names_are_those_of_the_whole_model() -> None:
     with torch.no_grad():
         whole["backbone"][3].bias.fill_(-1000.0)
     result = converted(None, replace(STEP, submodule="backbone"), whole)
-    subject = Subject(result.conversion.model, (3, SIDE, SIDE), "backbone")
-    found = calibrate_subject(subject, result.info.preprocess, CalibrationImages(count=4))
+    part = ModelPart(result.conversion.model, (3, SIDE, SIDE), "backbone")
+    found = calibrate_part(part, result.info.preprocess, CalibrationImages(count=4))
     assert list(found.saturated) == ["backbone.5"]
 
 

@@ -12,7 +12,7 @@ from binarize import models
 from binarize.errors import BinarizeError, EstimatorError, ModelError
 from binarize.layers import binarization_off, binary_weights
 from binarize.rewrite import Options, convert, replay, verify
-from binarize.rewrite.subject import Subject
+from binarize.rewrite.model_part import ModelPart
 
 TOYS = [plain, Bypassed, Excited, Shared]
 
@@ -108,13 +108,13 @@ def test_the_gate_catches_a_layer_that_is_bypassed() -> None:
 
 def test_the_gate_catches_values_that_change() -> None:
     model = plain().eval()
-    subject = Subject(model, SIZE)
-    before = verify.logits(subject)
-    verify.verify_values(before, subject)
+    part = ModelPart(model, SIZE)
+    before = verify.logits(part)
+    verify.verify_values(before, part)
     with torch.no_grad():
         model[4].weight.mul_(1.01)
     with pytest.raises(ModelError, match="changed the float model's output"):
-        verify.verify_values(before, subject)
+        verify.verify_values(before, part)
 
 
 def test_the_gate_catches_keys_that_change() -> None:

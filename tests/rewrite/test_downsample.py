@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from binarize import models
-from binarize.rewrite.census import census
+from binarize.rewrite.capture import capture
 from binarize.rewrite.downsample import downsample_layers
-from binarize.rewrite.record import record
+from binarize.rewrite.inventory import inventory
 
 
 def shortcuts(model: nn.Module, size: tuple[int, ...] = (3, 64, 64)) -> set[str]:
-    recording = record(model, size)
-    return downsample_layers(recording.graph, census(recording))
+    trace = capture(model, size)
+    return downsample_layers(trace.graph, inventory(trace))
 
 
 @pytest.mark.parametrize(

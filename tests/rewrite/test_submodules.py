@@ -14,7 +14,7 @@ import binarize
 from binarize import api
 from binarize.errors import ModelError, PatternError
 from binarize.layers import binary_weights
-from binarize.rewrite import Options, convert_source, open_source
+from binarize.rewrite import Options, convert_float, open_float
 from binarize.run import open_run
 
 DETECTOR = "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -63,8 +63,8 @@ def test_what_is_for_classification_only_says_so(detector: Path, tmp_path: Path)
 
 
 def test_a_segmenter_runs_whole_and_converts_by_its_backbone() -> None:
-    source = open_source(SEGMENTER, pretrained=False, img_size=96)
-    rows = convert_source(source, Options()).conversion.rows
+    float_model = open_float(SEGMENTER, pretrained=False, img_size=96)
+    rows = convert_float(float_model, Options()).conversion.rows
     kept = {row.name: row.macs for row in rows if row.reason == "outside the backbone"}
     assert kept
     assert all(macs > 0 for macs in kept.values())
@@ -112,9 +112,9 @@ def test_forcing_a_layer_outside_the_submodule_is_refused() -> None:
 
 
 def test_a_clip_through_a_video_network(tmp_path: Path) -> None:
-    source = open_source("torchvision/r3d_18", pretrained=False, img_size=32, num_classes=3)
-    assert source.size == (3, 16, 32, 32)
-    converted = convert_source(source, Options(stem="keep"), values=False).conversion
+    float_model = open_float("torchvision/r3d_18", pretrained=False, img_size=32, num_classes=3)
+    assert float_model.size == (3, 16, 32, 32)
+    converted = convert_float(float_model, Options(stem="keep"), values=False).conversion
     assert {row.kind for row in converted.rows} == {"conv3d", "linear"}
     assert sum(row.action == "binarized" for row in converted.rows) == 19
     clip = torch.randn(1, 3, 4, 32, 32)

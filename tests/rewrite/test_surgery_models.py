@@ -11,13 +11,13 @@ import pytest
 import timm
 import torch
 import torchvision
-from surgery_toys import Basic, Chain, Net, image, looked_at, operated, planned, without
+from surgery_toys import Basic, Chain, Net, image, operated, planned, traced, without
 from torch import Tensor, nn
 
 import binarize.models  # noqa: F401  (registers cifar_resnet20)
-from binarize.layers.addition import additions, switch
-from binarize.rewrite.census import census
-from binarize.rewrite.record import record
+from binarize.layers.added import added_modules, switch
+from binarize.rewrite.capture import capture
+from binarize.rewrite.inventory import inventory
 from binarize.rewrite.surgery import apply_edits, plan_edits
 
 SIZE = (3, 32, 32)
@@ -71,11 +71,11 @@ class Pair:
 @pytest.fixture(scope="module", params=MODELS)
 def made(request: pytest.FixtureRequest) -> Pair:
     model = create(request.param)
-    recording, layers, binary = looked_at(model, SIZE)
-    edits = json.loads(json.dumps(plan_edits(model, recording, layers, binary, "bireal")))
+    trace, layers, binary = traced(model, SIZE)
+    edits = json.loads(json.dumps(plan_edits(model, trace, layers, binary, "bireal")))
     edited = copy.deepcopy(model)
     apply_edits(edited, edits)
-    fed = {layer.name for layer in layers if layer.source == "relu" and layer.name in binary}
+    fed = {layer.name for layer in layers if layer.fed_by == "relu" and layer.name in binary}
     return Pair(model, edited, edits, binary, fed)
 
 
@@ -93,8 +93,8 @@ def test_switched_off_the_model_is_what_it_was(pair: Pair) -> None:
 
 def test_what_fed_a_binary_layer_is_no_relu_any_more(pair: Pair) -> None:
     assert pair.fed
-    layers = census(record(pair.edited, SIZE))
-    assert not [x.name for x in layers if x.source == "relu" and x.name in pair.binary]
+    layers = inventory(capture(pair.edited, SIZE))
+    assert not [x.name for x in layers if x.fed_by == "relu" and x.name in pair.binary]
 
 
 def test_gradients_flow_and_layers_see_both_signs(pair: Pair) -> None:
@@ -130,7 +130,7 @@ def test_the_same_with_rprelu(name: str) -> None:
     ):
         assert torch.equal(before, after)
     edited.train()(image(SIZE)).square().mean().backward()
-    added = [p for module in additions(edited) for p in module.parameters()]
+    added = [p for module in added_modules(edited) for p in module.parameters()]
     assert added
     assert all(torch.isfinite(p.grad).all() and p.grad.abs().max() > 0 for p in added)
     edited.load_state_dict(model.state_dict())

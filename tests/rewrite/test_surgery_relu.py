@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.layers.block import Dropped, RPReLU
-from binarize.rewrite.census import census
-from binarize.rewrite.record import record
+from binarize.rewrite.capture import capture
+from binarize.rewrite.inventory import inventory
 from binarize.rewrite.surgery import apply_edits, plan_edits
 
 FORMS = {"bireal": Dropped, "reactnet": RPReLU}
@@ -104,8 +104,8 @@ def test_a_relu_before_a_pooling_of_the_whole_image_stays() -> None:
 
 def test_a_relu_that_feeds_no_binary_layer_stays() -> None:
     model = Net(Chain())
-    recording = record(model, SIZE)
-    assert plan_edits(model, recording, census(recording), set(), "bireal") == []
+    trace = capture(model, SIZE)
+    assert plan_edits(model, trace, inventory(trace), set(), "bireal") == []
 
 
 def test_planning_leaves_the_model_alone() -> None:

@@ -7,8 +7,8 @@ from surgery_toys import SIZE, Basic, Chain, Net, apply_once, image, operated, p
 from torch import Tensor, nn
 
 from binarize.layers.block import Shortcut
-from binarize.rewrite.census import census
-from binarize.rewrite.record import record
+from binarize.rewrite.capture import capture
+from binarize.rewrite.inventory import inventory
 from binarize.rewrite.surgery import plan_edits
 
 
@@ -101,8 +101,8 @@ def test_linear_layers_and_float_convolutions_have_none() -> None:
     model = Net(
         nn.Sequential(Chain(), nn.Flatten(2), nn.Linear(256, 256), nn.Unflatten(2, (16, 16)))
     )
-    recording = record(model, SIZE)
-    assert plan_edits(model, recording, census(recording), {"block.2"}, "bireal") == []
+    trace = capture(model, SIZE)
+    assert plan_edits(model, trace, inventory(trace), {"block.2"}, "bireal") == []
 
 
 def test_a_norm_in_the_child_beside_holds_its_activation_too() -> None:

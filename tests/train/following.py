@@ -9,7 +9,7 @@ import train_toys as toys
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from binarize.train.stages import RunningStage
+from binarize.training.stages import RunningStage
 
 STEPS = 20
 STAGE = {"steps": STEPS, "optimizer": {"name": "momentum", "lr": 0.05}, "clip_grad": 5.0}

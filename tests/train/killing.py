@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 import train_toys as toys
 
-from binarize.train import checkpoint
-from binarize.train.place import Place
+from binarize.training import checkpoint
+from binarize.training.training_state import TrainingState
 
 KILLS, LIVES = 20, 12
 """A life lasts at most a LIVESth of the whole training."""
@@ -32,7 +32,7 @@ STAGES = (
 )
 
 
-def train(directory: Path) -> Place:
+def train(directory: Path) -> TrainingState:
     torch.set_num_threads(1)
     checkpoint.recover(directory)
     return toys.train(toys.recipe(*STAGES, binarize={"estimator": "ab-tanh"}), directory)

@@ -10,7 +10,7 @@ import pytest
 import train_toys as toys
 
 from binarize.errors import TrainingError
-from binarize.train.tensorboard import TensorBoard, points
+from binarize.training.tensorboard import TensorBoard, points
 
 ROW: dict[str, Any] = {
     "epoch": 1,

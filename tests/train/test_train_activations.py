@@ -1,4 +1,4 @@
-"""Training with binary inputs: what is binary in which stage, calibration, saturation, weight decay."""
+"""Training with binary inputs: what is binary in which stage, calibration, sign imbalance, weight decay."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from train_toys import KillAt, Killed, last, rows
 from binarize import estimators
 from binarize.errors import TrainingError
 from binarize.layers import (
-    Sign,
-    Step,
+    SignBinarizer,
+    StepBinarizer,
     WeightBinarizer,
-    additions,
+    added_modules,
     binarize_weight,
     binary_inputs,
     binary_weights,
@@ -25,9 +25,9 @@ from binarize.layers import (
 from binarize.progress import Progress
 from binarize.recipe.schema import Optimizer
 from binarize.rewrite import build
-from binarize.train import accuracy, calibration, engine, stages
-from binarize.train.accuracy import Scores
-from binarize.train.optim import make_optimizer
+from binarize.training import accuracy, calibration, engine, stages
+from binarize.training.accuracy import Scores
+from binarize.training.optim import make_optimizer
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
 
@@ -36,7 +36,7 @@ def stage(binary, epochs=1, **more):
     return {"epochs": epochs, "binary": binary, "optimizer": OPTIMIZER, **more}
 
 
-def network(kind=Step):
+def network(kind=StepBinarizer):
     model = toys.network(binary=False)
     binarizer = WeightBinarizer(estimators.get("ab-tanh"), scale.get("channel"))
     binarize_weight(model[2], "weight", binarizer, kind(8, 1))
@@ -61,7 +61,7 @@ def steps(monkeypatch):
     original = stages.RunningStage.step
 
     def enabled(model):
-        return tuple(sorted({a.part for a in additions(model) if a.enabled}))
+        return tuple(sorted({a.role for a in added_modules(model) if a.enabled}))
 
     def step(self, *args):
         (progress,) = {binarizer.progress for *_, binarizer in binary_weights(self.model)}
@@ -112,21 +112,21 @@ def test_only_an_epoch_with_all_binary_can_be_the_best(tmp_path, monkeypatch):
         return scores
 
     monkeypatch.setattr(engine, "score", score)
-    place = toys.train(
+    state = toys.train(
         toys.recipe(stage("activations", 2), stage("all", 3)), tmp_path, model=network()
     )
-    assert (place.best_top1, place.best_epoch) == (30.0, 4)
+    assert (state.best_top1, state.best_epoch) == (30.0, 4)
 
 
 def test_a_float_model_has_its_best_epoch_in_any_stage(tmp_path):
     chosen = toys.recipe(stage("activations"), stage("all"))
     toys.train(chosen, tmp_path, model=toys.network(binary=False))
-    place = toys.trainer(chosen).train(
-        engine.Phase("float twin", tmp_path, toys.network(binary=False))
+    state = toys.trainer(chosen).train(
+        engine.Phase("float baseline", tmp_path, toys.network(binary=False))
     )
     scores = [float(row["test_top1"]) for row in rows(tmp_path)]
-    assert place.best_top1 == pytest.approx(max(scores), abs=1e-3)
-    assert place.best_epoch == 1 + scores.index(max(scores))
+    assert state.best_top1 == pytest.approx(max(scores), abs=1e-3)
+    assert state.best_epoch == 1 + scores.index(max(scores))
 
 
 class TestCalibration:
@@ -149,9 +149,9 @@ class TestCalibration:
         fed = []
         original = stages.RunningStage.step
 
-        def step(self, update, images, labels, look=None):
+        def step(self, update, images, labels, on_gradients=None):
             fed.append(images)
-            return original(self, update, images, labels, look)
+            return original(self, update, images, labels, on_gradients)
 
         monkeypatch.setattr(stages.RunningStage, "step", step)
         heard = Heard()
@@ -180,7 +180,7 @@ class TestCalibration:
 
     def test_the_averaged_copy_is_calibrated_too(self, tmp_path):
         still = {"optimizer": {"name": "sgd", "lr": 1e-30}, "ema": {"decay": 0.5}}
-        toys.train(toys.recipe({"steps": 1, **still}), tmp_path, model=network(Sign))
+        toys.train(toys.recipe({"steps": 1, **still}), tmp_path, model=network(SignBinarizer))
         assert last(tmp_path)["2.weight_binarizer.inputs.shift"].abs().min() > 1e-3
 
     def test_none_where_inputs_have_been_learned_before(self, tmp_path, calls):
@@ -193,7 +193,7 @@ class TestCalibration:
         assert calls == []
 
 
-@pytest.mark.parametrize("kind", [Step, Sign])
+@pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
 @pytest.mark.parametrize(("number", "event"), [(1, "done"), (2, "step"), (2, "done"), (4, "step")])
 def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, kind, number, event):
     average = {"ema": {"decay": 0.8}}
@@ -210,7 +210,7 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, kind, numb
 
 class TestSaturation:
     def test_a_column_counts_the_layers_where_inputs_are_binary(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(accuracy, "SATURATED", 0.0)
+        monkeypatch.setattr(accuracy, "IMBALANCED", 0.0)
         chosen = toys.recipe(stage("weights"), stage("activations"), stage("all"))
         toys.train(chosen, tmp_path, model=network())
         assert [row["saturated"] for row in rows(tmp_path)] == ["", "1", "1"]
@@ -223,31 +223,31 @@ class TestSaturation:
         for threshold, expected in ((0.0, ["2"]), (values.median(), []), (values.max(), ["2"])):
             binarizer.threshold.data[:] = threshold
             shares = calibration.input_shares(model, images)
-            assert Scores(1, 0.0, 0.0, 0.0, shares).saturated == expected
+            assert Scores(1, 0.0, 0.0, 0.0, shares).imbalanced == expected
 
     def test_it_warns_once_when_the_count_grows(self):
         heard = Heard()
         watch = calibration.Watch([], heard)
         for layers in (None, [], ["a"], ["a", "b"]):
-            watch.see(layers)
+            watch.update(layers)
         assert heard.warned == ["more than 95% of one value come into a"]
 
     def test_it_does_not_warn_again_when_a_training_goes_on(self):
         heard = Heard()
         watch = calibration.Watch([{"saturated": ""}, {"saturated": "2"}], heard)
-        watch.see(["a", "b", "c"])
+        watch.update(["a", "b", "c"])
         assert heard.warned == []
 
     def test_rows_of_earlier_versions_have_no_such_column(self):
         heard = Heard()
-        calibration.Watch([{"epoch": "1"}], heard).see([f"layer{n}" for n in range(7)])
+        calibration.Watch([{"epoch": "1"}], heard).update([f"layer{n}" for n in range(7)])
         assert heard.warned == [
             "more than 95% of one value come into layer0, layer1, layer2, layer3, layer4 and 2 more layers"
         ]
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"filter_bias_and_bn": False}])
-@pytest.mark.parametrize("kind", [Step, Sign])
+@pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
 def test_what_conversion_added_never_decays(kind, kwargs):
     model = network(kind)
     config = Optimizer(name="adamw", lr=0.1, weight_decay=0.5, kwargs=kwargs)
@@ -278,7 +278,7 @@ class TestRuns:
     def test_the_run_builds_and_its_twin_is_float(self, trained):
         assert all(b.name == "step" for _, b in binary_inputs(build(trained)))
         assert list(binary_inputs(build(trained))) != []
-        assert not list(additions(build(trained / "twin")))
+        assert not list(added_modules(build(trained / "twin")))
         assert "activations: step" in (trained / "recipe.resolved.yaml").read_text()
 
     def test_a_run_trained_on_keeps_its_thresholds(self, trained, tmp_path):

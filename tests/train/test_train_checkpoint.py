@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from binarize.errors import CheckpointError
-from binarize.train import checkpoint
-from binarize.train.checkpoint import Checkpoint
+from binarize.training import checkpoint
+from binarize.training.checkpoint import Checkpoint
 
 
 def example(number: float) -> Checkpoint:
@@ -22,7 +22,7 @@ def example(number: float) -> Checkpoint:
 def number_of(last: Path) -> float:
     """Which `example` is there, all its files agreeing."""
     found = checkpoint.load(last)
-    number = found.place["epochs"]
+    number = found.state["epochs"]
     assert torch.equal(found.weights["a"], torch.full((2, 3), number))
     assert torch.equal(found.raw["a"], torch.full((2, 3), -number))
     assert torch.equal(found.optimizer["state"][0]["momentum"], torch.full((2, 3), number / 2))

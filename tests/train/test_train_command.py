@@ -8,7 +8,7 @@ import train_runs as tiny
 
 from binarize.cli import app
 from binarize.recipe import dump
-from binarize.train import checkpoint
+from binarize.training import checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,10 @@ def test_a_line_per_epoch_the_outcome_and_what_to_type_next(capsys):
     assert app.main(["train", "--recipe", "tiny.yaml", "--set", "twin=true"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "run: runs/cifar_resnet20-tiny" in lines
-    assert lines.index("float twin: 2 epochs") < lines.index("binarized: 2 epochs")
+    assert lines.index("float baseline: 2 epochs") < lines.index("binarized: 2 epochs")
     assert sum(line.startswith("epoch ") for line in lines) == 4
     assert lines[-2].startswith("top-1 ")
-    assert "float twin" in lines[-2]
+    assert "float baseline" in lines[-2]
     assert lines[-1] == "next: binarize export --onnx"
 
 
@@ -52,10 +52,10 @@ def test_with_json_stdout_is_data_alone(capsys, tmp_path):
     ("arguments", "words"),
     [
         ([], "give --recipe"),
-        (["--resume", "r", "--recipe", "digits"], "leave --recipe away"),
-        (["--resume", "r", "--set", "seed=1"], "leave --set away"),
-        (["--resume", "r", "-o", "x"], "leave --out away"),
-        (["--resume", "r", "resnet18"], "leave RUN|MODEL away"),
+        (["--resume", "r", "--recipe", "digits"], "omit --recipe"),
+        (["--resume", "r", "--set", "seed=1"], "omit --set"),
+        (["--resume", "r", "-o", "x"], "omit --out"),
+        (["--resume", "r", "resnet18"], "omit RUN|MODEL"),
     ],
 )
 def test_a_new_training_and_an_old_one_do_not_mix(capsys, arguments, words):
@@ -112,8 +112,8 @@ def test_a_full_disk_later_on_keeps_the_last_epoch_and_says_how_to_go_on(
             restore()
     captured = capsys.readouterr()
     assert "error: the disk is full" in captured.err
-    assert "to go on: binarize train --resume run" in captured.out
+    assert "to resume: binarize train --resume run" in captured.out
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert checkpoint.load(tmp_path / "run" / "last").place["epochs"] == 1
+    assert checkpoint.load(tmp_path / "run" / "last").state["epochs"] == 1
     assert app.main(["train", "--resume", "run"]) == 0

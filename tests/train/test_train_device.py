@@ -14,8 +14,8 @@ from binarize import data
 from binarize.data import ResidentLoader
 from binarize.models import default_preprocess
 from binarize.recipe import Data
-from binarize.train.device import shard_test, shard_train
-from binarize.train.seeding import EpochSeeds
+from binarize.training.device import shard_test, shard_train
+from binarize.training.seeding import EpochSeeds
 
 AUGMENT = {"crop_padding": 1, "hflip": 0.5, "re_prob": 0.2}
 DEVICE = {"cache": "device", "augment": AUGMENT}

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 import train_toys as toys
-from binarize.train.metrics import COLUMNS
+from binarize.training.metrics import COLUMNS
 from torch import nn
 from train_toys import KillAt, Killed, last, rows
 
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
-from binarize.train import checkpoint, metrics, stages
+from binarize.training import checkpoint, metrics, stages
 
 EMA = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}, "ema": {"decay": 0.8}}
 CUT = {
@@ -23,32 +23,32 @@ CUT = {
 
 def test_it_learns_and_writes_a_line_per_epoch(tmp_path):
     stage = {"epochs": 6, "optimizer": {"name": "momentum", "lr": 0.1}}
-    place = toys.train(toys.recipe(stage), tmp_path)
+    state = toys.train(toys.recipe(stage), tmp_path)
     lines = rows(tmp_path)
     assert list(lines[0]) == list(COLUMNS)
     assert [line["epoch"] for line in lines] == ["1", "2", "3", "4", "5", "6"]
     assert [line["step"] for line in lines] == ["6", "12", "18", "24", "30", "36"]
     assert float(lines[-1]["train_loss"]) < float(lines[0]["train_loss"])
-    assert place.top1 > 50  # chance is 25
-    assert float(lines[-1]["test_top1"]) == pytest.approx(place.top1, abs=1e-3)
+    assert state.top1 > 50  # chance is 25
+    assert float(lines[-1]["test_top1"]) == pytest.approx(state.top1, abs=1e-3)
 
 
 def test_the_weights_kept_are_the_ones_that_were_scored(tmp_path):
-    place = toys.train(toys.recipe(EMA), tmp_path)
+    state = toys.train(toys.recipe(EMA), tmp_path)
     model = toys.network().eval()
     model.load_state_dict(last(tmp_path))
     pixels, labels = toys.images().tensors
     with torch.no_grad():
         right = (model(pixels).argmax(1) == labels).float().mean()
-    assert 100 * right.item() == pytest.approx(place.top1)
+    assert 100 * right.item() == pytest.approx(state.top1)
 
 
 def test_best_is_the_epoch_with_the_highest_top1(tmp_path):
     chosen = toys.recipe({"epochs": 5, "optimizer": {"name": "momentum", "lr": 0.3}})
-    place = toys.train(chosen, tmp_path)
+    state = toys.train(chosen, tmp_path)
     scores = [float(line["test_top1"]) for line in rows(tmp_path)]
-    assert place.best_top1 == pytest.approx(max(scores), abs=1e-3)
-    assert place.best_epoch == scores.index(max(scores)) + 1
+    assert state.best_top1 == pytest.approx(max(scores), abs=1e-3)
+    assert state.best_epoch == scores.index(max(scores)) + 1
     assert (tmp_path / "best" / "model.safetensors").is_file()
 
 
@@ -78,8 +78,8 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, epoch, eve
     toys.train(chosen, tmp_path / "whole")
     with pytest.raises(Killed):
         toys.train(chosen, tmp_path / "cut", KillAt(epoch, event))
-    place = toys.train(chosen, tmp_path / "cut")
-    assert place.epochs == 4
+    state = toys.train(chosen, tmp_path / "cut")
+    assert state.epochs == 4
     assert toys.same(last(tmp_path / "cut"), last(tmp_path / "whole"))
     fixed = [column for column in COLUMNS if column not in ("seconds", "images_per_s")]
     for cut, whole in zip(rows(tmp_path / "cut"), rows(tmp_path / "whole"), strict=True):
@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path):
     with pytest.raises(TrainingError, match="no longer a number in epoch 2") as caught:
         toys.train(toys.recipe(good, wild), tmp_path)
     assert "learning rate" in caught.value.hint
-    assert checkpoint.load(tmp_path / "last").place["epochs"] == 1
+    assert checkpoint.load(tmp_path / "last").state["epochs"] == 1
     assert [line["epoch"] for line in rows(tmp_path)] == ["1"]
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk_stops_it_and_the_run_goes_on_later(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         toys.train(chosen, tmp_path / "cut")
     monkeypatch.undo()
-    assert checkpoint.load(tmp_path / "cut" / "last").place["epochs"] == 1
+    assert checkpoint.load(tmp_path / "cut" / "last").state["epochs"] == 1
     toys.train(chosen, tmp_path / "cut")
     assert toys.same(last(tmp_path / "cut"), last(tmp_path / "whole"))
 

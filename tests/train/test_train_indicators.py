@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import train_toys
-from binarize.train.metrics import read_rows
+from binarize.training.metrics import read_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import StdConv2d
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from binarize import estimators
 from binarize.estimators import Estimator
 from binarize.layers import WeightBinarizer, binarize_weight, scale, set_progress, switch
-from binarize.train import indicators
-from binarize.train.indicators import IN_METRICS, Indicators
+from binarize.training import indicators
+from binarize.training.indicators import IN_METRICS, Indicators
 
 
 def binary(

@@ -8,7 +8,7 @@ from torch import nn
 from train_toys import recipe
 
 from binarize.errors import RecipeError
-from binarize.train.optim import make_optimizer, make_schedule
+from binarize.training.optim import make_optimizer, make_schedule
 
 
 def rates(schedule, steps=20, per_epoch=5, lr=0.1):

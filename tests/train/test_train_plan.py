@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from train_toys import recipe
 
 from binarize.errors import TrainingError
-from binarize.train.plan import lay_out, stage_steps
+from binarize.training.plan import build_schedule, stage_steps
 
 OPTIMIZER = {"name": "sgd", "lr": 0.1}
 durations = st.lists(
@@ -21,7 +21,7 @@ def stages_of(pairs):
 
 
 def test_an_epoch_is_a_pass_and_the_last_one_of_a_stage_may_be_cut():
-    epochs = lay_out(stages_of([("epochs", 2), ("steps", 7)]), per_epoch=5)
+    epochs = build_schedule(stages_of([("epochs", 2), ("steps", 7)]), per_epoch=5)
     assert [(e.number, e.stage, e.start, e.before, e.steps, e.last_of_stage) for e in epochs] == [
         (1, 0, 0, 0, 5, False),
         (2, 0, 5, 5, 5, True),
@@ -33,7 +33,7 @@ def test_an_epoch_is_a_pass_and_the_last_one_of_a_stage_may_be_cut():
 @given(pairs=durations, per_epoch=st.integers(1, 17))
 def test_every_step_is_in_exactly_one_epoch(pairs, per_epoch):
     stages = stages_of(pairs)
-    epochs = lay_out(stages, per_epoch)
+    epochs = build_schedule(stages, per_epoch)
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
     assert sum(epoch.steps for epoch in epochs) == sum(stage_steps(s, per_epoch) for s in stages)
     assert all(0 < epoch.steps <= per_epoch for epoch in epochs)
@@ -44,4 +44,4 @@ def test_every_step_is_in_exactly_one_epoch(pairs, per_epoch):
 
 def test_fewer_images_than_a_batch():
     with pytest.raises(TrainingError, match="fewer training images"):
-        lay_out(stages_of([("epochs", 1)]), per_epoch=0)
+        build_schedule(stages_of([("epochs", 1)]), per_epoch=0)

@@ -17,7 +17,7 @@ import train_runs as tiny
 from safetensors.torch import load_file
 
 from binarize.recipe import dump
-from binarize.train import train
+from binarize.training import train
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_killed_with_sigkill_and_resumed_it_ends_with_the_same_weights(recipe_fi
 def test_ctrl_c_says_how_to_go_on(recipe_file):
     said, errors, code = stop_in_second_epoch(signal.SIGINT, "--recipe", recipe_file, "-o", "cut")
     assert code == 130
-    assert "to go on: binarize train --resume cut" in said
+    assert "to resume: binarize train --resume cut" in said
     assert errors == "error: interrupted\n"
     assert train(resume="cut").epochs == 3
 
@@ -119,7 +119,7 @@ LEAVING = """
 import atexit
 from pathlib import Path
 from torch import distributed
-from binarize.train import train
+from binarize.training import train
 
 # Registered before training registers anything: it runs after all of that.
 atexit.register(lambda: Path(f"left{rank}").write_text(str(distributed.is_initialized())))

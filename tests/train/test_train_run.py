@@ -14,7 +14,7 @@ from binarize.layers import binary_weights
 from binarize.recipe import load
 from binarize.rewrite import Options, build
 from binarize.run import open_run
-from binarize.train import train
+from binarize.training import train
 
 STEPS = 5
 """Of an epoch: the training images of digits make so many batches."""
@@ -35,7 +35,7 @@ def converted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training with a float twin that was never interrupted, and what it returned."""
+    """A training with a float baseline that was never interrupted, and what it returned."""
     path = tmp_path_factory.mktemp("whole") / "run"
     told = tiny.Told()
     return path, train(tiny.recipe(twin=True, **tiny.BINARY), out=path, progress=told), told
@@ -61,7 +61,7 @@ def test_the_result_has_the_keys_of_the_command(whole):
 
 def test_the_twin_is_trained_first_and_is_a_run_without_binary_weights(whole):
     path, result, told = whole
-    assert told.tasks == [("float twin", 2 * STEPS, 0), ("binarized", 2 * STEPS, 0)]
+    assert told.tasks == [("float baseline", 2 * STEPS, 0), ("binarized", 2 * STEPS, 0)]
     assert open_run(path / "twin").info.conversion is None
     assert not list(binary_weights(build(path / "twin")))
     assert len(list(binary_weights(build(path)))) == 18
@@ -90,7 +90,7 @@ def test_everything_is_there_before_the_first_step(tmp_path):
         train(
             tiny.recipe(twin=True, **tiny.BINARY),
             out=tmp_path / "run",
-            progress=tiny.KillIn("float twin", 1),
+            progress=tiny.KillIn("float baseline", 1),
         )
     names = {
         str(f.relative_to(tmp_path / "run")) for f in (tmp_path / "run").rglob("*.*") if f.is_file()
@@ -101,7 +101,7 @@ def test_everything_is_there_before_the_first_step(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("phase", "epoch"), [("float twin", 2), ("binarized", 2)])
+@pytest.mark.parametrize(("phase", "epoch"), [("float baseline", 2), ("binarized", 2)])
 def test_killed_anywhere_it_ends_with_the_same_weights(whole, tmp_path, phase, epoch):
     path = tmp_path / "run"
     with pytest.raises(tiny.Killed):

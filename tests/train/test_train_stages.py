@@ -15,14 +15,14 @@ from binarize.errors import PatternError, RecipeError, TrainingError
 from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, scale
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill, Optimizer
-from binarize.rewrite import Options, convert_source, open_source
-from binarize.train import stages
-from binarize.train.diagnosis import first_bad_layer
-from binarize.train.norms import reestimate
-from binarize.train.objective import Distillation, Objective
-from binarize.train.optim import make_optimizer
-from binarize.train.phase import Phase
-from binarize.train.place import Place
+from binarize.rewrite import Options, convert_float, open_float
+from binarize.training import stages
+from binarize.training.diagnosis import first_bad_layer
+from binarize.training.norms import reestimate
+from binarize.training.objective import Distillation, Objective
+from binarize.training.optim import make_optimizer
+from binarize.training.phase import Phase
+from binarize.training.training_state import TrainingState
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
 
@@ -91,9 +91,9 @@ class TestLayers:
     )
 
     def converted(self, choices):
-        source = open_source("cifar_resnet20", pretrained=False, img_size=32)
-        convert_source(source, Options(layers=choices), values=False)
-        return {name: binarizer for name, _, _, binarizer in binary_weights(source.model)}
+        float_model = open_float("cifar_resnet20", pretrained=False, img_size=32)
+        convert_float(float_model, Options(layers=choices), values=False)
+        return {name: binarizer for name, _, _, binarizer in binary_weights(float_model.model)}
 
     def test_the_last_entry_that_matches_counts(self):
         found = self.converted(self.CHOICES)
@@ -219,22 +219,22 @@ class TestEarlyStop:
             stage(),
             data={"holdout": 40},
         )
-        place = toys.train(chosen, tmp_path)
+        state = toys.train(chosen, tmp_path)
         assert [(row["epoch"], row["stage"]) for row in rows(tmp_path)] == [
             *(("1", "1"), ("2", "1"), ("3", "1")),
             ("10", "2"),
         ]
-        assert place.epochs == 10
+        assert state.epochs == 10
 
     def test_better_begins_the_count_anew_but_only_by_enough(self):
-        place, rule = (
-            Place(),
+        state, rule = (
+            TrainingState(),
             toys.recipe(stage(early_stop={"patience": 2, "min_delta": 1.0}), data={"holdout": 8})
             .stages[0]
             .early_stop,
         )
         scores = [50.0, 50.5, 51.5, 51.6, 52.0]
-        assert [place.stops(n, top1, rule) for n, top1 in enumerate(scores, 1)] == [
+        assert [state.stops(n, top1, rule) for n, top1 in enumerate(scores, 1)] == [
             *(False, False, False, False),
             True,
         ]
@@ -246,12 +246,12 @@ class TestEarlyStop:
 
 class TestHeldOut:
     def test_they_judge_every_epoch_and_the_test_images_answer_once(self, tmp_path):
-        place = toys.train(toys.recipe(stage(epochs=3), data={"holdout": 20}), tmp_path)
+        state = toys.train(toys.recipe(stage(epochs=3), data={"holdout": 20}), tmp_path)
         lines = rows(tmp_path)
         assert all(line["val_top1"] for line in lines)
         assert [bool(line["test_top1"]) for line in lines] == [False, False, True]
-        assert place.top1 == pytest.approx(float(lines[-1]["test_top1"]), abs=1e-3)
-        assert place.best_top1 == pytest.approx(
+        assert state.top1 == pytest.approx(float(lines[-1]["test_top1"]), abs=1e-3)
+        assert state.best_top1 == pytest.approx(
             max(float(line["val_top1"]) for line in lines), abs=1e-3
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
-from binarize.train import TrainResult, train
+from binarize.training import TrainResult, train
 
 MODEL = "cifar_resnet20"
 

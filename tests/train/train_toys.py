@@ -16,10 +16,10 @@ from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
-from binarize.train.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
-from binarize.train.engine import Trainer
-from binarize.train.phase import Loaders, Phase
-from binarize.train.place import Place
+from binarize.training.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
+from binarize.training.engine import Trainer
+from binarize.training.phase import Loaders, Phase
+from binarize.training.training_state import TrainingState
 
 IMAGES, CLASSES, BATCH = 96, 4, 16
 STAGE: dict[str, Any] = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}}
@@ -81,11 +81,11 @@ def train(
     directory: Path,
     progress: Progress | None = None,
     model: nn.Module | None = None,
-) -> Place:
-    """Train the network in `directory`, or go on with what is there."""
-    place = trainer(chosen, progress).train(Phase("binarized", directory, model or network()))
+) -> TrainingState:
+    """Train the network in `directory`, or resume what is there."""
+    state = trainer(chosen, progress).train(Phase("binarized", directory, model or network()))
     leave_group_at_exit()
-    return place
+    return state
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

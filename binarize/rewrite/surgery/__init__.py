@@ -1,9 +1,9 @@
-"""Surgery on the blocks around ±1 inputs: edits planned on the float model's recording, made in its tree.
+"""Surgery on the blocks around ±1 inputs: edits planned on the float model's trace, made in its tree.
 
 A pass has a `name`, `plan(scene)`, which says what it would do and touches nothing, and `apply(model, edit)`,
 which does one of those things in place and returns whether it changed anything: a second application
-does not. An edit is kept in the run, so that it can be made again without recording. Layers keep
-their names, and every module that is added is an `Addition`: switched off, the model is what it was.
+does not. An edit is kept in the run, so that it can be made again without another trace. Layers keep
+their names, and every module that is added is an `AddedModule`: switched off, the model is what it was.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from torch import nn
 
 from binarize.errors import ModelError
-from binarize.rewrite.census import Layer
-from binarize.rewrite.record import Recording
+from binarize.rewrite.capture import Trace
+from binarize.rewrite.inventory import Layer
+from binarize.rewrite.surgery.block_graph import Unfit, graphs_reused
 from binarize.rewrite.surgery.replace_relu import ReplaceRelu
 from binarize.rewrite.surgery.scene import Scene, as_edit
 from binarize.rewrite.surgery.shortcut import AddShortcut
-from binarize.rewrite.surgery.trace import Unfit, traced_once
 from binarize.run.records import Edit
 
 STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
@@ -30,12 +30,12 @@ STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
 
 _PASSES = {one.name: one for passes in STRUCTURES.values() for one in passes}
 
-__all__ = ["STRUCTURES", "apply_edits", "plan_edits", "traced_once"]
+__all__ = ["STRUCTURES", "apply_edits", "graphs_reused", "plan_edits"]
 
 
 def plan_edits(
     model: nn.Module,
-    recording: Recording,
+    trace: Trace,
     layers: list[Layer],
     binary: set[str],
     structure: str,
@@ -45,13 +45,13 @@ def plan_edits(
 
     Args:
         model: float, as it was recorded; it is not changed.
-        recording: of `model`.
-        layers: its census.
+        trace: of `model`.
+        layers: its layer inventory.
         binary: names of the layers whose input becomes ±1.
         structure: a key of `STRUCTURES`.
         skipped: gets (layer or ReLU, why) for what was wanted and cannot be done.
     """
-    scene = Scene(model, recording, layers, binary)
+    scene = Scene(model, trace, layers, binary)
     edits = [as_edit(one.name, edit) for one in STRUCTURES[structure] for edit in one.plan(scene)]
     if skipped is not None:
         skipped += scene.skipped

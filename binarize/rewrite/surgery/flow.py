@@ -1,4 +1,4 @@
-"""Where the values of a recording reach sums without a layer between."""
+"""Where the values of a trace reach sums without a layer between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
-from binarize.rewrite.census import PASSING, POOLING, first_input, function_name
+from binarize.rewrite.inventory import PASSING, POOLING, first_input, function_name
 
 ADDING = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 WEIGHING = {"mul", "mul_", "__mul__", "__rmul__", "__imul__"}
@@ -15,7 +15,7 @@ WEIGHING = {"mul", "mul_", "__mul__", "__rmul__", "__imul__"}
 
 @dataclass
 class Flow:
-    """A recording's sums, and the shortcuts planned so far, which are sums too.
+    """A trace's sums, and the shortcuts planned so far, which are sums too.
 
     Attributes:
         replaced: ReLUs that are taken away or replaced: what goes in comes out.

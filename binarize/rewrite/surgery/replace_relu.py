@@ -10,10 +10,10 @@ from typing import Any
 from torch import fx, nn
 
 from binarize.layers.block import Dropped, RPReLU
-from binarize.rewrite.census import CONVOLUTIONS, PASSING, argument, first_input, function_name
-from binarize.rewrite.record import Call
+from binarize.rewrite.capture import Call
+from binarize.rewrite.inventory import CONVOLUTIONS, PASSING, argument, first_input, function_name
+from binarize.rewrite.surgery.block_graph import FUNCTION, Unfit, editable, find, install
 from binarize.rewrite.surgery.scene import RELUS, Block, Scene
-from binarize.rewrite.surgery.trace import FUNCTION, Unfit, editable, find, install
 
 POOLS = {f"{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)}
 JOINING = {"cat", "concat"}

@@ -1,4 +1,4 @@
-"""What a surgery pass plans with: the float model, its recording, and which layers get ±1 inputs."""
+"""What a surgery pass plans with: the float model, its trace, and which layers get ±1 inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import fx, nn
 
-from binarize.rewrite.census import KINDS, Layer, argument, function_name
-from binarize.rewrite.record import Call, Recording
-from binarize.rewrite.surgery.trace import Unfit, children_called, editable, is_relu
+from binarize.rewrite.capture import Call, Trace
+from binarize.rewrite.inventory import KINDS, Layer, argument, function_name
+from binarize.rewrite.surgery.block_graph import Unfit, children_called, editable, is_relu
 
 RELUS = ("relu", "relu_")
-"""How a recording calls a ReLU; relu6, leaky_relu and the like have names of their own."""
+"""How a trace calls a ReLU; relu6, leaky_relu and the like have names of their own."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Block:
 
     Attributes:
         module: its name; "" for the model itself.
-        arguments: what its forward is given; see `trace.Arguments`.
+        arguments: what its forward is given; see `block_graph.Arguments`.
     """
 
     module: str
@@ -36,15 +36,15 @@ class Scene:
 
     Attributes:
         model: float; plans leave it alone.
-        recording: of `model`.
-        layers: its census.
+        trace: of `model`.
+        layers: its layer inventory.
         binary: names of the layers whose input becomes ±1.
-        replaced: the ReLUs of the recording that the passes so far take away or replace.
+        replaced: the ReLUs of the trace that the passes so far take away or replace.
         skipped: (layer or module, why) of each edit that was wanted and is not made.
     """
 
     model: nn.Module
-    recording: Recording
+    trace: Trace
     layers: list[Layer]
     binary: set[str]
     replaced: set[fx.Node] = field(default_factory=set)
@@ -62,11 +62,11 @@ class Scene:
 
     def calls_of(self, name: str) -> list[Call]:
         """The executions of a module."""
-        return [call for call in self.recording.calls if call.name == name]
+        return [call for call in self.trace.calls if call.name == name]
 
     def children(self, call: Call) -> list[Call]:
         """The executions that `call` is made of, one level down."""
-        return [child for child in self.recording.calls if child.caller is call]
+        return [child for child in self.trace.calls if child.caller is call]
 
     def ordinal(self, call: Call) -> int:
         """How often the caller had called the same module before."""
@@ -75,7 +75,7 @@ class Scene:
 
     def relus(self, call: Call) -> list[fx.Node]:
         """The ReLUs that `call` computed itself, in order."""
-        nodes = self.recording.graph.nodes
+        nodes = self.trace.graph.nodes
         return [n for n in nodes if n.meta.get("call") is call and function_name(n) in RELUS]
 
     def block(self, call: Call) -> Block:
@@ -108,11 +108,11 @@ class Scene:
         block = Block(call.name, _arguments(module, call))
         graph = editable(module, block.arguments)
         targets = self._targets[block.module] = children_called(graph)
-        traced = [module.get_submodule(target) for target in targets]
+        in_graph = [module.get_submodule(target) for target in targets]
         executed = [self.model.get_submodule(child.name) for child in self.children(call)]
-        same = [id(child) for child in traced] == [id(child) for child in executed]
+        same = [id(child) for child in in_graph] == [id(child) for child in executed]
         if not same or sum(map(is_relu, graph.nodes)) != len(self.relus(call)):
-            raise Unfit("its block's trace differs from its execution")
+            raise Unfit("its block's graph differs from its execution")
         return block
 
     def skip(self, name: str, reason: Unfit) -> None:

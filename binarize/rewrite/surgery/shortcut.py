@@ -9,24 +9,24 @@ from typing import Any
 from torch import fx, nn
 
 from binarize.layers.block import Shortcut
-from binarize.rewrite.census import (
+from binarize.rewrite.capture import Call
+from binarize.rewrite.inventory import (
     ACTIVATING,
     CONVOLUTIONS,
+    FEEDERS,
     PASSING,
-    SOURCES,
     Layer,
     first_input,
     function_name,
 )
-from binarize.rewrite.record import Call
+from binarize.rewrite.surgery.block_graph import Unfit, editable, find, install
 from binarize.rewrite.surgery.flow import Flow
 from binarize.rewrite.surgery.scene import Block, Scene
-from binarize.rewrite.surgery.trace import Unfit, editable, find, install
 
 CHILD = "shortcut"
 """The name of the new module: a child of its convolution, so that no container gets longer."""
 
-NORMS = set(SOURCES["norm"].split())
+NORMS = set(FEEDERS["norm"].split())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Train one trial of a sweep: once, from where it is, with what came out written beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from binarize.comparing.lock import held
+from binarize.comparing.sweep import Sweep, Trial
+from binarize.errors import BinarizeError, DataError, RecipeError
+from binarize.progress import Progress
+from binarize.run import is_run, write_json
+from binarize.training import train
+
+ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)
+"""What is wrong with one trial in these ways is wrong with all of them: the sweep stops."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of a trial: a result (the JSON of `binarize train`) or an error with its hint."""
+
+    arm: str
+    seed: int
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    hint: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
+
+    @property
+    def sentence(self) -> str:
+        """What is said of a trial that has ended."""
+        name = f"{self.variant}, seed {self.seed}"
+        if self.result is None:
+            return f"{name}: failed, {self.error}"
+        top1, epochs, seconds = (self.result[key] for key in ("top1", "epochs", "seconds"))
+        return f"{name}: top-1 {top1:.2f} % after {epochs} epochs ({seconds:.0f} s)"
+
+
+def read_record(sweep: Sweep, trial: Trial) -> Record | None:
+    """What is known of a trial; None before its end."""
+    path = sweep.beside(trial, ".json")
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def write_record(sweep: Sweep, trial: Trial, record: Record) -> None:
+    write_json(sweep.beside(trial, ".json"), asdict(record))
+
+
+def is_finished(sweep: Sweep, trial: Trial) -> bool:
+    """Whether there is nothing left to train. A trial that failed is tried again."""
+    record = read_record(sweep, trial)
+    return record is not None and not record.failed
+
+
+def run_trial(
+    sweep: Sweep, trial: Trial, data_dir: Path | None = None, progress: Progress | None = None
+) -> Record | None:
+    """Train a trial to its end and write its record; None where another process is running it.
+
+    Raises what would go wrong in every trial (`ALIKE_EVERYWHERE`), and KeyboardInterrupt; the trial stays
+    resumable.
+    """
+    with held(sweep.beside(trial, ".lock")) as alone:
+        if not alone:
+            return None
+        if is_finished(sweep, trial):  # another process did it in the meantime
+            return read_record(sweep, trial)
+        record = _train(sweep, trial, data_dir, progress)
+        write_record(sweep, trial, record)
+        return record
+
+
+def _train(sweep: Sweep, trial: Trial, data_dir: Path | None, progress: Progress | None) -> Record:
+    path = sweep.run(trial)
+    try:
+        if is_run(path):
+            result = train(resume=path, data_dir=data_dir, progress=progress)
+        else:
+            recipe, target = sweep.recipe(trial), sweep.manifest.target
+            result = train(recipe, target, data_dir=data_dir, out=path, progress=progress)
+    except ALIKE_EVERYWHERE:
+        raise
+    except BinarizeError as error:
+        return Record(trial.variant.name, trial.seed, None, error.message, error.hint)
+    except Exception as error:
+        words = " ".join(str(error).split()) or "no message"
+        return Record(
+            trial.variant.name, trial.seed, None, f"unexpected {type(error).__name__}: {words}"
+        )
+    return Record(
+        trial.variant.name, trial.seed, {**result.as_json(), "run": f"cells/{trial.name}"}
+    )

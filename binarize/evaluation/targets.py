@@ -1,0 +1,138 @@
+"""What can be evaluated: runs, their checkpoints, and ONNX files that `binarize export` wrote."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from binarize import layers, models, rewrite
+from binarize.errors import ExportError, RunError
+from binarize.evaluation.accuracy import Predict
+from binarize.run import DataRecord, Preprocess, is_run, layout, locate, newest_run
+from binarize.runtime import session
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that answers images with logits, and what it says about itself.
+
+    Attributes:
+        name: how it was called on the command line; of a run's ONNX file, its path.
+        kind: "torch" or "onnx".
+        preprocess: what images have to look like.
+        data: that it was trained on.
+        classes: class names in the order of the logits; empty where unknown.
+        bytes: of the file that holds its weights.
+        reference: the target that its parity is measured against: a run, for its ONNX file; None: the
+            first target.
+        kernels: whether the binarize kernels compute its binary layers, or stock onnxruntime; None for torch.
+        predictor: gives the function from images to logits; called when its turn comes, so that one
+            model at a time is in memory.
+    """
+
+    name: str
+    kind: str
+    preprocess: Preprocess
+    data: DataRecord
+    classes: list[str]
+    bytes: int
+    predictor: Callable[[], Predict]
+    reference: str | None = None
+    kernels: bool | None = None
+
+
+def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
+    """The targets of those names, a run that holds model.onnx giving two. None: the newest run's.
+
+    `kernels`: have the binarize kernels compute the ONNX files, where this installation has them.
+
+    Raises RunError for a name that is neither, ExportError for an ONNX file that cannot be read.
+    """
+    found: list[Target] = []
+    for name in names or [newest_run().path]:
+        path = Path(name)
+        if path.is_dir():
+            found += of_directory(path, kernels)
+        elif path.suffix == ".onnx" or path.is_file():
+            found.append(of_onnx(path, kernels))
+        else:
+            raise RunError(
+                f'there is no run and no ONNX file "{path}"', "binarize convert MODEL makes a run"
+            )
+    return found
+
+
+def of_directory(path: Path, kernels: bool = True) -> list[Target]:
+    """A run and its ONNX file, or one checkpoint of a run (RUN/best, RUN/last)."""
+    run, weights = locate(path)
+    info = run.info
+    models.require("evaluate", info.model)
+    target = Target(
+        str(path),
+        "torch",
+        info.preprocess,
+        info.data,
+        info.classes,
+        weights.stat().st_size,
+        lambda: torch_predictor(path),
+    )
+    beside = path / layout.ONNX
+    if not (is_run(path) and beside.is_file()):
+        return [target]
+    return [target, replace(of_onnx(beside, kernels), reference=target.name)]
+
+
+def of_onnx(path: Path, kernels: bool = True) -> Target:
+    """An ONNX file, everything taken from its own metadata."""
+    if not path.is_file():
+        raise ExportError(f'there is no file "{path}"', "binarize export RUN --onnx writes one")
+    about = session.metadata(path)
+    kernels = kernels and session.uses_kernels(path)
+    return Target(
+        str(path),
+        "onnx",
+        about.preprocess,
+        about.data,
+        about.classes,
+        path.stat().st_size,
+        lambda: onnx_predictor(path, kernels),
+        kernels=kernels,
+    )
+
+
+def torch_predictor(path: Path) -> Predict:
+    """The run's module, on the accelerator where there is one; its signs frozen, which is faster, unless
+    inputs are binary too: frozen products are for the exporter alone."""
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    model = rewrite.build(path)
+    if not any(True for _ in layers.binary_inputs(model)):
+        layers.freeze(model)
+    model.to(device)
+
+    def predict(images: Tensor) -> Tensor:
+        with torch.inference_mode(), full_precision():
+            return models.logits_of(model(images.to(device))).float().cpu()
+
+    return predict
+
+
+def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
+    """The file in onnxruntime, with the binarize kernels or without."""
+    opened = session.open_session(path, kernels=kernels)
+    return lambda images: torch.from_numpy(opened.logits(images.numpy()))
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """float32 means float32: cuDNN's default rounds convolution inputs to TF32, 1e-3 off."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,15 @@
+"""The packed form: the nodes stay, and the file says in functions what they mean."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from binarize.exporting.forms.calibration import Ranges
+from binarize.exporting.functions import append_functions
+from binarize.exporting.passes import FuseStem
+
+
+def write_packed(model: ir.Model, ranges: Ranges | None = None) -> None:
+    """Fuse what the binarize kernels compute at once, and give the graph the functions of its ops."""
+    FuseStem()(model)
+    append_functions(model)

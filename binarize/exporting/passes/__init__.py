@@ -1,0 +1,41 @@
+"""Passes over the exported graph, one contract per file; each tells whether it changed anything.
+
+mark_as_input             frozen weights become graph inputs, out of the optimiser's reach
+pack                      nodes that multiply by such an input become ops of domain `binarize`
+fuse_inputs               such a node, the binary input before it and the scale behind it become one node
+fuse_stem                 a float convolution, ReLU and pooling at the beginning become one op (the packed
+                          form)
+fold_norm                 a batch normalisation behind such a node goes into its scale and bias
+fuse_outputs              an addition and an activation behind such a node become part of it
+pack_activations          binary ops behind each other pass bit-packed activations (the native form)
+separate_pool_padding     padding with zeros stays separate from the max pooling behind it
+store_compressed          a classifier weight becomes one of fewer bits, and what makes a float of it
+deduplicate_initializers  equal integer constants are stored once
+strip_metadata            metadata, doc strings and names that no reader needs are dropped
+"""
+
+from binarize.exporting.passes.deduplicate_initializers import DeduplicateInitializers
+from binarize.exporting.passes.fold_norm import FoldNorm
+from binarize.exporting.passes.fuse_inputs import FuseInputs
+from binarize.exporting.passes.fuse_outputs import FuseOutputs
+from binarize.exporting.passes.fuse_stem import FuseStem
+from binarize.exporting.passes.mark_as_input import MarkAsInput
+from binarize.exporting.passes.pack import PackWeights
+from binarize.exporting.passes.pack_activations import PackActivations
+from binarize.exporting.passes.separate_pool_padding import SeparatePoolPadding
+from binarize.exporting.passes.store_compressed import StoreCompressed
+from binarize.exporting.passes.strip_metadata import StripMetadata
+
+__all__ = [
+    "DeduplicateInitializers",
+    "FoldNorm",
+    "FuseInputs",
+    "FuseOutputs",
+    "FuseStem",
+    "MarkAsInput",
+    "PackActivations",
+    "PackWeights",
+    "SeparatePoolPadding",
+    "StoreCompressed",
+    "StripMetadata",
+]

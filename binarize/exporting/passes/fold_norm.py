@@ -1,0 +1,74 @@
+"""A batch normalisation behind a binary op goes into the op's scale and bias."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.passes.graph import add_constant, constant, only_user
+
+
+class FoldNorm(ir.passes.InPlacePass):
+    """y = (op(x, bits, s, b) - mean)·g/sqrt(var + eps) + shift  ->  y = op(x, bits, s', b')
+
+    1. The normalisation is the only reader of the op's output, is not in training mode, and its four
+       parameters and the op's scale and bias are constants. Nothing was fused to the op's end.
+    2. The channels that it normalises are the op's outputs: always for a convolution, and for a linear
+       op where its result has two dimensions.
+    3. r = g/sqrt(var + eps); s' = s·r; b' = (b - mean)·r + shift, computed in float64. s' may be
+       negative: then bit 1 stands for the negative value. Ops with binary inputs multiply by s' after the
+       sum, so that it stays one of integers.
+    4. The bits, which other nodes may share, stay; s and b are replaced for this node alone.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        folded = [_fold(model.graph, node) for node in tuple(model.graph)]
+        return ir.passes.PassResult(model, any(folded))
+
+
+def _fold(graph: ir.Graph, node: ir.Node) -> bool:
+    if not _is_ours(node):
+        return False
+    norm = only_user(node.outputs[0])
+    if norm is None or norm.op_type != "BatchNormalization" or not _same_channels(node):
+        return False
+    if norm.attributes.get_int("training_mode", 0):
+        return False
+    scale, bias = constant(node.inputs[2]), constant(node.inputs[3])
+    values = [constant(value) for value in norm.inputs[1:]]
+    if scale is None or bias is None or any(value is None for value in values):
+        return False
+    gain, shift, mean, variance = (value.astype(np.float64) for value in values)
+    ratio = gain / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
+    _put(graph, node, 2, scale * ratio)
+    _put(graph, node, 3, (bias - mean) * ratio + shift)
+    _take_over(node, norm)
+    return True
+
+
+def _is_ours(node: ir.Node) -> bool:
+    return node.domain == DOMAIN and node.op_type in OPS and not OPS[node.op_type].epilogue
+
+
+def _same_channels(node: ir.Node) -> bool:
+    if OPS[node.op_type].product == "Conv":
+        return True
+    shape = node.outputs[0].shape
+    return shape is not None and len(shape) == 2
+
+
+def _put(graph: ir.Graph, node: ir.Node, index: int, elements: np.ndarray) -> None:
+    """Replace a constant of this node; the old one goes where nobody else reads it."""
+    old = node.inputs[index]
+    name = old.name
+    if len(old.uses()) == 1:
+        graph.initializers.pop(name)
+    node.replace_input_with(index, add_constant(graph, name, elements.astype(np.float32)))
+
+
+def _take_over(node: ir.Node, norm: ir.Node) -> None:
+    output, normalised = node.outputs[0], norm.outputs[0]
+    normalised.replace_all_uses_with(output, replace_graph_outputs=True)
+    output.name, output.shape, output.type = normalised.name, normalised.shape, normalised.type
+    norm.graph.remove(norm, safe=True)

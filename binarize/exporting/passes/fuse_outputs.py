@@ -1,0 +1,160 @@
+"""An addition and an activation behind a binary op become part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from binarize.exporting.functions import DOMAIN, OPS, ROOT, VERSION, Op
+from binarize.exporting.passes.graph import constant, only_user
+
+Order = dict[ir.Node, int]
+"""Where each node stands in the graph."""
+
+
+class FuseOutputs(ir.passes.InPlacePass):
+    """op(x, bits, …) -> Add(·, residual) -> Relu  becomes  opAddRelu(x, bits, …, residual), and so on
+    for Gelu, and where only one of the two is there.
+
+    1. What is fused alone reads the value before it, which is no output of the graph.
+    2. The residual is computed, and has the shape of the op's output: the same numbers, and the same names of
+       what is free. Where a dimension is not known, nothing is fused; nothing is ever broadcast.
+    3. Of two ops whose outputs are added, the later one takes the other's output.
+    4. Where the residual is made after the op, the op moves to where the Add was, unless that is past
+       another use of its layer: uses of a layer are counted by their order (`disagreements`).
+    5. Gelu is the exact one: the node, or what torch writes below opset 20, y·((erf(y/√2) + 1)·0.5).
+    6. The op keeps its layer's name; the value behind what was fused keeps its own.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        order = {node: number for number, node in enumerate(model.graph)}
+        fused = [_fuse(node, order) for node in tuple(model.graph) if _is_open(node)]
+        return ir.passes.PassResult(model, any(fused))
+
+
+def _is_open(node: ir.Node | None) -> bool:
+    """A binarize op that nothing was fused to yet."""
+    own = node is not None and node.domain == DOMAIN and node.op_type in OPS
+    return own and not OPS[node.op_type].epilogue
+
+
+@dataclass
+class _Epilogue:
+    """What is fused to a node.
+
+    Attributes:
+        names: the part of the op's name.
+        nodes: in their order.
+        residual: one more input, where an Add is among them.
+        place: the node before which the new one goes.
+    """
+
+    names: list[str]
+    nodes: list[ir.Node]
+    residual: list[ir.Value]
+    place: ir.Node
+
+    @property
+    def value(self) -> ir.Value:
+        return self.nodes[-1].outputs[0]
+
+
+def _fuse(node: ir.Node, order: Order) -> bool:
+    epilogue = _Epilogue([], [node], [], node)
+    _take_add(epilogue, order)
+    _take_activation(epilogue)
+    if not epilogue.names:
+        return False
+    op = OPS[node.op_type]
+    new = ir.node(
+        Op(op.binary, op.product, tuple(epilogue.names)).name,
+        [*node.inputs, *epilogue.residual],
+        {name: one.value for name, one in node.attributes.items()},
+        domain=DOMAIN,
+        version=VERSION,
+        name=node.name,
+        num_outputs=1,
+    )
+    order[new] = order[epilogue.place]
+    for one in epilogue.nodes:
+        del order[one]
+    old, output = epilogue.value, new.outputs[0]
+    output.name, output.shape, output.type = old.name, old.shape, old.type
+    node.graph.insert_before(epilogue.place, new)
+    old.replace_all_uses_with(output, replace_graph_outputs=True)
+    node.graph.remove(epilogue.nodes, safe=True)
+    return True
+
+
+def _take_add(epilogue: _Epilogue, order: Order) -> None:
+    (node,) = epilogue.nodes
+    add = only_user(node.outputs[0])
+    if add is None or add.op_type != "Add" or add.domain:
+        return
+    residual = next(value for value in add.inputs if value is not node.outputs[0])
+    maker = residual.producer()
+    if constant(residual) is not None or not _same_shape(residual.shape, node.outputs[0].shape):
+        return
+    if order.get(maker, -1) > order[node]:
+        if _is_open(maker) and only_user(residual) is add:
+            return  # it is fused to that one
+        between = [one for one in order if order[node] < order[one] < order[add]]
+        if any(one.domain == DOMAIN and one.name == node.name for one in between):
+            return
+        epilogue.place = add
+    epilogue.names.append("Add")
+    epilogue.nodes.append(add)
+    epilogue.residual.append(residual)
+
+
+def _same_shape(one: ir.Shape | None, other: ir.Shape | None) -> bool:
+    if one is None or other is None or len(one) != len(other):
+        return False
+    return all(
+        _known(a) is not None and _known(a) == _known(b) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _known(dimension: int | ir.SymbolicDim) -> int | str | None:
+    """A number, or the name of what is free; None where it has none."""
+    return dimension.value if isinstance(dimension, ir.SymbolicDim) else dimension
+
+
+def _take_activation(epilogue: _Epilogue) -> None:
+    user = only_user(epilogue.value)
+    if user is not None and user.op_type == "Relu" and not user.domain:
+        epilogue.names.append("Relu")
+        epilogue.nodes.append(user)
+    elif gelu := _gelu(user) or _gelu_by_erf(epilogue.value):
+        epilogue.names.append("Gelu")
+        epilogue.nodes += gelu
+
+
+def _gelu(user: ir.Node | None) -> list[ir.Node]:
+    """The node, where it is the exact one."""
+    if user is None or user.op_type != "Gelu" or user.domain:
+        return []
+    return [user] if user.attributes.get_string("approximate", "none") == "none" else []
+
+
+def _gelu_by_erf(y: ir.Value) -> list[ir.Node]:
+    """The nodes of y·((erf(y/√2) + 1)·0.5), as torch writes them; none where that is not what reads y."""
+    readers = {node.op_type: node for node, _ in y.uses()}
+    if y.is_graph_output() or len(y.uses()) != 2 or set(readers) != {"Div", "Mul"}:
+        return []
+    nodes = [readers["Div"]]
+    for op, number in (("Erf", None), ("Add", 1.0), ("Mul", 0.5), ("Mul", None)):
+        user = only_user(nodes[-1].outputs[0])
+        if user is None or user.op_type != op or not (number is None or _takes(user, number)):
+            return []
+        nodes.append(user)
+    divides = nodes[0].inputs[0] is y and _takes(nodes[0], ROOT)
+    return nodes if divides and nodes[-1] is readers["Mul"] else []
+
+
+def _takes(node: ir.Node, number: float) -> bool:
+    """Whether an input is that constant."""
+    constants = [elements for value in node.inputs if (elements := constant(value)) is not None]
+    return any(one.size == 1 and one.item() == np.float32(number) for one in constants)

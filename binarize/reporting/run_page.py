@@ -1,0 +1,127 @@
+"""RUN/report.html: curves, layers and estimators of one run; its float baseline's curves beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from binarize import estimators
+from binarize.estimators.plot import plot
+from binarize.recipe import dump
+from binarize.reporting.curves import Curve, Panel, draw, inline
+from binarize.reporting.description import describe_run, scores
+from binarize.reporting.facts import Facts
+from binarize.reporting.page import day, svg, write_page
+from binarize.reporting.settings import machines, versions
+from binarize.run import EstimatorSpec
+from binarize.run.tables import OF_LAYER, OF_MODEL, series
+
+PROGRESS = (0.0, 0.5, 1.0)
+LEARNT, HELD_OUT, TESTED = "training", "held-out", "test"
+
+
+def write_run_page(facts: Facts, path: Path) -> None:
+    """Write the page. Raises BinarizeError without matplotlib."""
+    titles, rows = layer_table(facts)
+    recipe = facts.recipe
+    write_page(
+        path,
+        "run.html",
+        title=f"{facts.info.model.name}: {describe_run(facts)}",
+        state=f"{facts.run.path.name}, {_state(facts)}",
+        scores=scores(facts),
+        curves=svg(draw(panels(facts))),
+        plots=[svg(text) for text in estimator_plots(facts.estimators())],
+        estimators=[str(each) for each in facts.estimators()],
+        titles=titles,
+        rows=rows,
+        settings=[
+            ("model", facts.model),
+            ("started from", facts.info.weights),
+            ("data", facts.info.data.name),
+            ("date", day(facts.info.created)),
+            ("machine", machines([facts.run.path])),
+            ("versions", versions([facts.run.path])),
+        ],
+        reconstructed=reconstructed(facts),
+        recipe=dump(recipe) if recipe else "",
+    )
+
+
+def panels(facts: Facts) -> list[Panel]:
+    """Loss and top-1, learning rate, indicators; dashed is the float baseline."""
+    rows, baseline = facts.rows, facts.baseline
+    both = [
+        (rows, "binarized" if facts.binary else "float", "-"),
+        (baseline, "float baseline", "--"),
+    ]
+    scored = [(HELD_OUT, "val_top1", 0), (TESTED, "test_top1", 1)]
+    return [
+        Panel("training loss", [_curve(r, "train_loss", name, s, 0) for r, name, s in both]),
+        *(
+            Panel(f"{images} top-1 %", [_curve(r, column, name, s, 0) for r, name, s in both])
+            for images, column, _ in scored
+            if len(series(rows, column)) > 1 or len(rows) == 1
+        ),
+        Panel("learning rate", [_curve(rows, "lr", both[0][1], "-", 0)]),
+        *(
+            Panel(name.replace("_", " "), [_curve(rows, name, both[0][1], "-", 0)])
+            for name in OF_MODEL
+        ),
+    ]
+
+
+def estimator_plots(chosen: Sequence[EstimatorSpec]) -> list[str]:
+    """f and f' of every estimator at three values of the progress, each as an `<svg>` element."""
+    drawings = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, each in enumerate(chosen):
+            path = Path(folder) / f"{number}.svg"
+            plot([estimators.get(each.name, **each.constants)], PROGRESS, path)
+            drawings.append(inline(path.read_text(encoding="utf-8"), f"e{number}"))
+    return drawings
+
+
+def layer_table(facts: Facts) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows: the layer table with those indicators that any layer has."""
+    layers = facts.layers()
+    known = [name for name in OF_LAYER if any(name in x["indicators"] for x in layers)]
+    titles = ["layer", "kind", "shape", "action", "reason", "parameters"]
+    titles += [name.replace("_", " ") for name in known]
+    rows = [
+        [
+            *(layer["name"], layer["kind"], "x".join(map(str, layer["shape"]))),
+            *(layer["action"], layer["reason"], f"{layer['params']:,}"),
+            *(
+                f"{x:.3g}" if (x := layer["indicators"].get(name)) is not None else ""
+                for name in known
+            ),
+        ]
+        for layer in layers
+    ]
+    return titles, rows
+
+
+def reconstructed(facts: Facts) -> bool:
+    """Whether an estimator is a reconstruction, not the paper's own equations."""
+    return any(
+        "reconstruction" in estimators.TABLE[each.name].source
+        for each in facts.estimators()
+        if each.name in estimators.TABLE
+    )
+
+
+def _curve(
+    rows: Sequence[Mapping[str, str]], column: str, name: str, style: str, colour: int
+) -> Curve:
+    points = series(rows, column)
+    return Curve(name, [points] if points else [], style, colour)
+
+
+def _state(facts: Facts) -> str:
+    if not facts.rows:
+        return "converted, not trained"
+    done = "" if facts.finished else " so far, not finished"
+    return f"{len(facts.rows)} epochs{done}"

@@ -1,0 +1,80 @@
+"""Loss and accuracy on held-out or test images at the end of an epoch, in float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from binarize.data import Loader
+from binarize.layers import IMBALANCED
+from binarize.models import logits_of
+from binarize.training.calibration import input_shares
+
+
+@dataclass
+class Scores:
+    """Mean loss, and top-1 and top-5 in per cent, over `images` images.
+
+    `imbalance`: layer name -> share of the commoner value of its binary input; None where no input is
+    binary.
+    """
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+    imbalance: dict[str, float] | None = None
+
+    @property
+    def saturated(self) -> list[str] | None:
+        """The layers whose binary input hardly ever changes; None where no input is binary."""
+        if self.imbalance is None:
+            return None
+        return [name for name, share in self.imbalance.items() if share > IMBALANCED]
+
+    def columns(self, split: str) -> dict[str, float]:
+        """What a row of metrics.csv has of them; `split` is "val" or "test"."""
+        values = {"loss": round(self.loss, 5), "top1": round(self.top1, 3)}
+        return {
+            f"{split}_{name}": value
+            for name, value in {**values, "top5": round(self.top5, 3)}.items()
+        }
+
+
+@torch.inference_mode()
+def score(
+    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
+) -> Scores:
+    """Scores of `model` over `loader`, which gives each process its own share of the images.
+
+    In float32 whatever the training's precision is, so that the figure is the one that the exported
+    file reaches. The model is left in eval mode.
+    """
+    model.eval()
+    total = torch.zeros(4, dtype=torch.float64)
+    shares: dict[str, float] | None = None
+    for number, (images, labels) in enumerate(loader):
+        images = images.to(accelerator.device, memory_format=layout)
+        if number == 0:
+            shares = input_shares(model, images)
+        total += _batch_scores(logits_of(model(images)), labels.to(accelerator.device)).cpu()
+    images, loss, top1, top5 = sum_over_processes(total, accelerator)
+    return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
+
+
+def sum_over_processes(total: Tensor, accelerator: Accelerator) -> list[float]:
+    """The entries of `total`, a vector, added up over all processes."""
+    if accelerator.num_processes == 1:
+        return total.tolist()
+    return accelerator.reduce(total.float().to(accelerator.device), reduction="sum").tolist()
+
+
+def _batch_scores(logits: Tensor, labels: Tensor) -> Tensor:
+    """[4]: images, summed loss, right answers, right answers among the first five."""
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([loss.new_tensor(len(labels)), loss, best[:, 0].sum(), best.sum()])

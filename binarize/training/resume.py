@@ -1,0 +1,188 @@
+"""Train what a run's directory describes, from where it is to its end.
+
+A new training is one that has done nothing yet: `start` writes the directory, then this continues from it.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import nn
+
+from binarize.data import test_loader, train_loader, val_loader
+from binarize.errors import CheckpointError, RunError
+from binarize.progress import Progress
+from binarize.recipe import Recipe, load
+from binarize.recipe.schema import FLOAT_TEACHER, Distill
+from binarize.rewrite import added_keys, build_named
+from binarize.run import Run, RunInfo, layout, open_run
+from binarize.run.weights import load_weights
+from binarize.training import checkpoint
+from binarize.training.device import shard_test, shard_train
+from binarize.training.engine import Trainer
+from binarize.training.estimator_progress import own_estimators
+from binarize.training.phase import Loaders, Phase
+from binarize.training.plan import build_schedule
+from binarize.training.prepare import has_learned_inputs
+from binarize.training.teacher import make_teacher
+from binarize.training.training_state import TrainingState
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images.
+
+    Attributes:
+        run: the run's directory.
+        epochs: of each model that was trained.
+        top1, top5: of the last epoch, which is what every later command uses.
+        top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
+        top1_float: of the float baseline's last epoch; None where the recipe trains none.
+        seconds: spent in epochs, the baseline's included.
+    """
+
+    run: str
+    epochs: int
+    top1: float
+    top5: float
+    top1_best: float
+    epoch_best: int
+    top1_float: float | None
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        content = dict(vars(self))
+        if self.top1_float is None:
+            del content["top1_float"]
+        return content
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run's directory, read: what has to be trained, in order."""
+
+    run: Run
+    info: RunInfo
+    recipe: Recipe
+
+    @property
+    def phases(self) -> list[tuple[str, Path, RunInfo]]:
+        """(name, directory, RunInfo) of the float baseline, where there is one, then of the model."""
+        name = "binarized" if self.info.binary else "float model"
+        phases = [(name, self.run.path, self.info)]
+        if self.recipe.twin and self.info.binary:
+            baseline = self.run.path / layout.BASELINE
+            phases.insert(0, ("float baseline", baseline, self.info.undone()))
+        return phases
+
+
+def open_training(path: str | Path, data_dir: str | Path | None = None) -> Training:
+    """The training in a run's directory. Raises RunError where the directory is of another kind.
+
+    `data_dir` is where the images are now, if they have moved.
+    """
+    path = Path(path)
+    if path.name == layout.BASELINE and (path.parent / layout.RECIPE).is_file():
+        path = path.parent
+    run = open_run(path)
+    if not (path / layout.RECIPE).is_file():
+        raise RunError(
+            f'run "{path}" was not made by train, so there is nothing to resume',
+            f"train it: binarize train --recipe digits {path}",
+        )
+    recipe = load(path / layout.RECIPE)
+    if data_dir is not None:
+        data = recipe.data.model_copy(update={"dir": str(data_dir)})
+        recipe = recipe.model_copy(update={"data": data})
+    return Training(run, run.info, recipe)
+
+
+def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> TrainResult:
+    """Train what is left of it and say what came out. A finished training is only reported."""
+    path = training.run.path
+    if accelerator.is_main_process:
+        for _, directory, _ in training.phases:
+            checkpoint.recover(directory)
+    accelerator.wait_for_everyone()
+    states = [finished(directory, training.recipe) for _, directory, _ in training.phases]
+    if all(states):
+        progress.say(f"run {path} is finished: nothing is left to train")
+        return result(path, states)
+    trainer = _trainer(training, accelerator, progress)
+    for index, (name, directory, info) in enumerate(training.phases):
+        if states[index] is None:
+            model = build_named(info, directory / layout.INFO)
+            if not (directory / layout.LAST).exists():
+                _load_initial(model, path, added_keys(training.info))
+            states[index] = trainer.train(_phase(training, name, directory, info, model))
+    if accelerator.is_main_process:
+        shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
+    return result(path, states)
+
+
+def _phase(
+    training: Training, name: str, directory: Path, info: RunInfo, model: nn.Module
+) -> Phase:
+    """A float baseline does not learn from the float model: that is what it is."""
+    is_twin = directory != training.run.path
+
+    def teacher(distill: Distill) -> nn.Module | None:
+        if is_twin and distill.teacher == FLOAT_TEACHER:
+            return None
+        return make_teacher(distill, training.run.path, training.info)
+
+    own = own_estimators(info, model)
+    return Phase(name, directory, model, has_learned_inputs(info), own, teacher)
+
+
+def finished(directory: Path, recipe: Recipe) -> TrainingState | None:
+    """The state of a phase that is done; None where something is left. Raises CheckpointError."""
+    if not (directory / layout.LAST).exists():
+        return None
+    state = TrainingState.of(checkpoint.check(directory / layout.LAST)["place"])
+    done = state.epochs == len(build_schedule(recipe.stages, state.per_epoch))
+    return state if done else None
+
+
+def result(path: Path, states: list[TrainingState]) -> TrainResult:
+    """The outcome of a run from the states of its phases, the binarized model's last."""
+    main = states[-1]
+    return TrainResult(
+        run=str(path),
+        epochs=main.epochs,
+        top1=round(main.top1, 3),
+        top5=round(main.top5, 3),
+        top1_best=round(main.best_top1, 3),
+        epoch_best=main.best_epoch,
+        top1_float=round(states[0].top1, 3) if len(states) > 1 else None,
+        seconds=round(sum(state.seconds for state in states), 1),
+    )
+
+
+def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
+    recipe, info = training.recipe, training.info
+    shares = functools.partial(shard_test, accelerator=accelerator)
+    held_out = None
+    if recipe.data.holdout:
+        held_out = shares(val_loader(recipe.data, info.preprocess, info.classes))
+    loaders = Loaders(
+        shard_train(train_loader(recipe.data, info.preprocess), accelerator),
+        shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
+        held_out,
+    )
+    return Trainer(recipe, accelerator, loaders, len(info.classes), progress)
+
+
+def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:
+    """The float baseline has no use for what conversion `added`."""
+    if not (path / layout.INITIAL).is_file():
+        raise CheckpointError(
+            f'run "{path}" has neither a checkpoint nor its initial weights',
+            f"start a new training: binarize train --recipe {path / layout.RECIPE}",
+        )
+    load_weights(model, path / layout.INITIAL, besides=added)

@@ -1,0 +1,88 @@
+"""The network that a stage is distilled from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from binarize import models
+from binarize.errors import ModelError, TrainingError
+from binarize.recipe.schema import FLOAT_TEACHER, Distill
+from binarize.rewrite import added_keys, build, build_info
+from binarize.run import Preprocess, RunInfo, is_run, layout, locate
+from binarize.run.weights import load_weights
+
+
+def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
+    """The teacher of a stage of the run in `path`, in eval mode: images as the run's model takes them ->
+    logits of the run's classes.
+
+    Raises TrainingError where it has other classes or does not take such images, and the errors of
+    opening a model or a run.
+    """
+    name = distill.teacher
+    if name == FLOAT_TEACHER:
+        return _float_model(path, info).eval()
+    if is_run(layout.run_of(Path(name))):
+        teacher, preprocess = build(name), locate(name)[0].info.preprocess
+    else:
+        teacher, preprocess = _from_library(name), models.default_preprocess(name)
+    teacher = Renormalised(teacher.eval(), info.preprocess, preprocess)
+    _check(name, teacher, info)
+    return teacher
+
+
+class Renormalised(nn.Module):
+    """A model for images that were normalised for another one: by `given`, where it takes `wanted`."""
+
+    def __init__(self, model: nn.Module, given: Preprocess, wanted: Preprocess) -> None:
+        super().__init__()
+        self.model = model
+        mean, std = (torch.tensor(x)[:, None, None] for x in (given.mean, given.std))
+        own_mean, own_std = (torch.tensor(x)[:, None, None] for x in (wanted.mean, wanted.std))
+        self.register_buffer("gain", std / own_std)
+        self.register_buffer("offset", (mean - own_mean) / own_std)
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(images * self.gain + self.offset)
+
+
+def _float_model(path: Path, info: RunInfo) -> nn.Module:
+    """The run's float baseline, or without one the float model with the weights that the run began with."""
+    model = build_info(info.undone())
+    trained = path / layout.BASELINE / layout.LAST / layout.WEIGHTS
+    if trained.is_file():
+        load_weights(model, trained)
+    else:
+        load_weights(model, path / layout.INITIAL, besides=added_keys(info))
+    return model
+
+
+def _from_library(name: str) -> nn.Module:
+    try:
+        return models.fetch(name, pretrained=True).model
+    except ModelError as error:
+        raise TrainingError(
+            f'the teacher "{name}" cannot be had: {error.message}',
+            "name a model with pretrained weights, a run, or float",
+        ) from error
+
+
+@torch.no_grad()
+def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
+    size = info.preprocess.img_size
+    try:
+        classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise TrainingError(
+            f'the teacher "{name}" does not take images of {size} pixels: {error}',
+            "choose one that does, or another data.img_size",
+        ) from error
+    if classes != len(info.classes):
+        raise TrainingError(
+            f'the teacher "{name}" knows {classes} classes, and the data has {len(info.classes)}',
+            "train it on the data first, and name that run",
+        )

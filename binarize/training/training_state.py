@@ -1,0 +1,75 @@
+"""How far the training of a model is: the JSON object that a checkpoint carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from binarize.errors import CheckpointError, TrainingError
+from binarize.recipe.schema import EarlyStop
+from binarize.training.accuracy import Scores
+
+
+@dataclass
+class TrainingState:
+    """How far, and how good.
+
+    Attributes:
+        epochs: done.
+        per_epoch: optimiser steps of one pass over the data.
+        top1, top5: of the last epoch, in per cent: on the test images as soon as they are scored.
+        best_top1, best_epoch: of the best one, on the held-out images where there are any.
+        stage_top1, stage_epoch: of the best one of its stage: what ends a stage early.
+        seconds: spent in epochs that were finished.
+    """
+
+    epochs: int = 0
+    per_epoch: int = 0
+    top1: float = 0.0
+    top5: float = 0.0
+    best_top1: float = -1.0
+    best_epoch: int = 0
+    stage_top1: float = -1.0
+    stage_epoch: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> TrainingState:
+        """The state in a checkpoint's JSON object, which may hold more. Raises CheckpointError."""
+        try:
+            return cls(**{field.name: stored[field.name] for field in fields(cls)})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                "the checkpoint was made by another version of binarize",
+                "resume with that version, or start a new training",
+            ) from error
+
+    def update_best(self, epoch: int, scores: Scores, whole: bool) -> bool:
+        """What an epoch reached. Returns whether it is the best so far.
+
+        Only what was scored as a whole can be: part of a binary network is another one.
+        """
+        self.top1, self.top5 = scores.top1, scores.top5
+        better = whole and scores.top1 > self.best_top1
+        if better:
+            self.best_top1, self.best_epoch = scores.top1, epoch
+        return better
+
+    def stops(self, epoch: int, top1: float, rule: EarlyStop | None) -> bool:
+        """Whether the stage is to end with `epoch`, which reached `top1`."""
+        least = rule.min_delta if rule else 0.0
+        if self.stage_epoch == 0 or top1 > self.stage_top1 + least:
+            self.stage_top1, self.stage_epoch = top1, epoch
+        return rule is not None and epoch - self.stage_epoch >= rule.patience
+
+    def end_stage(self) -> None:
+        """The next stage has a best epoch of its own."""
+        self.stage_top1, self.stage_epoch = -1.0, 0
+
+    def check(self, per_epoch: int) -> None:
+        """Raises TrainingError where the checkpoint was made with another number of images."""
+        if self.per_epoch != per_epoch:
+            raise TrainingError(
+                f"the data has changed: an epoch was {self.per_epoch} steps and is {per_epoch} now",
+                "resume with the images that the training began with",
+            )

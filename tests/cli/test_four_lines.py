@@ -13,7 +13,7 @@ from typed import run
 
 LINES = (
     "binarize convert resnet18 --estimator ab-tanh",
-    "binarize train --recipe digits --set stages.0.epochs=4",
+    "binarize train --recipe digits --set twin=false --set stages.0.epochs=3",
     "binarize export --onnx",
     "binarize eval",
 )

@@ -69,7 +69,9 @@ def _put(document: Document, words: list[str], value: Any, location: Location) -
     for word in words[:-1]:
         step = _step(node, word, walked)
         walked = (*walked, step)
-        below = node[step] if isinstance(node, list) else _as_mapping(node.get(step), walked)
+        below = _at(node, step)
+        if not isinstance(node, list):
+            below = _as_mapping(below, walked)
         if not isinstance(below, (dict, list)):
             below = {}
             document.locations[walked] = location
@@ -77,9 +79,13 @@ def _put(document: Document, words: list[str], value: Any, location: Location) -
         node = below
     last = _step(node, words[-1], walked)
     walked = (*walked, last)
-    old = node[last] if isinstance(node, list) else node.get(last)
-    node[last] = _merge(old, value, walked)
+    node[last] = _merge(_at(node, last), value, walked)
     return walked
+
+
+def _at(node: Any, step: str | int) -> Any:
+    """What a mapping or list has there; None where a mapping has nothing."""
+    return node[int(step)] if isinstance(node, list) else node.get(step)
 
 
 def _step(node: Any, word: str, walked: KeyPath) -> str | int:

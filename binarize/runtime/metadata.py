@@ -21,6 +21,10 @@ PREFIX = "binarize."
 PATHS = (("data", "dir"), ("model", "checkpoint"))
 """The fields of a description or recipe that hold paths of the machine it was made on."""
 
+FormName = Literal["packed", "inline", "int8", "native", "float"]
+ClassifierName = Literal["float", "fp16", "int8", "1bit"]
+Parity = Literal["exact", "up to rounding", "up to sign flips", "quantised"]
+
 
 class FileInfo(Described):
     """An exported file's description of itself.
@@ -39,11 +43,11 @@ class FileInfo(Described):
         versions: of Python and of the packages that made the file.
     """
 
-    form: Literal["packed", "inline", "int8", "native", "float"]
-    parity: Literal["exact", "up to rounding", "up to sign flips", "quantised"]
+    form: FormName
+    parity: Parity
     recipe: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
-    classifier: Literal["float", "fp16", "int8", "1bit"] = "float"
+    classifier: ClassifierName = "float"
 
     what: ClassVar[str] = "the file"
 

@@ -60,11 +60,12 @@ class FileInfo(Described):
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> FileInfo:
-        """The inverse of `to_properties`; what other programs wrote is passed over. Raises InvalidRecord."""
+        """The inverse of `to_properties`; what other programs or later versions added is passed over. Raises
+        InvalidRecord."""
         content: dict[str, Any] = {}
         for name, text in properties.items():
-            if name.startswith(PREFIX):
-                field = name.removeprefix(PREFIX)
+            field = name.removeprefix(PREFIX)
+            if name.startswith(PREFIX) and field in cls.model_fields:
                 try:
                     content[field] = parse_json(text)
                 except InvalidRecord as problem:

@@ -73,12 +73,18 @@ def info(**changes: Any) -> RunInfo:
         "model": {"name": "toy", "library": "timm"},
         "conversion": conversion,
         "weights": "random",
-        "preprocess": {"img_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3},
+        "preprocess": {
+            "img_size": 32,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+        },
         "data": {"name": "folder", "dir": "images"},
         "classes": ["cat", "dog"],
         "created": 0.0,
     }
-    return RunInfo(**{**given, **changes})
+    return RunInfo.from_data({"format": 2, **given, **changes})
 
 
 def trained(path: Path) -> Path:

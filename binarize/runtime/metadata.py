@@ -53,6 +53,7 @@ class FileInfo(Described):
         if self.recipe:
             recipe = _without_places(yaml.safe_load(self.recipe))
             content["recipe"] = yaml.safe_dump(recipe, sort_keys=False)
+        content["format"] = content.pop("format")  # last, so that a file that is cut short lacks it
         return {
             PREFIX + name: json.dumps(value, separators=(",", ":"))
             for name, value in content.items()

@@ -83,7 +83,7 @@ def test_files_that_are_none_of_ours(tmp_path: Path, file: Path, read) -> None:
         "text": "corrupt, truncated",
         "empty": "corrupt, truncated",
         "half": "corrupt, truncated",
-        "foreign": "not written by this version",
+        "foreign": "format None",
         "missing": "there is no file",
     }
     for name, words in says.items():

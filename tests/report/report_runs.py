@@ -67,6 +67,7 @@ def info(**changes: Any) -> RunInfo:
         "scale": "channel",
         "standardise": True,
         "activations": "float",
+        "layers": [{"match": "conv2", "estimator": {"name": "ste"}}],
     }
     given = {
         "kind": "trained",

@@ -75,7 +75,7 @@ def test_the_finished_run_has_what_later_commands_read(whole):
     path, _, _ = whole
     info = open_run(path).info
     assert (info.kind, info.classes) == ("trained", [str(digit) for digit in range(10)])
-    assert info.data == {"name": "digits", "dir": None}
+    assert info.data.to_json() == {"name": "digits", "dir": None}
     assert info.preprocess.img_size == 8
     summary = json.loads((path / "summary.json").read_text())
     assert summary["totals"]["params_1bit"] == 267_264
@@ -149,8 +149,8 @@ def test_what_the_recipe_sets_wins_over_the_run_and_the_rest_stays(converted, tm
     chosen = tiny.recipe(1, binarize={"estimator": {"name": "ab-tanh", "k_end": 4}})
     train(chosen, converted, out=tmp_path / "run", progress=told)
     after = open_run(tmp_path / "run").info.conversion
-    assert after["estimator"] == {"name": "ab-tanh", "k_end": 4}
-    assert (after["scale"], after["keep"]) == ("layer", ["layer3.*"])
+    assert after.estimator == EstimatorSpec(name="ab-tanh", k_end=4)
+    assert (after.scale, after.keep) == ("layer", ["layer3.*"])
     assert told.heard("not ede")
     resolved = load(tmp_path / "run" / "recipe.resolved.yaml")
     assert (resolved.binarize.scale, resolved.binarize.keep) == ("layer", ["layer3.*"])

@@ -11,7 +11,6 @@ import torch
 from binarize import models
 from binarize.errors import ModelError
 from binarize.run import ModelSpec
-from binarize.run import ModelSpec
 
 
 @pytest.mark.parametrize(

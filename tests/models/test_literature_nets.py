@@ -94,11 +94,9 @@ def test_first_and_last_layer_stay_float(name: str, options: dict[str, str]) -> 
 def test_vgg_small_learns_in_every_form(options: dict[str, str]) -> None:
     """A narrow one, on a few images that differ in brightness; every parameter has a gradient."""
     torch.manual_seed(0)
-        float_model = rewrite.open_float(
+    float_model = rewrite.open_float(
         "cifar_vgg_small",
-        rewrite.SourceOptions(
-            pretrained=False, num_classes=4, kwargs={"channels": (16, 16, 32)}
-        ),
+        rewrite.SourceOptions(pretrained=False, num_classes=4, kwargs={"channels": (16, 16, 32)}),
     )
     images = CalibrationImages(None)
     model = rewrite.convert_float(float_model, Options(**options), images=images).conversion.model

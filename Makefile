@@ -8,7 +8,7 @@ PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.vers
 
 KERNELS := $(wildcard binarize/kernels/CMakeLists.txt binarize/kernels/src/*)
 
-.PHONY: setup demo test lint format docs clean
+.PHONY: setup demo test quick lint format docs clean
 
 setup: $(SETUP)
 
@@ -26,9 +26,28 @@ $(SETUP): pyproject.toml constraints.txt $(KERNELS)
 demo: setup  ## convert, train, export and evaluate cifar_resnet20 on embedded data
 	@BINARIZE=$(BIN)/binarize sh benchmarks/demo.sh
 
-# One thread each: two test processes that both wait for both cores take many times longer.
+# One thread each: two test processes that both wait for both cores take many times longer. Compiled test
+# modules are kept whatever the environment says: most tests take less time than compiling them.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	$(PYTEST) -n 2 --dist worksteal
+
+# The tests that check most for their time, in one process. Kernels, exports, trainings: make test.
+QUICK := \
+  tests/estimators \
+  tests/recipe \
+  tests/test_packing.py tests/test_error_kinds.py tests/test_public_face.py \
+  tests/layers/test_binary_weight.py tests/layers/test_block.py tests/layers/test_estimator_in_layer.py \
+  tests/layers/test_input_binarizers.py tests/layers/test_scales.py tests/rewrite/test_surgery_relu.py \
+  tests/export/test_binary_ops.py tests/export/test_fuse_outputs.py tests/export/test_pack_activations.py \
+  tests/models/test_model_names.py tests/compare/test_compare_variants.py \
+  tests/cli/test_help.py tests/cli/test_render.py
+
+quick: setup  ## ruff and a choice of the tests, for every change
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) -q -p no:xdist -m "not slow" $(QUICK)
 
 lint: setup
 	$(BIN)/ruff check .

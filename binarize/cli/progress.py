@@ -151,13 +151,15 @@ def duration(seconds: float) -> str:
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     """What is said of an epoch."""
-    number = f"{row['epoch']:>{len(str(epochs))}}/{epochs}"
+    from binarize.run import tables as t  # which imports pydantic
+
+    number = f"{row[t.EPOCH]:>{len(str(epochs))}}/{epochs}"
     scores = "  ".join(
-        f"{split} loss {row[f'{split}_loss']:.4f}  {words} {row[f'{split}_top1']:.2f} %"
-        for split, words in (("val", "held-out top-1"), ("test", "top-1"))
-        if row.get(f"{split}_top1", "") != ""
+        f"{images} loss {row[t.scored(images, t.LOSS)]:.4f}  {words} {top1:.2f} %"
+        for images, words in ((t.VAL, "held-out top-1"), (t.TEST, "top-1"))
+        if (top1 := row.get(t.scored(images, t.TOP1), "")) != ""
     )
     return (
-        f"epoch {number}  loss {row['train_loss']:.4f}  {scores}  "
-        f"{row['seconds']:.1f} s  {row['images_per_s']:.0f} images/s"
+        f"epoch {number}  loss {row[t.scored(t.TRAIN, t.LOSS)]:.4f}  {scores}  "
+        f"{row[t.SECONDS]:.1f} s  {row[t.IMAGES_PER_S]:.0f} images/s"
     )

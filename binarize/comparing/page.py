@@ -12,12 +12,12 @@ from binarize.reporting.curves import Curve, Panel, draw
 from binarize.reporting.page import day, svg, write_page
 from binarize.reporting.settings import machines, versions
 from binarize.run import layout
-from binarize.run.tables import OF_MODEL, series
+from binarize.run.tables import LOSS, OF_MODEL, TEST, TOP1, TRAIN, VAL, scored, series
 
-SCORES = {"held-out top-1 %": "val_top1", "test top-1 %": "test_top1"}
+SCORES = {"held-out top-1 %": scored(VAL, TOP1), "test top-1 %": scored(TEST, TOP1)}
 PANELS = {
     **SCORES,
-    "training loss": "train_loss",
+    "training loss": scored(TRAIN, LOSS),
     **{name.replace("_", " "): name for name in OF_MODEL},
 }
 LONG = 8  # epochs, from which on the first ones hide what sets the variants apart in the last

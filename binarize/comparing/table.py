@@ -14,7 +14,7 @@ from binarize.comparing.sweep import Sweep
 from binarize.comparing.trial import Record, read_record
 from binarize.comparing.variants import FLOAT
 from binarize.run import tables, write_text
-from binarize.run.tables import OF_MODEL, Row, last, series
+from binarize.run.tables import OF_MODEL, SECONDS, TOP1, VAL, Row, last, scored, series
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def outcomes(sweep: Sweep) -> list[Outcome]:
         record = read_record(sweep, trial)
         if record is not None and record.result is not None:
             rows = tables.METRICS.read(sweep.run(trial))
-            held_out = bool(series(rows, "val_top1"))
+            held_out = bool(series(rows, scored(VAL, TOP1)))
             best = record.result["top1_best"] if held_out else None
             finished.append(Outcome(record.arm, trial.seed, record.result["top1"], best, rows))
     return finished
@@ -185,5 +185,5 @@ def _rounded(value: Any) -> Any:
 
 def _epoch_seconds(rows: Sequence[Row]) -> float | None:
     """The median: one epoch on a stalled machine does not count."""
-    seconds = series(rows, "seconds").values()
+    seconds = series(rows, SECONDS).values()
     return statistics.median(seconds) if seconds else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from binarize.recipe import Recipe, load
 from binarize.run import EstimatorSpec, Run, RunInfo, layout, open_run, tables
-from binarize.run.tables import Row, last, number, series
+from binarize.run.tables import TOP1, VAL, Row, last, number, scored, series
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Facts:
     @property
     def held_out(self) -> bool:
         """Whether each epoch was scored on training images set aside."""
-        return bool(series(self.rows, "val_top1"))
+        return bool(series(self.rows, scored(VAL, TOP1)))
 
     def estimators(self) -> list[EstimatorSpec]:
         """Every estimator that is used, the main one first."""
@@ -87,7 +87,7 @@ class Facts:
             "best": best_epoch(self.rows, "val" if self.held_out else "test"),
             "best_on": "held-out images" if self.held_out else "test images",
             "float": score(self.baseline, "test") if self.baseline else None,
-            "seconds": sum(series(self.rows, "seconds").values()) or None,
+            "seconds": sum(series(self.rows, tables.SECONDS).values()) or None,
             "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
             "totals": self.summary["totals"],
             "layers": self.layers(),

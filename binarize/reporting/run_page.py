@@ -16,7 +16,18 @@ from binarize.reporting.facts import Facts
 from binarize.reporting.page import day, svg, write_page
 from binarize.reporting.settings import machines, versions
 from binarize.run import EstimatorSpec
-from binarize.run.tables import OF_LAYER, OF_MODEL, series
+from binarize.run.tables import (
+    LOSS,
+    LR,
+    OF_LAYER,
+    OF_MODEL,
+    TEST,
+    TOP1,
+    TRAIN,
+    VAL,
+    scored,
+    series,
+)
 
 PROGRESS = (0.0, 0.5, 1.0)
 LEARNT, HELD_OUT, TESTED = "training", "held-out", "test"
@@ -57,15 +68,15 @@ def panels(facts: Facts) -> list[Panel]:
         (rows, "binarized" if facts.binary else "float", "-"),
         (baseline, "float baseline", "--"),
     ]
-    scored = [(HELD_OUT, "val_top1", 0), (TESTED, "test_top1", 1)]
+    columns = [(HELD_OUT, scored(VAL, TOP1), 0), (TESTED, scored(TEST, TOP1), 1)]
     return [
-        Panel("training loss", [_curve(r, "train_loss", name, s, 0) for r, name, s in both]),
+        Panel("training loss", [_curve(r, scored(TRAIN, LOSS), name, s, 0) for r, name, s in both]),
         *(
             Panel(f"{images} top-1 %", [_curve(r, column, name, s, 0) for r, name, s in both])
-            for images, column, _ in scored
+            for images, column, _ in columns
             if len(series(rows, column)) > 1 or len(rows) == 1
         ),
-        Panel("learning rate", [_curve(rows, "lr", both[0][1], "-", 0)]),
+        Panel("learning rate", [_curve(rows, LR, both[0][1], "-", 0)]),
         *(
             Panel(name.replace("_", " "), [_curve(rows, name, both[0][1], "-", 0)])
             for name in OF_MODEL

@@ -122,7 +122,7 @@ class _Plan:
         chosen = [layer for layer in self.layers if layer.name in self.chosen]
         return [name for layer in chosen for name in self.trace.names[layer.parameter]]
 
-    def capture(self, options: Options) -> ConversionRecord:
+    def record(self, options: Options) -> ConversionRecord:
         """What a run keeps."""
         return record_of(options, self.stem, self.parameters, self.edits)
 

@@ -35,7 +35,18 @@ from binarize.run.files import write_text
 
 Row = Mapping[str, str]
 
-EPOCH, LAYER, SATURATION, SATURATED = "epoch", "layer", "saturation", "saturated"
+EPOCH, STAGE, STEP, PROGRESS, LR = "epoch", "stage", "step", "progress", "lr"
+TRAIN, VAL, TEST = "train", "val", "test"
+LOSS, TOP1, TOP5 = "loss", "top1", "top5"
+SECONDS, IMAGES_PER_S = "seconds", "images_per_s"
+LAYER, SATURATION, SATURATED = "layer", "saturation", "saturated"
+
+
+def scored(images: str, score: str) -> str:
+    """The column of a score (LOSS, TOP1, TOP5) on some images (TRAIN, VAL, TEST)."""
+    return f"{images}_{score}"
+
+
 OF_WEIGHTS = ("estimating_error", "gradient_stability", "flip_ratio", "dead_weights")
 """Indicators of the binary weights, of a layer or of the whole model."""
 OF_LAYER = (*OF_WEIGHTS, SATURATION)
@@ -75,22 +86,11 @@ class Table:
 METRICS = Table(
     layout.METRICS,
     (
-        EPOCH,
-        "stage",
-        "step",
-        "progress",
-        "lr",
-        "train_loss",
-        "train_top1",
-        "val_loss",
-        "val_top1",
-        "val_top5",
-        "test_loss",
-        "test_top1",
-        "test_top5",
+        *(EPOCH, STAGE, STEP, PROGRESS, LR),
+        *(scored(TRAIN, score) for score in (LOSS, TOP1)),
+        *(scored(images, score) for images in (VAL, TEST) for score in (LOSS, TOP1, TOP5)),
         *OF_MODEL,
-        "seconds",
-        "images_per_s",
+        *(SECONDS, IMAGES_PER_S),
     ),
 )
 INDICATORS = Table(layout.INDICATORS, (EPOCH, LAYER, *OF_LAYER))

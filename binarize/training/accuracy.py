@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from binarize.data import Loader
 from binarize.layers import IMBALANCED
 from binarize.models import logits_of
+from binarize.run.tables import LOSS, TOP1, TOP5, scored
 from binarize.training.calibration import input_shares
 
 
@@ -36,13 +37,10 @@ class Scores:
             return None
         return [name for name, share in self.imbalance.items() if share > IMBALANCED]
 
-    def columns(self, split: str) -> dict[str, float]:
-        """What a row of metrics.csv has of them; `split` is "val" or "test"."""
-        values = {"loss": round(self.loss, 5), "top1": round(self.top1, 3)}
-        return {
-            f"{split}_{name}": value
-            for name, value in {**values, "top5": round(self.top5, 3)}.items()
-        }
+    def columns(self, images: str) -> dict[str, float]:
+        """What a row of metrics.csv has of them, which are of VAL or TEST images."""
+        values = {LOSS: round(self.loss, 5), TOP1: round(self.top1, 3), TOP5: round(self.top5, 3)}
+        return {scored(images, name): value for name, value in values.items()}
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from torch import nn
 
 from binarize.data import Loader
 from binarize.layers import switch
-from binarize.run import layout
+from binarize.run import layout, tables
 from binarize.run.weights import save_weights
 from binarize.training import checkpoint
 from binarize.training.accuracy import Scores, score
@@ -157,15 +157,15 @@ class RunningPhase:
         if ended and epoch.stage + 1 == len(self.recipe.stages) and self.setup.loaders.held_out:
             tested = self._score(stage, self.setup.loaders.test, epoch)
             state.top1, state.top5 = tested.top1, tested.top5
-            row |= tested.columns("test")
-        self.watch.update(scores.imbalanced)
+            row |= tested.columns(tables.TEST)
+        self.watch.update(scores.saturated)
         summary, layers = indicators.record(stage.model, scores.imbalance)
         seconds = time.monotonic() - began
         state.epochs = self.setup.end_of(epoch.stage) if ended else epoch.number
         state.seconds += seconds
         if ended:
             state.end_stage()
-        row |= {**summary, "seconds": round(seconds, 2)}
+        row |= {**summary, tables.SECONDS: round(seconds, 2)}
         self._write(stage, row, layers, better)
         self.setup.progress.epoch(row, len(self.setup.plan))
         return ended
@@ -175,16 +175,16 @@ class RunningPhase:
     ) -> dict[str, Any]:
         """What metrics.csv gets of an epoch, but for its indicators and its seconds."""
         return {
-            "epoch": epoch.number,
-            "stage": self.recipe.stages[epoch.stage].name or epoch.stage + 1,
-            "step": epoch.before + epoch.steps,
-            "progress": round(trained.progress, 5),
-            "lr": trained.lr,
-            "train_loss": round(trained.loss, 5),
-            "train_top1": "" if stage.mix else round(trained.top1, 3),
-            **scores.columns("val" if self.setup.loaders.held_out else "test"),
-            "saturated": "" if scores.imbalanced is None else len(scores.imbalanced),
-            "images_per_s": round(trained.images_per_s, 1),
+            tables.EPOCH: epoch.number,
+            tables.STAGE: self.recipe.stages[epoch.stage].name or epoch.stage + 1,
+            tables.STEP: epoch.before + epoch.steps,
+            tables.PROGRESS: round(trained.progress, 5),
+            tables.LR: trained.lr,
+            tables.scored(tables.TRAIN, tables.LOSS): round(trained.loss, 5),
+            tables.scored(tables.TRAIN, tables.TOP1): "" if stage.mix else round(trained.top1, 3),
+            **scores.columns(tables.VAL if self.setup.loaders.held_out else tables.TEST),
+            tables.SATURATED: "" if scores.saturated is None else len(scores.saturated),
+            tables.IMAGES_PER_S: round(trained.images_per_s, 1),
         }
 
     def _end_stage(self, stage: RunningStage, epoch: Epoch) -> Scores:

@@ -16,9 +16,9 @@ from typing import Any
 
 from binarize.errors import TrainingError
 from binarize.run import layout
-from binarize.run.tables import LAYER, OF_WEIGHTS
+from binarize.run.tables import LAYER, OF_WEIGHTS, STEP, TEST, TRAIN, VAL
 
-SCORED = ("train", "val", "test")
+SCORED = (TRAIN, VAL, TEST)
 
 
 class TensorBoard:
@@ -45,7 +45,7 @@ class TensorBoard:
     def add(self, row: Mapping[str, Any], layers: Iterable[Mapping[str, Any]] = ()) -> None:
         """One epoch: its row of metrics.csv, which says its step, and its rows of indicators.csv."""
         for tag, value in points(row, layers):
-            self._writer.add_scalar(tag, value, row["step"])
+            self._writer.add_scalar(tag, value, row[STEP])
         self._writer.flush()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ def points(
     row: Mapping[str, Any], layers: Iterable[Mapping[str, Any]] = ()
 ) -> Iterator[tuple[str, float]]:
     """(tag, value) of all that is a number; names and empty fields are left out."""
-    named = [(_tag(column), value) for column, value in row.items() if column != "step"]
+    named = [(_tag(column), value) for column, value in row.items() if column != STEP]
     for layer in layers:
         named += [(f"{key}/{layer[LAYER]}", value) for key, value in layer.items()]
     return ((tag, float(value)) for tag, value in named if isinstance(value, (int, float)))

@@ -216,18 +216,21 @@ PROGRAM = [sys.executable, "-m", "binarize"]
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_a_full_disk(arguments, folder, trained):
+def test_a_full_disk(arguments, capsys, folder, trained):
     """A file size limit stands in for the full disk: the same calls fail in the same way."""
     import resource
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-
     line = [str(trained) if word == "RUN" else word for word in arguments]
-    done = subprocess.run([*PROGRAM, *line], capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the disk is full")
-    assert len(done.stderr.splitlines()) == 2
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        code = run(*line)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    err = capsys.readouterr().err
+    assert code == 1
+    assert err.startswith("error: the disk is full")
+    assert len(err.splitlines()) == 2
     assert tree(folder) in ([], ["runs"])
 
 

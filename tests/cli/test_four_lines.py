@@ -1,4 +1,4 @@
-"""The four lines of the README, typed in an empty folder with nothing else."""
+"""The four lines of the README, typed in an empty folder with nothing else; training is cut short."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typed import run
 
 LINES = (
     "binarize convert resnet18 --estimator ab-tanh",
-    "binarize train --recipe digits",
+    "binarize train --recipe digits --set twin=false --set stages.0.epochs=3",
     "binarize export --onnx",
     "binarize eval",
 )
@@ -32,19 +33,20 @@ def type_in(line, folder):
 
 
 @pytest.mark.slow
-def test_four_lines_take_resnet18_to_an_evaluated_onnx_file(tmp_path):
+def test_four_lines_take_resnet18_to_an_evaluated_onnx_file(folder, capsys):
     named = (
         "binarize train runs/resnet18-ab-tanh --recipe imagenet-resnet18",
         *LINES[2:],
         "binarize ",
     )
     for line, following in zip(LINES, named, strict=True):
-        done = type_in(line, tmp_path)
+        done = type_in(line, folder)
         assert done.returncode == 0, (line, done.stderr)
         talk = done.stderr.splitlines()
         assert all(said.startswith(("warning: ", "hint: ")) for said in talk), done.stderr
         assert done.stdout.splitlines()[-1].startswith(f"next: {following}"), line
-    torch_one, onnx_one = json.loads(type_in("binarize eval --json", tmp_path).stdout)
+    assert run("eval", "--json") == 0
+    torch_one, onnx_one = json.loads(capsys.readouterr().out)
     assert (torch_one["kind"], onnx_one["kind"]) == ("torch", "onnx")
     for one in (torch_one, onnx_one):
         assert one["images"] == 360

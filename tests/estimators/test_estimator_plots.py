@@ -31,7 +31,7 @@ def test_the_curve_is_the_surrogate_gradient(tmp_path):
 
 
 def test_the_same_plot_is_the_same_file(tmp_path):
-    chosen = [kind() for kind in estimators.TABLE.values()]
+    chosen = [estimators.get(name) for name in ("ste", "ede", "ab-tanh")]
     for name in ("a.svg", "b.svg"):
         plot(chosen, [0.0, 1.0], tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

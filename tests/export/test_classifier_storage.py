@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -55,14 +57,32 @@ def test_rows_of_zeros_and_values_beyond_half_precision_survive() -> None:
     assert to_fp16(torch.tensor([[1e6, -1e6]])).value.tolist() == [[65504.0, -65504.0]]
 
 
-@pytest.mark.parametrize("activations", ["float", "step"])
-@pytest.mark.parametrize("form", ["packed", "inline", "int8"])
-@pytest.mark.parametrize("kind", SMALL)
-def test_the_file_computes_with_the_rounded_weight(tmp_path, kind, form, activations) -> None:
-    model = wide(activations=activations)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    path = tmp_path / "m.onnx"
-    result = binarize.export(model, path, form=form, classifier=kind)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """(kind, form, activations) -> (model, its weights before the export, file, result), each made once."""
+    folder = tmp_path_factory.mktemp("classifier")
+
+    @functools.cache
+    def write(kind: str, form: str, activations: str):
+        model = wide(activations=activations)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        path = folder / f"{kind}-{form}-{activations}.onnx"
+        return model, before, path, binarize.export(model, path, form=form, classifier=kind)
+
+    return write
+
+
+# Every form and every kind with both activations.
+COMBINED = [
+    (kind, form, ("float", "step")[(row + column) % 2])
+    for row, kind in enumerate(SMALL)
+    for column, form in enumerate(("packed", "inline", "int8"))
+]
+
+
+@pytest.mark.parametrize(("kind", "form", "activations"), COMBINED)
+def test_the_file_computes_with_the_rounded_weight(written, kind, form, activations) -> None:
+    model, before, path, result = written(kind, form, activations)
     exact = form != "int8" or activations != "float"
     assert result.parity == ("exact" if exact else "quantised")
     assert result.classifier == metadata(path).classifier == kind
@@ -74,20 +94,19 @@ def test_the_file_computes_with_the_rounded_weight(tmp_path, kind, form, activat
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_onnxruntime_makes_a_float_of_it_once(tmp_path, kind: str) -> None:
-    binarize.export(wide(), tmp_path / "m.onnx", classifier=kind)
+def test_onnxruntime_makes_a_float_of_it_once(written, tmp_path, kind: str) -> None:
+    _, _, path, _ = written(kind, "packed", "float")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    onnxruntime.InferenceSession(tmp_path / "m.onnx", options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     left = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
     assert not {"Cast", "DequantizeLinear", "Where"} & left
 
 
-def test_fp16_is_in_the_file_as_such(tmp_path) -> None:
-    model = wide()
-    binarize.export(model, tmp_path / "m.onnx", classifier="fp16")
-    stored = {one.name: one for one in onnx.load(tmp_path / "m.onnx").graph.initializer}
+def test_fp16_is_in_the_file_as_such(written) -> None:
+    model, _, path, _ = written("fp16", "packed", "float")
+    stored = {one.name: one for one in onnx.load(path).graph.initializer}
     elements = onnx.numpy_helper.to_array(stored["fc.weight"])
     assert np.array_equal(elements, model.fc.weight.detach().half().numpy())
 

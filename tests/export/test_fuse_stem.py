@@ -81,7 +81,7 @@ def test_any_other_beginning_stays_as_it_is(options: dict[str, str]) -> None:
 @pytest.mark.parametrize("form", ["packed", "inline"])
 def test_a_resnet_has_it_in_the_packed_form(form: str, tmp_path) -> None:
     torch.manual_seed(0)
-    model = binarize.convert("resnet18", pretrained=False)
+    model = binarize.convert("resnet18", pretrained=False, img_size=96)
     binarize.export(model, tmp_path / "model.onnx", form=form)
     file = onnx.load(tmp_path / "model.onnx")
     assert (file.graph.node[0].op_type == STEM) == (form == "packed")

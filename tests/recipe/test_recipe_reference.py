@@ -51,14 +51,15 @@ def test_the_json_schema_is_one_for_files() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_the_json_schema_knows_every_key_that_recipes_use(name: str) -> None:
+    known = json_schema()
+
     def check(data: object, schema: dict) -> None:
         if "$ref" in schema:
-            schema = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+            schema = known["$defs"][schema["$ref"].rpartition("/")[2]]
         choices = schema.get("anyOf", [schema])
         if isinstance(data, dict):
             resolved = [
-                json_schema()["$defs"][c["$ref"].rpartition("/")[2]] if "$ref" in c else c
-                for c in choices
+                known["$defs"][c["$ref"].rpartition("/")[2]] if "$ref" in c else c for c in choices
             ]
             resolved = [deep for c in resolved for deep in c.get("anyOf", [c])]
             (kind,) = [c for c in resolved if c.get("type") == "object"]
@@ -71,4 +72,4 @@ def test_the_json_schema_knows_every_key_that_recipes_use(name: str) -> None:
             for item in data:
                 check(item, schema["items"])
 
-    check(load(name).model_dump(exclude_none=True), json_schema())
+    check(load(name).model_dump(exclude_none=True), known)

@@ -24,11 +24,11 @@ SIZE = (3, 32, 32)
 MODELS = [
     "cifar_resnet20",
     "resnet18",
-    "resnet50",
+    "resnet26",
     "torchvision/resnet18",
     "regnetx_002",
     "vgg11_bn",
-    "densenet121",
+    "densenet",
 ]
 
 
@@ -37,6 +37,8 @@ def create(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name.startswith("torchvision/"):
         model = torchvision.models.get_model(name.split("/")[1], weights=None, num_classes=4)
+    elif name == "densenet":
+        model = timm.models.DenseNet(8, (2, 2, 2), num_classes=4)
     else:
         small = {"mlp_ratio": 0.01} if name.startswith("vgg") else {}  # 120 million weights less
         model = timm.create_model(name, num_classes=4, **small)

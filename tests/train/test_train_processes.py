@@ -115,27 +115,6 @@ def test_accelerate_launches_two_processes(recipe_file):
     assert difference.max() < 0.2
 
 
-LOSSES = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import following
-following.save_losses(Path("losses"))
-"""
-
-
-def test_two_processes_follow_the_loss_of_one(recipe_file):
-    Path("losses.py").write_text(LOSSES.format(tests=str(Path(__file__).parent)))
-    launched = run_in_two("losses.py")
-    assert launched.returncode == 0, launched.stderr
-    alone = following.losses(Path("alone"))
-    shares = [torch.load(f"losses{rank}.pt", weights_only=True) for rank in (0, 1)]
-    both = (shares[0] + shares[1]) / 2
-    assert len(both) == following.STEPS == 20
-    assert (shares[0] - shares[1]).abs().max() > 1e-3  # each saw images of its own
-    assert (both - alone).abs().max() < 1e-4
-
-
 LEAVING = """
 import atexit
 from pathlib import Path
@@ -160,9 +139,11 @@ PROBE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import torch, train_toys as toys
+import following, torch, train_toys as toys
 from accelerate import PartialState
 from binarize.layers import Step, binarize_weight
+
+following.save_losses(Path("losses"))
 
 stage = {{"steps": 2, "optimizer": {{"name": "momentum", "lr": 0.05}}}}
 chosen = toys.recipe(*({{**stage, "binary": name}} for name in ("none", "activations", "all")))
@@ -175,10 +156,16 @@ torch.save(model.state_dict(), f"rank{{PartialState().process_index}}.pt")
 """
 
 
-def test_both_processes_calibrate_to_the_same_thresholds(recipe_file):
+def test_two_processes_follow_the_loss_of_one_and_calibrate_to_the_same_thresholds(recipe_file):
     Path("probe.py").write_text(PROBE.format(tests=str(Path(__file__).parent)))
     launched = run_in_two("probe.py")
     assert launched.returncode == 0, launched.stderr
+    alone = following.losses(Path("alone"))
+    shares = [torch.load(f"losses{rank}.pt", weights_only=True) for rank in (0, 1)]
+    both = (shares[0] + shares[1]) / 2
+    assert len(both) == following.STEPS == 20
+    assert (shares[0] - shares[1]).abs().max() > 1e-3  # each saw images of its own
+    assert (both - alone).abs().max() < 1e-4
     first, second = (torch.load(f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     learned = [key for key in first if "running" not in key and "batches" not in key]
     assert "2.weight_binarizer.inputs.threshold" in learned

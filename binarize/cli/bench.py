@@ -56,7 +56,7 @@ def command(
     from binarize.run import newest_run
 
     if not files:
-        files = [str(newest_run().path)]
+        files = [str(newest_run(skipped=render.warn).path)]
         render.say(f"benching the newest run, {files[0]}")
     with working("loading") as progress:
         done = bench(

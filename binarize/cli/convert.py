@@ -48,11 +48,12 @@ def command(
     include: Annotated[
         list[str] | None,
         typer.Option(
-            "--include",
-            "--binarize",
             metavar="PATTERN",
             help="Binarize layers that are kept float by default; --keep wins; repeatable.",
         ),
+    ] = None,
+    once_include: Annotated[  # what the option was called before 0.2
+        list[str] | None, typer.Option("--binarize", metavar="PATTERN", hidden=True)
     ] = None,
     submodule: Annotated[
         str | None,
@@ -148,7 +149,7 @@ def command(
             scale=scale,
             keep=tuple(keep or ()),
             stem=stem,
-            include=tuple(include or ()),
+            include=(*(include or ()), *(once_include or ())),
             submodule=submodule,
             activations=activations,
             structure=structure,

@@ -60,7 +60,7 @@ def command(
     from binarize.run import newest_run
 
     if not targets:
-        targets = [str(newest_run().path)]
+        targets = [str(newest_run(skipped=render.warn).path)]
         render.say(f"evaluating the newest run, {targets[0]}")
     with working("loading") as progress:
         evaluations = evaluate(

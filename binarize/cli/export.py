@@ -104,7 +104,7 @@ def command(
     from binarize.exporting import export
     from binarize.run import layout, newest_run
 
-    target = run or str(newest_run().path)
+    target = run or str(newest_run(skipped=render.warn).path)
     if run is None:
         render.say(f"exporting the newest run, {target}")
     with working("loading the model") as progress:

@@ -43,7 +43,7 @@ def command(
     from binarize.run import layout, newest_run
 
     if run is None:
-        run = newest_run().path
+        run = newest_run(skipped=render.warn).path
         render.say(f"the newest run, {run}")
     with working("reporting"):
         written = report(run, out)

@@ -30,7 +30,7 @@ def command(
     from binarize.run import newest_run
 
     if target is None:
-        target = str(newest_run().path)
+        target = str(newest_run(skipped=render.warn).path)
         render.say(f"the newest run, {target}")
     run = next_step.run_of(Path(target))
     summary = of_run(run) if run else of_model(target)

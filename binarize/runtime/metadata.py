@@ -57,6 +57,7 @@ class FileInfo(Described):
         if self.recipe:
             recipe = _without_places(yaml.safe_load(self.recipe))
             content["recipe"] = yaml.safe_dump(recipe, sort_keys=False)
+        content["format"] = content.pop("format")  # last, so that a file that is cut short lacks it
         return {
             PREFIX + name: json.dumps(value, separators=(",", ":"))
             for name, value in content.items()
@@ -64,11 +65,12 @@ class FileInfo(Described):
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> FileInfo:
-        """The inverse of `to_properties`; what other programs wrote is passed over. Raises InvalidRecord."""
+        """The inverse of `to_properties`; what other programs or later versions added is passed over. Raises
+        InvalidRecord."""
         content: dict[str, Any] = {}
         for name, text in properties.items():
-            if name.startswith(PREFIX):
-                field = name.removeprefix(PREFIX)
+            field = name.removeprefix(PREFIX)
+            if name.startswith(PREFIX) and field in cls.model_fields:
                 try:
                     content[field] = parse_json(text)
                 except InvalidRecord as problem:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from binarize.layers import IMBALANCED, Calibration, binary_inputs, calibrate, imbalance
 from binarize.progress import Progress
 from binarize.recipe.schema import Stage
-from binarize.run.tables import SATURATED
+from binarize.run.tables import SATURATED, number
 from binarize.training.device import TrainingLoader
 from binarize.training.plan import Epoch
 
@@ -62,7 +62,7 @@ class Watch:
     """
 
     def __init__(self, rows: list[dict[str, str]], progress: Progress) -> None:
-        counts = [int(row[SATURATED]) for row in rows if row.get(SATURATED)]
+        counts = [int(count) for row in rows if (count := number(row, SATURATED)) is not None]
         self._before, self._progress = (counts or [0])[-1], progress
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 

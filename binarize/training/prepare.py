@@ -55,7 +55,7 @@ def choose_target(
     """
     section = recipe.model
     if target is None and section is None:
-        run = newest_run()
+        run = newest_run(skipped=progress.warn)
         progress.say(f"training the newest run, {run.path}")
         return run, None
     if target is None:

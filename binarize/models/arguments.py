@@ -26,6 +26,7 @@ BUILDER_ARGUMENTS = frozenset(
         *("drop_rate", "drop_path_rate", "drop_block_rate", "output_stride"),  # timm
         *("image_size", "input_size", "aux_logits", "aux_loss", "transform_input"),  # torchvision
         *("trainable_backbone_layers", "num_keypoints"),
+        *("width_mult", "reduced_tail", "dilated"),  # torchvision's MobileNetV3
         "shortcut",  # the CIFAR ResNets
     }
 )

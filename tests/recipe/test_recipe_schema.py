@@ -52,7 +52,9 @@ def test_force_is_still_read_as_include() -> None:
     assert load(with_keys(binarize={"force": []})).binarize.include == []
 
 
-@pytest.mark.parametrize("section", [{"force": 3}, {"include": 3, "force": ["fc"]}, {"force": "fc"}])
+@pytest.mark.parametrize(
+    "section", [{"force": 3}, {"include": 3, "force": ["fc"]}, {"force": "fc"}]
+)
 def test_force_is_checked_as_include_is(section: dict[str, object]) -> None:
     with pytest.raises(RecipeError):
         load(with_keys(binarize=section))

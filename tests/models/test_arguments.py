@@ -29,7 +29,7 @@ from binarize.run import ModelSpec, RunInfo, write_info
 from binarize.runtime import FileInfo
 
 HARMLESS = BUILDER_ARGUMENTS | {"norm_layer"}
-"""Besides those of the list: a class's own parameter, which has to be callable and so is never a JSON value."""
+"""Besides those of the list: a class's own parameter, which has to be callable: never a JSON value."""
 REACHING_OUT = {
     *("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"),
     *("pretrained_strict", "pretrained_filter_fn", "pretrained_model_args", "model_cfg"),

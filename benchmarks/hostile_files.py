@@ -51,8 +51,11 @@ def judge_all(given: argparse.Namespace, folder: Path) -> list[hostile.Verdict]:
 def show(verdict: hostile.Verdict) -> None:
     """One that is wrong, with the command's last words."""
     print(f"{verdict.kind}, {verdict.command}, {verdict.mutant}: {verdict.verdict[:300]}")
-    print("    " + verdict.words.strip()[-300:].replace("\n", "\n    ").encode("unicode_escape").decode(),
-          flush=True)
+    print(
+        "    "
+        + verdict.words.strip()[-300:].replace("\n", "\n    ").encode("unicode_escape").decode(),
+        flush=True,
+    )
 
 
 def main() -> int:

@@ -33,6 +33,9 @@ CUSTOM_PREPROCESS = Preprocess(
     crop_pct=1.0,
 )
 
+_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
+"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
+
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
 
@@ -160,6 +163,11 @@ def image_size(model: nn.Module, img_size: int) -> Size:
 
 
 def _fetch(name: str, options: SourceOptions) -> models.Fetched:
+    for argument in _OPTIONS.intersection(options.kwargs):
+        raise ModelError(
+            f'model.kwargs.{argument} is not an argument that "{name}" may be given',
+            f"{argument} is an option of its own",
+        )
     try:
         return models.fetch(
             name,

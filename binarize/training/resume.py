@@ -116,8 +116,10 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
     trainer = _trainer(training, accelerator, progress)
     for index, (name, directory, info) in enumerate(training.phases):
         if states[index] is None:
-            model = build_named(info, directory / layout.INFO)
-            if not (directory / layout.LAST).exists():
+            begun = (directory / layout.LAST).exists()
+            weights = directory / layout.LAST / layout.WEIGHTS if begun else path / layout.INITIAL
+            model = build_named(info, directory / layout.INFO, weights)
+            if not begun:
                 _load_initial(model, path, added_keys(training.info))
             states[index] = trainer.train(_phase(training, name, directory, info, model))
     if accelerator.is_main_process:

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -333,19 +333,26 @@ def _base(folder: Path, name: str, binarize: dict[str, Any], number: int) -> Bas
     }
     train(load(recipe), out=run)
     export(run, run / "model.onnx")
-    info = json.loads((run / "run.json").read_text())
+    (unfinished / "initial").mkdir(parents=True)
+    for file in ("run.json", "summary.json", "env.json", "recipe.resolved.yaml"):
+        shutil.copy(run / file, unfinished / file)
+    shutil.copy(run / "last" / "model.safetensors", unfinished / "initial")
+    base = base_of(run)
+    if number == 1:
+        documents = _of_format_1(base.document), _of_format_1(base.described)
+        base = replace(base, document=documents[0], described=documents[1])
+    return replace(base, unfinished=unfinished)
+
+
+def base_of(run: Path) -> Base:
+    """A finished run that holds an ONNX file."""
     file = onnx.load(run / "model.onnx")
     described = {
         entry.key.removeprefix(PREFIX): json.loads(entry.value)
         for entry in file.metadata_props
         if entry.key.startswith(PREFIX)
     }
-    documents = [_of_format_1(one) if number == 1 else one for one in (info, described)]
-    (unfinished / "initial").mkdir(parents=True)
-    for file_name in ("run.json", "summary.json", "env.json", "recipe.resolved.yaml"):
-        shutil.copy(run / file_name, unfinished / file_name)
-    shutil.copy(run / "last" / "model.safetensors", unfinished / "initial")
-    return Base(name, run, unfinished, documents[0], file, documents[1])
+    return Base(run.name, run, run, json.loads((run / "run.json").read_text()), file, described)
 
 
 def _of_format_1(document: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def train(
             outputs.check_directory(out)
         chosen, name = _recipe(recipe, overrides, data_dir)
         accelerator = _accelerator(chosen)
-        path = _start(accelerator, chosen, name, target, out and Path(out), progress)
+        directory = Path(out) if out else None
+        path = _start(accelerator, chosen, name, target, directory, progress)
         training = open_training(path)
     if accelerator.is_main_process:
         progress.run(training.run.path)

@@ -1,8 +1,8 @@
 """How much a network may take that a file describes: a few times what the weights beside it do.
 
-A description is a few letters and can ask for terabytes, or for a million layers. Whoever made it in good faith
-wrote its weights too, so these say how much is to be expected. What torch is asked to make is counted before
-it is made, and each tensor as a page at least, which bounds the number of layers with the number of bytes.
+A description is a few letters and can ask for terabytes, or for a million layers. Whoever made it in good
+faith wrote its weights too, so these say how much is to be expected. What torch is asked to make is counted
+before it is made, and each tensor as a page at least, which bounds the number of layers too.
 """
 
 from __future__ import annotations
@@ -60,6 +60,6 @@ class _Counting(TorchFunctionMode):
 
 
 def _elements(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """The size that a function which makes tensors is asked for; an upper bound where it takes other numbers."""
+    """The size that a function which makes tensors is asked for, or more where it takes other numbers."""
     size = kwargs.get("size", next((one for one in args if isinstance(one, (tuple, list))), args))
     return math.prod(int(one) for one in size if isinstance(one, (int, float)) and one >= 1)

@@ -1,4 +1,4 @@
-"""A sample of what `benchmarks/hostile_files.py` does at length: spoilt runs and files are done or refused."""
+"""A sample of what `benchmarks/hostile_files.py` does at length: no spoilt run or file gets further."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_arguments_that_open_or_fetch_are_refused_by_name(
         assert f"model.kwargs.{argument}" in verdict.words
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("channels", [65536] * 3), ("blocks", 60_000)]
-)
+@pytest.mark.parametrize(("name", "value"), [("channels", [65536] * 3), ("blocks", 60_000)])
 def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_made(
     name: str, value: object, judge: hostile.Judge, base: hostile.Base
 ) -> None:

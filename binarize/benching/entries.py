@@ -72,8 +72,8 @@ def find(names: Sequence[str | Path]) -> list[File]:
 
 
 def _described(path: Path) -> FileInfo:
-    """What the file says about itself. Raises ExportError where its float model has arguments that a file must
-    not give."""
+    """What the file says about itself. Raises ExportError where its float model has arguments that a file
+    must not give."""
     info = metadata(path)
     if info.model.library == CUSTOM or not models.is_known(info.model.title):
         return info  # there is no float model of it here, which is said where one is looked for

@@ -77,12 +77,19 @@ def create(
 ) -> nn.Module:
     """The module of that name, or of a description that `describe` made. See `fetch`."""
     if isinstance(name, ModelSpec):
-        library, bare = parse(name.title)
-        check_arguments(bare, name.kwargs, functools.partial(_class_of, library, bare))
+        library, bare = check_spec(name)
         return _build(library, bare, name.kwargs)
     return fetch(
         name, pretrained=pretrained, num_classes=num_classes, img_size=img_size, **kwargs
     ).model
+
+
+def check_spec(spec: ModelSpec) -> tuple[str, str]:
+    """Library and bare name of a description that came with a file. Raises ModelError where this version does
+    not know the name, or the file gives an argument that it may not give."""
+    library, bare = parse(spec.title)
+    check_arguments(bare, spec.kwargs, functools.partial(_class_of, library, bare))
+    return library, bare
 
 
 def fetch(

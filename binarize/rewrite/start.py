@@ -189,7 +189,7 @@ def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    model = build_named(info.undone(), run.path / layout.INFO)
+    model = build_named(info.undone(), run.path / layout.INFO, weights)
     load_weights(model, weights, besides=added_keys(info))
     name = run.path.name
     return FloatModel(

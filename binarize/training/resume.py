@@ -118,8 +118,10 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
     states = []
     for state, (name, directory, info) in zip(found, training.phases, strict=True):
         if state is None:
-            model = build_named(info, directory / layout.INFO)
-            if not (directory / layout.LAST).exists():
+            begun = (directory / layout.LAST).exists()
+            weights = directory / layout.LAST / layout.WEIGHTS if begun else path / layout.INITIAL
+            model = build_named(info, directory / layout.INFO, weights)
+            if not begun:
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)

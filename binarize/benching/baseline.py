@@ -15,6 +15,7 @@ import torch
 from binarize.benching.entries import Entry, File
 from binarize.benching.int8 import quantise
 from binarize.exporting import export
+from binarize.models.attributes import set_attribute
 from binarize.rewrite import build_info
 from binarize.run import RunInfo
 from binarize.runtime import FileInfo
@@ -36,7 +37,7 @@ def export_float(info: FileInfo, path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_info(described)
-    model.binarize_info = described.replace(conversion=None)
+    set_attribute(model, "binarize_info", described.replace(conversion=None))
     export(model, path)
 
 

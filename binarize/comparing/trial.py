@@ -35,7 +35,7 @@ class Record:
     @property
     def sentence(self) -> str:
         """What is said of a trial that has ended."""
-        name = f"{self.variant}, seed {self.seed}"
+        name = f"{self.arm}, seed {self.seed}"
         if self.result is None:
             return f"{name}: failed, {self.error}"
         top1, epochs, seconds = (self.result[key] for key in ("top1", "epochs", "seconds"))

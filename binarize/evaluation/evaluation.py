@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Evaluation:
 
 @near_words
 def evaluate(
-    targets: str | Path | list[str | Path] = (),
+    targets: str | Path | Sequence[str | Path] = (),
     *,
     data_dir: str | Path | None = None,
     limit: int | None = None,

@@ -73,7 +73,7 @@ def _forward(
     gain: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     binary = type(binarizer).forward(binarizer, latent.float(), return_scale)
-    if return_scale:
+    if isinstance(binary, tuple):
         signs, scale = binary
         return signs.double(), scale.double()
     return binary.double() if gain is None else binary.double() * gain

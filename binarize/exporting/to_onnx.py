@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from binarize.errors import ExportError
 from binarize.models import tensors_in
+from binarize.models.attributes import set_attribute
 
 Size = tuple[int, ...]
 INPUT, OUTPUT = "image", "logits"
@@ -50,6 +51,7 @@ def to_onnx_graph(model: nn.Module, size: Size, opset: int) -> ir.Model:
             f"torch cannot export this model to ONNX: {_reason(error)}",
             "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
         ) from error
+    assert exported is not None  # it is only None where torch was to write a file
     exported.model.graph.outputs[0].name = OUTPUT
     _name_parameters(exported.model.graph, model)
     return exported.model
@@ -82,7 +84,7 @@ def _unfuse_attention(model: nn.Module) -> None:
     """timm's attention chooses its form when it is made, by this attribute."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False
+            set_attribute(module, "fused_attn", False)
 
 
 @contextlib.contextmanager

@@ -103,18 +103,16 @@ class _BinaryWeight(torch.autograd.Function):
         sigma = deviation(c) if standard else None
         to_scale = _along_signs(g, c) if gain is not None or config.scale.in_graph else None
         to_gain = _like(to_scale * scale, gain) if ctx.needs_input_grad[1] else None
-        share = (
-            _share(c, to_scale if gain is None else to_scale * gain)
-            if config.scale.in_graph
-            else None
-        )
-        z = c.div_(sigma + EPSILON) if standard else c
+        share = None
+        if to_scale is not None and config.scale.in_graph:
+            share = _share(c, to_scale if gain is None else to_scale * gain)
+        z = c if sigma is None else c.div_(sigma + EPSILON)
         own = config.estimator.own(z, ctx.progress, learned)
         to_learned = (
             learned_grads(config.estimator, g * factor, z, ctx.progress, own) if learned else []
         )
         d = config.estimator.surrogate_grad(z, ctx.progress, *own) * g
-        to_latent = _through_z(d, z, sigma, factor) if standard else d.mul_(factor)
+        to_latent = d.mul_(factor) if sigma is None else _through_z(d, z, sigma, factor)
         if share is not None:
             to_latent.add_(share - mean(share) if standard else share)
         return to_latent.to(latent.dtype), to_gain, None, None, *to_learned

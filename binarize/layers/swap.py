@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ def binarize_weight(
     binarizer.attach(adapters.find(_float_class(module)).weight(module, latent)[0])
 
 
-def _float_class(module: nn.Module) -> type[nn.Module]:
+def _float_class(module: nn.Module) -> type:  # mypy takes no type[nn.Module] for hashable
     return getattr(type(module), "_float_class", type(module))
 
 
@@ -77,15 +78,16 @@ def _class_with(
 
 
 def _reader(
-    parameter: str, adapter: adapters.Adapter
+    parameter: str, adapter: adapters.Adapter[Any]
 ) -> Callable[[nn.Module], Tensor | BinaryWeight]:
     def read(module: nn.Module) -> Tensor | BinaryWeight:
         try:
             latent = module._parameters[parameter]
             binarizer = module._modules[parameter + SUFFIX]
+            assert latent is not None
             if isinstance(binarizer, FrozenProduct):
                 return binarizer.read(latent)
-            return adapter.read(module, binarizer, latent)
+            return adapter.read(module, cast(WeightBinarizer, binarizer), latent)
         except AttributeError as error:
             # nn.Module.__getattr__ would answer it with the latent weight: float, and silent.
             raise RuntimeError(f"the binary weight cannot be computed: {error}") from error
@@ -151,6 +153,7 @@ def freeze(model: nn.Module) -> dict[str, FrozenWeight]:
 def _put_frozen(module: nn.Module, parameter: str, weight: FrozenWeight) -> None:
     """Put a frozen weight in the place of the latent one, and stop computing it."""
     latent = module._parameters[parameter]
+    assert latent is not None
     value = nn.Parameter(weight.value, requires_grad=latent.requires_grad)
     module._parameters[parameter] = value
     binary = _binary_parameters(module)

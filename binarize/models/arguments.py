@@ -38,9 +38,7 @@ LARGEST = 1 << 16
 """Of a whole number in an argument: more channels, classes or pixels than any network has."""
 
 
-def check_arguments(
-    name: str, kwargs: Mapping[str, Any], model_class: Callable[[], type[nn.Module]]
-) -> None:
+def check_arguments(name: str, kwargs: Mapping[str, Any], model_class: Callable[[], type]) -> None:
     """Raises ModelError for an argument that the model called `name` may not be given.
 
     `model_class` gives the class that the name makes; it is asked where rule 2 does not decide.
@@ -60,7 +58,7 @@ def check_arguments(
             )
 
 
-def _is_allowed(argument: str, model_class: Callable[[], type[nn.Module]]) -> bool:
+def _is_allowed(argument: str, model_class: Callable[[], type]) -> bool:
     if argument.startswith(REFUSED):
         return False
     return argument in BUILDER_ARGUMENTS or argument in parameters(model_class())
@@ -75,7 +73,7 @@ def parameters(cls: type[nn.Module]) -> frozenset[str]:
             break
         if "__init__" not in vars(base):
             continue
-        own = list(inspect.signature(base.__init__).parameters.values())[1:]
+        own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         found |= {one.name for one in own if one.kind in named}
         if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in own):

@@ -18,7 +18,7 @@ from binarize.models.cifar import DEFAULTS
 from binarize.models.classifier import num_classes as classes_of
 from binarize.models.classifier import reset_classifier
 from binarize.models.fake import without_data
-from binarize.models.names import parse
+from binarize.models.names import parse, pretrained_cfg
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import names_of
 from binarize.run import InvalidRecord, ModelSpec
@@ -123,7 +123,7 @@ def fetch(
 
 def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any]:
     if library == "timm":
-        fixed = timm.models.get_pretrained_cfg(bare).fixed_input_size
+        fixed = pretrained_cfg(bare).fixed_input_size
         return {"img_size": img_size} if fixed and img_size else {}
     if bare in _INCEPTIONS:
         return {"aux_logits": False, "transform_input": True}

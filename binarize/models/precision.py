@@ -11,12 +11,10 @@ import torch
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
     """Products of float32 are not rounded to TF32, which is 1e-3 off: cuDNN's default for convolutions."""
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [backend.allow_tf32 for backend in backends]
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
     try:
-        for backend in backends:
-            backend.allow_tf32 = False
+        cudnn.allow_tf32 = matmul.allow_tf32 = False
         yield
     finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+        cudnn.allow_tf32, matmul.allow_tf32 = before

@@ -13,6 +13,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
+from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
@@ -139,7 +140,9 @@ def convert_float(
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
     info = float_model.info.replace(kind="converted", conversion=record, created=time.time())
-    float_model.model.binarize_info = info  # so that export knows the preprocessing
+    set_attribute(
+        float_model.model, "binarize_info", info
+    )  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
         (progress or Progress()).task("calibrating")

@@ -47,6 +47,8 @@ def shrinking_stem(model: nn.Module, trace: Trace, layers: list[Layer]) -> Stem 
 def apply_stem(model: nn.Module, stem: Stem) -> None:
     """Put the 3x3 convolution in place and an identity where the pooling was."""
     old = model.get_submodule(stem.conv)
+    if not isinstance(old, nn.Conv2d):
+        raise TypeError(f'"{stem.conv}" is no 2-d convolution')
     new = nn.Conv2d(
         old.in_channels,
         old.out_channels,
@@ -68,14 +70,16 @@ def _find(model: nn.Module, graph: fx.Graph, layers: list[Layer]) -> Stem | None
     if first is None or first.kind != "conv2d":
         return None
     module = model.get_submodule(first.name)
-    patches = tuple(module.kernel_size) == tuple(module.stride) and module.stride[0] > 1
-    if not isinstance(module, nn.Conv2d) or patches:
+    if not isinstance(module, nn.Conv2d):
+        return None
+    if module.kernel_size == module.stride and module.stride[0] > 1:  # patches
         return None
     return Stem(conv=first.name, pool=_pool_after(model, graph, layers, first))
 
 
 def _shrinks(model: nn.Module, stem: Stem) -> bool:
-    return stem.pool is not None or model.get_submodule(stem.conv).stride[0] > 1
+    conv = model.get_submodule(stem.conv)
+    return stem.pool is not None or (isinstance(conv, nn.Conv2d) and conv.stride[0] > 1)
 
 
 def _pool_after(model: nn.Module, graph: fx.Graph, layers: list[Layer], first: Layer) -> str | None:

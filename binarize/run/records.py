@@ -39,7 +39,8 @@ from typing_extensions import Self, TypedDict
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
 
-CUSTOM = "custom"
+Library = Literal["timm", "torchvision", "custom"]
+CUSTOM: Literal["custom"] = "custom"
 """The library of a module that came from the caller's own code."""
 
 LARGEST_SIZE = 16384
@@ -159,7 +160,7 @@ class ModelSpec(Record):
     """
 
     name: str = Field(min_length=1, max_length=200)
-    library: Literal["timm", "torchvision", "custom"]
+    library: Library
     library_version: str = ""
     kwargs: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -178,6 +179,7 @@ class ModelSpec(Record):
 
 
 PerChannel = Annotated[list[float], Field(min_length=1, max_length=16)]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
 class Preprocess(Record):
@@ -193,7 +195,7 @@ class Preprocess(Record):
     img_size: int = Field(ge=1, le=LARGEST_SIZE)
     mean: PerChannel
     std: PerChannel
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+    interpolation: Interpolation
     crop_pct: float = Field(gt=0, le=4)
 
     @field_validator("std")

@@ -71,7 +71,8 @@ def train(
             outputs.check_directory(out)
         chosen, name = _recipe(recipe, overrides, data_dir)
         accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
-        path = _start(accelerator, chosen, name, target, out and Path(out), progress)
+        directory = Path(out) if out else None
+        path = _start(accelerator, chosen, name, target, directory, progress)
         training = open_training(path)
     with alone_in(training.run.path, accelerator), cpu_threads(training.recipe.engine.threads):
         if accelerator.is_main_process:

@@ -6,12 +6,13 @@ import atexit
 import contextlib
 import functools
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState, PartialState
-from torch import nn
+from torch import Tensor, nn
 
 from binarize.data import Loader, ResidentLoader
 from binarize.errors import TrainingError
@@ -19,6 +20,20 @@ from binarize.recipe.schema import Engine
 from binarize.training.objective import Objective
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class TrainingLoader(Protocol):
+    """A loader of this process's share of the training images: accelerate's, or a `ResidentLoader`."""
+
+    sampler: Any
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+    def end(self) -> None:
+        """To be called by whoever stops before the last batch."""
 
 
 def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
@@ -95,7 +110,7 @@ def shard_test(loader: Loader, accelerator: Accelerator) -> Loader:
     return prepare_data_loader(loader, split_batches=True, even_batches=False)
 
 
-def shard_train(loader: Loader, accelerator: Accelerator) -> Loader:
+def shard_train(loader: Loader, accelerator: Accelerator) -> TrainingLoader:
     """A loader of this process's share of every batch; all shares together are the recipe's batch."""
     if isinstance(loader, ResidentLoader):
         return _on_device(loader, accelerator)

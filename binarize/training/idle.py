@@ -6,16 +6,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from binarize.data import Loader
 from binarize.models import logits_of
 from binarize.training.accuracy import sum_over_processes
+from binarize.training.device import TrainingLoader
 
 IMAGES = 2
 """That the model is tried with; batch norms need more than one."""
 
 
 def has_idle_parameters(
-    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: TrainingLoader, accelerator: Accelerator, layout: torch.memory_format
 ) -> bool:
     """Whether some parameter of `model` has no gradient as the model is now; False for a single process,
     which does not ask.

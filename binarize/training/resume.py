@@ -109,17 +109,20 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
         for _, directory, _ in training.phases:
             checkpoint.recover(directory)
     accelerator.wait_for_everyone()
-    states = [finished(directory, training.recipe) for _, directory, _ in training.phases]
-    if all(states):
+    found = [finished(directory, training.recipe) for _, directory, _ in training.phases]
+    states = [state for state in found if state is not None]
+    if len(states) == len(found):
         progress.say(f"run {path} is finished: nothing is left to train")
         return result(path, states)
     trainer = _trainer(training, accelerator, progress)
-    for index, (name, directory, info) in enumerate(training.phases):
-        if states[index] is None:
+    states = []
+    for state, (name, directory, info) in zip(found, training.phases, strict=True):
+        if state is None:
             model = build_named(info, directory / layout.INFO)
             if not (directory / layout.LAST).exists():
                 _load_initial(model, path, added_keys(training.info))
-            states[index] = trainer.train(_phase(training, name, directory, info, model))
+            state = trainer.train(_phase(training, name, directory, info, model))
+        states.append(state)
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
     return result(path, states)

@@ -13,6 +13,7 @@ import copy
 import inspect
 import itertools
 import linecache
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -162,7 +163,7 @@ def _compiled(graph: fx.Graph, name: str) -> Callable[..., Any]:
 class _TensorProxy(fx.Proxy):
     """A proxy that is a tensor to `isinstance`: blocks take tensors or lists of them and look which."""
 
-    @property
+    @property  # type: ignore[misc]  # read-only, unlike that of object
     def __class__(self) -> type:
         return Tensor
 
@@ -192,6 +193,10 @@ class _BlockTracer(fx.Tracer):
         if self.arguments[name] == "tensor":
             return _TensorProxy(node, self)
         kind, length = self.arguments[name]
-        parts = [fx.Proxy(node, self)[index] for index in range(length)]
+        whole = fx.Proxy(node, self)
+        parts = [
+            self.create_proxy("call_function", operator.getitem, (whole, index), {})
+            for index in range(length)
+        ]
         items = [_TensorProxy(part.node, self) for part in parts]
         return items if kind == "list" else tuple(items)

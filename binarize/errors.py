@@ -11,6 +11,7 @@ line prints both and exits with 1; a Python caller catches `BinarizeError` or on
       DataError         a data set that is missing, unreadable or of the wrong classes
       CheckpointError   weights that are missing, corrupt or of another model
       RunError          a run directory that is missing or not one
+        RunBusyError    a run that another process is training
       ExportError       an ONNX file that cannot be written, read or validated
       TrainingError     training that cannot continue
 """
@@ -62,6 +63,10 @@ class CheckpointError(BinarizeError):
 
 class RunError(BinarizeError):
     """A run directory that is missing or not one."""
+
+
+class RunBusyError(RunError):
+    """A run that another process is training."""
 
 
 class ExportError(BinarizeError):

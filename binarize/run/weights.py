@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from binarize.errors import CheckpointError
 from binarize.run.files import replacing
+
+METADATA = "__metadata__"
 
 
 def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = ()) -> None:
@@ -38,11 +41,29 @@ def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = 
 def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:
     """Write a state_dict as safetensors, beside and then in the place of `path`.
 
-    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do.
+    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do. Equal tensors and
+    metadata give equal bytes.
     """
     copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state.items()}
     with replacing(path) as temporary:
         save_file(copies, temporary, {key: str(value) for key, value in metadata.items()})
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(file: Path) -> None:
+    """Put the metadata of a safetensors file in the order of its keys; safetensors writes it in any.
+
+    The header is 8 bytes of length, little endian, and so much JSON with spaces at its end.
+    """
+    with file.open("r+b") as content:
+        length = int.from_bytes(content.read(8), "little")
+        header = json.loads(content.read(length))
+        if METADATA in header:
+            header[METADATA] = dict(sorted(header[METADATA].items()))
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            assert len(text) <= length  # the tensors follow at once
+            content.seek(8)
+            content.write(text.ljust(length))
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

@@ -47,6 +47,11 @@ class FloatModel:
     def size(self) -> Size:
         return image_size(self.model, self.info.preprocess.img_size)
 
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
+        return self.info.weights.startswith("random")
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -133,7 +138,12 @@ def convert_float(
     submodule = options.submodule or models.part_of(float_model.model)
     options = replace(options, submodule=submodule)
     conversion = convert(
-        float_model.model, options, float_model.size, values=values, progress=progress
+        float_model.model,
+        options,
+        float_model.size,
+        values=values,
+        random_weights=float_model.has_random_weights,
+        progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
     if record.replaced_stem is None and before is not None:

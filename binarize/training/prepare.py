@@ -231,12 +231,12 @@ def _with_data_classes(
 
 def _warn_of_stem(converted: Converted, progress: Progress) -> None:
     size, trace = converted.info.preprocess.img_size, converted.conversion.trace
-    if size > SMALL:
+    if size > SMALL or converted.conversion.replay.stem == "auto":  # which has said so itself
         return
     if shrinking_stem(converted.conversion.model, trace, inventory(trace)) is not None:
         progress.warn(
             f"the network's first layers are made for large images, and these have {size} pixels",
-            f"binarize convert with --img-size {size} puts a 3x3 stem there",
+            f"binarize convert with --img-size {size} --stem cifar puts a 3x3 stem with random weights there",
         )
 
 

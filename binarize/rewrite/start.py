@@ -22,7 +22,7 @@ from binarize.rewrite.model_part import find_part, first_convolution, input_chan
 from binarize.rewrite.options import Options
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
-from binarize.run.weights import load_weights
+from binarize.run.weights import check_values, load_weights
 
 CUSTOM_PREPROCESS = Preprocess(
     img_size=224,
@@ -82,6 +82,7 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
+        check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
@@ -92,6 +93,8 @@ def open_float(
             kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
         )
         float_model = FloatModel(fetched.model, info)
+        if not float_model.has_random_weights:
+            check_values(fetched.model, fetched.weights, ModelError)
     whole = models.part_of(float_model.model) is None
     if whole and classes is not None and classes != models.num_classes(float_model.model):
         float_model = with_classes(float_model, classes)

@@ -34,7 +34,7 @@ from binarize.run import (
     locate,
     newest_run,
 )
-from binarize.run.weights import read_state
+from binarize.run.weights import load_state, read_state
 
 FLOAT = Options(keep=("*",), stem="keep")
 """The options that leave every layer float."""
@@ -164,7 +164,7 @@ def _take_over(target: RunOrModel, converted: Converted) -> bool:
     state = read_state(weights) if added else {}
     own = converted.conversion.model.state_dict()
     kept = {key: state[key] for key in added & state.keys() if state[key].shape == own[key].shape}
-    converted.conversion.model.load_state_dict(kept, strict=False)
+    load_state(converted.conversion.model, kept, strict=False)
     return bool(kept)
 
 

@@ -16,7 +16,7 @@ from timm.utils import distribute_bn
 from binarize.data import Loader
 from binarize.layers import switch
 from binarize.run import layout, tables
-from binarize.run.weights import save_weights
+from binarize.run.weights import load_state, save_weights
 from binarize.training import checkpoint
 from binarize.training.accuracy import Scores, score
 from binarize.training.calibration import Watch, begins, calibrate_inputs
@@ -62,7 +62,7 @@ class Trainer(Setup):
         state.check(self.per_epoch)
         stage = self.recipe.stages[self.plan[state.epochs - 1].stage]
         use_estimator(phase.model, self.recipe, stage, phase.own)
-        phase.model.load_state_dict(saved.weights)
+        load_state(phase.model, saved.weights)
         return state, saved
 
 

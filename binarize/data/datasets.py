@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timm.data import create_dataset
+from torchvision.datasets.folder import default_loader
 
+from binarize.data.decode import decode_file
 from binarize.data.digits import digits
 from binarize.data.files import SPLITS, Say, find_split, open_files, other_classes, silent
 from binarize.data.holdout import set_aside, trained_on
@@ -106,7 +108,16 @@ def _from_timm(name: str, root: str | None, split: str, download: bool) -> Image
             f'data set "{name}" was neither found in "{folder}" nor downloaded: {reason}',
             "--data-dir names the folder where it lies",
         ) from error
-    return Images(dataset, _class_names(dataset))
+    return Images(_undecoded(dataset), _class_names(dataset))
+
+
+def _undecoded(dataset: Any) -> Any:
+    """A library's data set, whose images become RGB by the rules of `decode` and not by its own."""
+    if hasattr(dataset, "input_img_mode"):  # timm's readers of hubs
+        dataset.input_img_mode = None
+    if getattr(dataset, "loader", None) is default_loader:  # torchvision's folders
+        dataset.loader = decode_file
+    return dataset
 
 
 def _create(name: str, folder: Path, split: str, download: bool) -> Any:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -82,6 +83,12 @@ def decode(file: IO[bytes]) -> Image.Image:
             return to_rgb(Image.open(file, formats=_formats()))
     except Exception as error:  # a decoder raises anything when it is given a damaged file
         raise ValueError(why(error)) from error
+
+
+def decode_file(path: str | Path) -> Image.Image:
+    """The RGB image in the file at `path`. Raises OSError, and ValueError as `decode` does."""
+    with Path(path).open("rb") as file:
+        return decode(file)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

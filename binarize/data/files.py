@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from binarize.data.decode import UnreadableImage, decode, why
+from binarize.data.decode import UnreadableImage, decode, decode_file, why
 from binarize.data.images import Images
 from binarize.data.listing import ImageFile, by_class, list_images, natural
 from binarize.errors import DataError
@@ -85,8 +85,7 @@ class ImageFiles:
 
     def _decoded(self, file: ImageFile) -> Image.Image:
         if file.size < 0:
-            with (self.root / file.path).open("rb") as content:
-                return decode(content)
+            return decode_file(self.root / file.path)
         with self.root.open("rb") as tar:
             tar.seek(file.start)
             return decode(io.BytesIO(tar.read(file.size)))

@@ -76,7 +76,9 @@ def calibrate_part(
     module = part.module
     modes = {child: child.training for child in module.modules()}
     try:
-        result = calibrate(module.eval(), _batches(part, preprocess, wanted, progress or Progress()))
+        result = calibrate(
+            module.eval(), _batches(part, preprocess, wanted, progress or Progress())
+        )
     finally:
         for child, training in modes.items():
             child.training = training

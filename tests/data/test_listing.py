@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from image_folders import CLASSES, write_images
 from PIL import Image
+from timm.data.readers import create_reader
 
 from binarize.data import open_dataset, sample_images
 from binarize.data.files import open_files
@@ -178,6 +179,22 @@ def test_classes_that_differ_in_their_capitals_alone(tmp_path: Path) -> None:
     for name in ("cat", "Cat", "1", "01", "²"):
         put(tmp_path / "train" / name / "0.png")
     assert read(tmp_path)[0] == ["01", "1", "Cat", "cat", "²"]
+
+
+def test_images_are_numbered_as_by_the_reader_of_timm(tmp_path: Path) -> None:
+    """Which binarize 0.1 used: its runs continue on the same images in the same order."""
+    for name in ("n10", "n9", "B", "a", "a b"):
+        for file in ("10.png", "9.png", "a.jpg", "B.jpeg", "img_002.png", "img_1.png"):
+            put(tmp_path / "train" / name / file)
+    for path in (tmp_path / "train", packed(tmp_path / "train") / "train.tar"):
+        reader = create_reader("", root=str(path))
+        images = open_files(path.parent, "train").images
+        found = [images.files[index].path for index in range(len(images))]
+        expected = [reader.filename(index) for index in range(len(reader))]
+        assert found == [name.removeprefix("./") for name in expected]
+        targets = getattr(reader, "targets", None)  # of a tar
+        labels = [label for _, label in reader.samples] if targets is None else targets.tolist()
+        assert images.labels == labels
 
 
 def test_numbers_are_sorted_by_their_value(tmp_path: Path) -> None:

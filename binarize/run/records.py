@@ -85,9 +85,13 @@ class Record(BaseModel):
 def parse_json(text: str | bytes) -> Any:
     """The data of a JSON text. Raises InvalidRecord where it is none, or is nested without end."""
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecord("is damaged: it holds half a character (a lone surrogate)") from error
     except (ValueError, RecursionError) as error:
         raise InvalidRecord("is damaged: it is not JSON") from error
+    return data
 
 
 def problem_of(error: ValidationError) -> str:

@@ -43,7 +43,7 @@ Library = Literal["timm", "torchvision", "custom"]
 CUSTOM: Literal["custom"] = "custom"
 """The library of a module that came from the caller's own code."""
 
-LARGEST_SIZE = 16384
+LARGEST_SIZE = 4096
 LARGEST_COUNT = 1 << 24
 
 
@@ -75,11 +75,12 @@ class Record(BaseModel):
     def from_data(cls, data: Any) -> Self:
         """The record in plain data, as JSON has it. Raises InvalidRecord."""
         try:
-            return cls.model_validate_json(json.dumps(data))  # JSON's lists may be tuples here
+            text = json.dumps(data, allow_nan=False)
+            return cls.model_validate_json(text)  # JSON's lists may be tuples here
         except ValidationError as error:
             raise InvalidRecord(problem_of(error)) from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidRecord("is not plain JSON") from error
+            raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
 
 
 def parse_json(text: str | bytes) -> Any:

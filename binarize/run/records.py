@@ -36,6 +36,8 @@ from pydantic import (
 )
 from typing_extensions import Self, TypedDict
 
+from binarize.errors import BinarizeError
+
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
 
@@ -59,8 +61,11 @@ class Record(BaseModel):
     )
 
     def replace(self, **changes: Any) -> Self:
-        """The same record with other values, checked."""
-        return type(self).model_validate({**dict(self), **changes})
+        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+        try:
+            return type(self).model_validate({**dict(self), **changes})
+        except ValidationError as error:
+            raise BinarizeError(problem_of(error), "give a value that a run can hold") from error
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""
@@ -214,6 +219,8 @@ class Preprocess(Record):
     def _alike(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError("mean and std should have a number for each channel")
+        if self.img_size / self.crop_pct > 2 * LARGEST_SIZE:
+            raise ValueError(f"img_size / crop_pct should be at most {2 * LARGEST_SIZE} pixels")
         return self
 
 

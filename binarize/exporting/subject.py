@@ -13,6 +13,7 @@ from binarize import models, rewrite
 from binarize.errors import ExportError
 from binarize.rewrite.capture import Size
 from binarize.run import Run, RunInfo, layout, locate
+from binarize.run.weights import check_values
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     """
     if isinstance(target, nn.Module):
         models.require("export", target)
+        check_values(target, "the model", ExportError)
         info = _info(target, input_size)
         return Subject(target, info, rewrite.image_size(target, info.preprocess.img_size))
     run, _ = locate(target)

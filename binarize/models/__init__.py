@@ -5,6 +5,7 @@ from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
 from binarize.models.names import Listing, has_pretrained, is_known, list_models, parse
 from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
 
@@ -18,6 +19,7 @@ __all__ = [
     "default_preprocess",
     "describe",
     "fetch",
+    "full_precision",
     "has_pretrained",
     "is_known",
     "list_models",

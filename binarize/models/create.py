@@ -41,7 +41,7 @@ class Fetched:
 
 
 def describe(
-    name: str, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
+    name: str, /, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
 ) -> ModelSpec:
     """What a run keeps of a model.
 
@@ -68,6 +68,7 @@ def describe(
 
 def create(
     name: str | ModelSpec,
+    /,
     *,
     pretrained: Pretrained = False,
     num_classes: int | None = None,
@@ -93,6 +94,7 @@ def check_spec(spec: ModelSpec) -> tuple[str, str]:
 
 def fetch(
     name: str,
+    /,
     *,
     pretrained: Pretrained = "auto",
     num_classes: int | None = None,

@@ -84,6 +84,12 @@ class Trace:
     output_shape: tuple[int, ...]
     calls: list[Call] = field(default_factory=list)
 
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Of all tensors of the model's output."""
+        (output,) = self.graph.find_nodes(op="output")
+        return [node.meta["shape"] for node in output.args[0]]
+
 
 def capture(model: nn.Module, size: Size, batch: int = 1, submodule: str = "") -> Trace:
     """Run a fake copy of `model`, in eval mode, on an image of `size` and capture what it calls.

@@ -58,6 +58,8 @@ def _impossible(
             reasons[layer.name] = f"outside the {submodule}"
         elif layer.parameter not in parameters:
             reasons[layer.name] = "a fixed filter, not a parameter"
+        elif not parameters[layer.parameter].is_floating_point():
+            reasons[layer.name] = "its weight holds no floating-point numbers"
         elif not layer.direct and not adapter.transforms:
             reasons[layer.name] = "its module transforms the weight before use"
         elif binary_inputs and not adapter.binary_inputs:

@@ -23,7 +23,7 @@ from binarize.rewrite.model_part import find_part, first_convolution, input_chan
 from binarize.rewrite.options import Options
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
-from binarize.run.weights import load_weights
+from binarize.run.weights import check_values, load_weights
 
 CUSTOM_PREPROCESS = Preprocess(
     img_size=224,
@@ -32,6 +32,9 @@ CUSTOM_PREPROCESS = Preprocess(
     interpolation="bilinear",
     crop_pct=1.0,
 )
+
+_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
+"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -47,6 +50,11 @@ class FloatModel:
     @property
     def size(self) -> Size:
         return image_size(self.model, self.info.preprocess.img_size)
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
+        return self.info.weights.startswith("random")
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
+        check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
@@ -88,6 +97,8 @@ def open_float(
             kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
         )
         float_model = FloatModel(fetched.model, info)
+        if not float_model.has_random_weights:
+            check_values(fetched.model, fetched.weights, ModelError)
     whole = models.part_of(float_model.model) is None
     if whole and classes is not None and classes != models.num_classes(float_model.model):
         float_model = with_classes(float_model, classes)
@@ -134,7 +145,12 @@ def convert_float(
     submodule = options.submodule or models.part_of(float_model.model)
     options = replace(options, submodule=submodule)
     conversion = convert(
-        float_model.model, options, float_model.size, values=values, progress=progress
+        float_model.model,
+        options,
+        float_model.size,
+        values=values,
+        random_weights=float_model.has_random_weights,
+        progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
     if record.replaced_stem is None and before is not None:
@@ -160,6 +176,11 @@ def image_size(model: nn.Module, img_size: int) -> Size:
 
 
 def _fetch(name: str, options: SourceOptions) -> models.Fetched:
+    for argument in _OPTIONS.intersection(options.kwargs):
+        raise ModelError(
+            f'model.kwargs.{argument} is not an argument that "{name}" may be given',
+            f"{argument} is an option of its own",
+        )
     try:
         return models.fetch(
             name,

@@ -87,4 +87,4 @@ def _images(
     loader: TrainingLoader, device: torch.device, layout: torch.memory_format
 ) -> Iterator[Tensor]:
     for _, (images, _) in zip(range(BATCHES), loader, strict=False):
-        yield images.to(device, memory_format=layout)
+        yield images.to(device, memory_format=layout, non_blocking=True)

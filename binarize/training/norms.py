@@ -35,7 +35,7 @@ def _images(
 ) -> Iterator[Tensor]:
     seen = 0
     for batch, _ in loader:
-        yield batch.to(device, memory_format=layout)
+        yield batch.to(device, memory_format=layout, non_blocking=True)
         seen += len(batch)
         if seen >= count:
             return

@@ -39,7 +39,7 @@ class TrainResult:
 
     Attributes:
         run: the run's directory.
-        epochs: of each model that was trained.
+        epochs: that the model was trained for: fewer than the recipe's where a stage ended early.
         top1, top5: of the last epoch, which is what every later command uses.
         top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
@@ -162,7 +162,7 @@ def result(path: Path, states: list[TrainingState]) -> TrainResult:
     main = states[-1]
     return TrainResult(
         run=str(path),
-        epochs=main.epochs,
+        epochs=main.trained,
         top1=round(main.top1, 3),
         top5=round(main.top5, 3),
         top1_best=round(main.best_top1, 3),

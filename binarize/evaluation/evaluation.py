@@ -116,7 +116,11 @@ class _Test:
 
 def _test(target: Target, config: Data, limit: int | None) -> _Test:
     known = target.classes or None
-    return _Test(config, data.test_loader(config, target.preprocess, limit, known, download=False))
+    try:
+        loader = data.test_loader(config, target.preprocess, limit, known, download=False)
+    except DataError as problem:  # of data and classes that the target names
+        raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
+    return _Test(config, loader)
 
 
 def _config(

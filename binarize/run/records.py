@@ -230,6 +230,13 @@ class DataRecord(Record):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
+    @field_validator("dir")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        if path is not None and "\0" in path:
+            raise ValueError("should be a path, which holds no NUL")
+        return path
+
 
 class Stem(Record):
     """The first convolution that was replaced by a small one, and the pooling behind it (None: none)."""

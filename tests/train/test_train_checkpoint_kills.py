@@ -1,4 +1,4 @@
-"""Death before or after each file-system step of a checkpoint: the next start finds a whole one, old or new."""
+"""Death before or after any file-system step of a checkpoint: what is found then is whole, old or new."""
 
 from __future__ import annotations
 

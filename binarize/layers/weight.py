@@ -133,7 +133,9 @@ class WeightBinarizer(AddedModule):
             return None
         if not self._scale_is_set:
             self.attach(latent)
-        return widened(self.learned_scale).abs().reshape(-1, *[1] * (latent.ndim - 1))
+        theta = widened(self.learned_scale)
+        size = torch.where(theta < 0, -theta, theta)  # |theta|, with a gradient at 0 too
+        return size.reshape(-1, *[1] * (latent.ndim - 1))
 
     def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """(w - mu, z), both of the latent weight's shape."""

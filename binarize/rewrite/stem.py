@@ -85,8 +85,9 @@ def _find(model: nn.Module, trace: Trace, layers: list[Layer]) -> Stem | None:
     if first is None or first.kind != "conv2d" or len(first.nodes) > 1:
         return None
     module = model.get_submodule(first.name)
-    patches = tuple(module.kernel_size) == tuple(module.stride) and module.stride[0] > 1
-    if not isinstance(module, nn.Conv2d) or patches:
+    if not isinstance(module, nn.Conv2d):
+        return None
+    if tuple(module.kernel_size) == tuple(module.stride) and module.stride[0] > 1:  # patches
         return None
     return Stem(conv=first.name, pool=_pool_after(model, trace, layers, first))
 

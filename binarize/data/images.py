@@ -11,6 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from binarize.data.decode import UnreadableImage, to_rgb, why
+from binarize.errors import BinarizeError
+
 Transform = Callable[[Any], Any]
 
 
@@ -46,8 +49,14 @@ class Images(Dataset[tuple[Any, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        image, label = self.images[index]
-        image = image.convert("RGB")
+        try:
+            image, label = self.images[index]
+            image = to_rgb(image)
+        except (BinarizeError, IndexError):
+            raise
+        except Exception as error:  # whatever the library behind the data set raised
+            problem = f"image {index} of the data set cannot be read: {why(error)}"
+            raise UnreadableImage(problem) from error
         return self.transform(image) if self.transform else image, int(label)
 
     @property

@@ -189,7 +189,7 @@ def convert_float(
     if images is not None and options.binary_inputs:
         (progress or Progress()).task("calibrating")
         part = find_part(float_model.model, float_model.size, submodule)
-        calibration = calibrate_part(part, info.preprocess, images)
+        calibration = calibrate_part(part, info.preprocess, images, progress)
     return Converted(conversion, info, calibration)
 
 

@@ -48,7 +48,8 @@ class Trainer(Setup):
         phase.model = synchronised(phase.model, self.recipe.engine, self.accelerator)
         phase.model.to(self.accelerator.device).to(memory_format=self.layout)
         state, saved = self._where(phase)
-        with Records(phase.directory, self.recipe, self.accelerator, state, self.plan) as records:
+        written = (phase.directory, self.recipe, self.accelerator, state, self.plan)
+        with Records(*written, self.progress.say) as records:
             RunningPhase(self, phase, state, records).finish(saved)
         return state
 

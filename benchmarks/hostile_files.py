@@ -3,8 +3,8 @@
     python benchmarks/hostile_files.py [--mutants 300] [--seed 0] [--only run|file] [--dry]
 
 Mutants of what a trained run and one with ±1 inputs and edited blocks say about themselves, in run.json and
-in the metadata of their ONNX file (tests/run/hostile.py); every command that reads it, in this process. Prints
-how many were done, refused, or wrong, and every one that was wrong; adds a JSON line to
+in the metadata of their ONNX file (tests/run/hostile.py); every command that reads it, in this process.
+Prints how many were done, refused, or wrong, and every one that was wrong; adds a JSON line to
 benchmarks/results/hostile_files.jsonl. Exits with 1 if anything was wrong.
 """
 

@@ -72,7 +72,13 @@ def command(
     ] = None,
     jobs: Annotated[
         int,
-        typer.Option("--jobs", "-j", metavar="N", min=1, help="Trials to train at the same time."),
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            help="Trials to train at the same time, on different GPUs if there are any.",
+        ),
     ] = 1,
     as_json: render.Json = False,
 ) -> None:

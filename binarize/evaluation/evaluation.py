@@ -117,7 +117,10 @@ class _Test:
 
 def _test(target: Target, config: Data, limit: int | None, say: Callable[[str], None]) -> _Test:
     known = target.classes or None
-    loader = data.test_loader(config, target.preprocess, limit, known, download=False, say=say)
+    try:
+        loader = data.test_loader(config, target.preprocess, limit, known, download=False, say=say)
+    except DataError as problem:  # of data and classes that the target names
+        raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
     return _Test(config, loader)
 
 

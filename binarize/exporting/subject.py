@@ -45,6 +45,8 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     or CheckpointError for a run that cannot be read.
     """
     if isinstance(target, nn.Module):
+        target = rewrite.unwrapped(target)
+        rewrite.check_kind(target)
         models.require("export", target)
         check_values(target, "the model", ExportError)
         info = _info(target, input_size)

@@ -71,6 +71,7 @@ def _recipe(facts: Facts) -> list[str]:
     stages = facts.recipe.stages if facts.recipe else []
     return [
         f"{stage.name or f'stage {number}'}: "
+        + ("up to " if stage.early_stop else "")
         + (f"{stage.epochs} epochs" if stage.epochs else f"{stage.steps} optimiser steps")
         + f", {stage.optimizer.name}, learning rate {stage.optimizer.lr:g}, {stage.schedule.name}"
         + (f", binary: {stage.binary}" if stage.binary != "all" else "")

@@ -33,6 +33,7 @@ from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
 from binarize.models import logits_of, tensors_in
 from binarize.models.attributes import set_attribute
+from binarize.rewrite.refusals import check_kind, explained
 
 Size = tuple[int, ...]
 """Channels, height and width of the input image; channels, frames, height and width of a clip."""
@@ -105,6 +106,7 @@ def capture_batches(
     model: nn.Module, size: Size, batches: Sequence[int], submodule: str = ""
 ) -> list[Trace]:
     """A trace for each batch size, all of one fake copy. See `capture`."""
+    check_kind(model)
     try:
         mode = fake_mode(model)
         with _quiet(), _uncollected():
@@ -113,12 +115,7 @@ def capture_batches(
     except ModelError:
         raise
     except Exception as error:
-        shape = "x".join(str(n) for n in size)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"the model does not run on an image of {shape}: {reason}",
-            "try another --img-size, or see `binarize models ls` for models that are known",
-        ) from error
+        raise explained(model.get_submodule(submodule), size, error) from error
 
 
 def fake_mode(model: nn.Module) -> FakeTensorMode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,8 +14,13 @@ from binarize.progress import Progress
 from binarize.rewrite.capture import Size, Trace
 from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.model_part import ModelPart, find_part
-from binarize.rewrite.options import Options, options_of, record_of
-from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
+from binarize.rewrite.options import Options, matches, options_of, record_of
+from binarize.rewrite.select import (
+    check_choices,
+    kept_reasons,
+    multiplied_otherwise,
+    unseen_layers,
+)
 from binarize.rewrite.stem import SMALL, apply_stem, plan_stem, shrinking_stem
 from binarize.rewrite.surgery import apply_edits, graphs_reused, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
@@ -98,7 +104,7 @@ def convert(
     verify_executed(plan.part, plan.chosen, plan.chosen if options.binary_inputs else set())
     if before is not None:
         verify_values(before, plan.part)
-    rows = _rows(model, plan.layers, plan.reasons, options)
+    rows = _rows(model, plan.trace, plan.layers, plan.reasons, options)
     return Conversion(model, rows, plan.record(options), plan.trace, plan.notes)
 
 
@@ -151,12 +157,31 @@ def _plan(model: nn.Module, options: Options, size: Size, random_weights: bool) 
         binary_inputs=options.binary_inputs,
     )
     chosen = {layer.name for layer in layers if layer.name not in reasons}
+    if not chosen:
+        _check_wanted(model, trace, layers, options)
     check_choices(layers, chosen, options.choices)
     skipped: list[tuple[str, str]] = []
     edits = plan_edits(model, trace, layers, chosen, options.structure, skipped)
     if options.structure != "keep":
         notes.append(_surgery_note(edits, skipped))
     return _Plan(part, trace, layers, reasons, stem, edits, notes)
+
+
+def _check_wanted(model: nn.Module, trace: Trace, layers: list[Layer], options: Options) -> None:
+    """Raises ModelError for a model of which nothing becomes binary, unless `keep` is why."""
+    rest = (options.include, options.submodule, options.binary_inputs)
+    reasons = kept_reasons(model, trace, layers, (), *rest)
+    named = [any(matches(layer.name, glob) for glob in options.keep) for layer in layers]
+    if layers and (len(reasons) < len(layers) or all(named)):
+        return
+    reasons |= {name: why for name, _, _, why in unseen_layers(model, layers, options.submodule)}
+    why = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:SHOWN])
+    raise ModelError(
+        "the model has no layer that can be binarized"
+        + (f": {why}{', …' if len(reasons) > SHOWN else ''}" if why else ""),
+        "--include binarizes layers that are kept by default; a part that torch.nn.functional and aten "
+        "convolutions or linear layers do not compute stays float",
+    )
 
 
 def _with_stem(
@@ -224,7 +249,11 @@ def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
 
 
 def _rows(
-    model: nn.Module, layers: list[Layer], reasons: dict[str, str], options: Options
+    model: nn.Module,
+    trace: Trace,
+    layers: list[Layer],
+    reasons: dict[str, str],
+    options: Options,
 ) -> list[Row]:
     rows = [
         Row(
@@ -243,6 +272,9 @@ def _rows(
     for name, kind, shape, reason in unseen_layers(model, layers, options.submodule):
         params = sum(p.numel() for p in model.get_submodule(name).parameters())
         rows.append(Row(name, kind, shape, "", "kept", reason, params, 0))
+    for name, function, shape in multiplied_otherwise(model, trace, layers):
+        reason = f"multiplied by {function}, not by a convolution or linear layer"
+        rows.append(Row(name, function, shape, "", "kept", reason, math.prod(shape), 0))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +20,14 @@ from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
-from binarize.rewrite.model_part import find_part, first_convolution, input_channels
+from binarize.rewrite.model_part import (
+    exported_shape,
+    find_part,
+    first_convolution,
+    input_channels,
+)
 from binarize.rewrite.options import Options
+from binarize.rewrite.refusals import check_kind
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
 from binarize.run.weights import check_values, load_weights
@@ -35,6 +42,9 @@ CUSTOM_PREPROCESS = Preprocess(
 
 _OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
 """What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+COMPILED = "_orig_mod"
+"""What torch.compile calls the network inside; its class takes seconds to import."""
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -86,6 +96,8 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
+        target = unwrapped(target)
+        check_kind(target)
         check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
     elif is_run(layout.run_of(Path(target))):
@@ -115,6 +127,20 @@ def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
     spec = float_model.info.model
     spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
     return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[]))
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside of nn.DataParallel, DistributedDataParallel or torch.compile; a warning says so."""
+    bare = module
+    while isinstance(bare, PARALLEL) or COMPILED in bare._modules:
+        bare = bare.module if isinstance(bare, PARALLEL) else bare._modules[COMPILED]
+    if bare is not module:
+        warnings.warn(
+            f"binarize takes the {type(bare).__name__} inside of {type(module).__name__}; wrap the result "
+            "again",
+            stacklevel=2,
+        )
+    return bare
 
 
 def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
@@ -219,7 +245,7 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     for key in preprocess:
         if key in cfg:
             preprocess[key] = list(cfg[key]) if isinstance(cfg[key], tuple) else cfg[key]
-    own = (cfg.get("input_size") or (3, 224, 224))[-1]
+    own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
     info = RunInfo(
         kind="converted",
         model=ModelSpec(name=type(module).__name__, library=CUSTOM),

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from binarize.errors import BinarizeError, CheckpointError
 from binarize.run.files import replacing
@@ -46,11 +46,17 @@ def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = 
     check_values(model, f'"{file}"')
 
 
+class _Versioned(OrderedDict[str, Tensor]):
+    """A state dict with the versions of the modules, where torch keeps them."""
+
+    _metadata: dict[str, Any]
+
+
 def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
     """`model.load_state_dict`, for tensors that were saved without the versions of their modules: they are of
     the versions that `model` has. Modules that ask for theirs cannot be loaded otherwise."""
-    versioned = OrderedDict(state)
-    versioned._metadata = getattr(model.state_dict(), "_metadata", {})  # where torch keeps them
+    versioned = _Versioned(state)
+    versioned._metadata = getattr(model.state_dict(), "_metadata", {})
     model.load_state_dict(versioned, strict=strict)
 
 
@@ -93,7 +99,7 @@ def _check_finite(
 
 def _range(tensor: Tensor) -> tuple[float, float] | None:
     """Smallest and largest value, NaN if there is one; None for what has no values, or no real numbers."""
-    uninitialised = isinstance(tensor, (FakeTensor, UninitializedTensorMixin)) or tensor.is_meta
+    uninitialised = isinstance(tensor, FakeTensor) or is_lazy(tensor) or tensor.is_meta
     if uninitialised or not tensor.is_floating_point() or tensor.numel() == 0:
         return None
     wide = tensor.detach() if tensor.element_size() > 1 else tensor.detach().float()

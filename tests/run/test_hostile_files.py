@@ -53,6 +53,15 @@ def test_spoilt_files_are_done_or_refused(judge: hostile.Judge, base: hostile.Ba
     assert {verdict.verdict for verdict in verdicts} == {"done", "refused"}
 
 
+def test_a_folder_that_no_system_has_is_refused(judge: hostile.Judge, base: hostile.Base) -> None:
+    spoilt = hostile.changed(base.document, ("data", "dir"), "a\0b")
+
+    (verdict,) = judge.run(base, hostile.Mutant("data.dir", "nul", spoilt), ("eval",))
+
+    assert verdict.verdict == "refused", verdict
+    assert "data.dir" in verdict.words
+
+
 @pytest.mark.parametrize("argument", REFUSED)
 def test_arguments_that_open_or_fetch_are_refused_by_name(
     argument: str, judge: hostile.Judge, base: hostile.Base

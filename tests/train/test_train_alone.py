@@ -36,7 +36,7 @@ def contents(run: Path) -> dict[Path, bytes]:
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     run, listening = tmp_path / "run", Listening()
     with pytest.raises(tiny.Killed):
-        train(tiny.recipe(2), tiny.MODEL, out=run, progress=tiny.KillIn("float model", 2))
+        train(tiny.recipe(2, **tiny.BINARY), out=run, progress=tiny.KillIn("binarized", 2))
     half = run / ".last.part"
     half.mkdir()
     (half / "model.safetensors").write_text("the other process writes it")
@@ -54,9 +54,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
 @pytest.mark.slow
 def test_two_commands_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(dump(tiny.recipe(4, model={"name": tiny.MODEL})))
+    Path("tiny.yaml").write_text(dump(tiny.recipe(4, **tiny.BINARY)))
     with pytest.raises(tiny.Killed):
-        train("tiny.yaml", out="run", progress=tiny.KillIn("float model", 1))
+        train("tiny.yaml", out="run", progress=tiny.KillIn("binarized", 1))
     command = [sys.executable, "-m", "binarize", "train", "--resume", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # Whoever comes first holds the lock until the other has asked for it: four epochs take long enough.

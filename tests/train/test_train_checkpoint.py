@@ -48,8 +48,8 @@ def test_without_averaging_and_at_the_end_of_a_stage_there_is_less(tmp_path):
     assert (found.raw, found.optimizer) == (None, None)
 
 
-@pytest.mark.parametrize("when", [1, 2])
-def test_killed_at_either_rename_the_next_start_finds_a_whole_one(last, monkeypatch, when):
+@pytest.mark.parametrize("when", [1, 2, 3, 4, 5])  # three files, two directories
+def test_killed_at_any_rename_the_next_start_finds_a_whole_one(last, monkeypatch, when):
     original, calls = Path.replace, []
 
     def killed(self, target):

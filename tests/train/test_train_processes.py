@@ -86,7 +86,9 @@ def test_ctrl_c_says_how_to_go_on(recipe_file):
     said, errors, code = stop_in_second_epoch(signal.SIGINT, "--recipe", recipe_file, "-o", "cut")
     assert code == 130
     assert "resume it: binarize train --resume cut" in said
-    assert errors == "error: interrupted\n"
+    assert (
+        errors.splitlines()[-1] == "error: interrupted"
+    )  # after how far it was, on a slow machine
     assert train(resume="cut").epochs == 3
 
 
@@ -104,7 +106,8 @@ def test_accelerate_launches_two_processes(recipe_file):
     assert launched.returncode == 0, launched.stderr
     result = json.loads(launched.stdout)
     assert (result["run"], result["epochs"]) == ("both", 1)
-    assert launched.stderr.count("epoch 1/1") == 1
+    told = [line for line in launched.stderr.splitlines() if line.startswith("epoch 1/1")]
+    assert len(told) == 1
     assert {path.name for path in Path().iterdir()} == {"both", "tiny.yaml"}
 
     train(recipe_file, overrides=["stages.0.epochs=1"], out="alone")

@@ -29,11 +29,11 @@ from binarize.training.stages import RunningStage
 LEARNED = {"name": "ab-tanh", "adaptive": "learned"}
 
 
-def network(inputs: bool = False, idle: bool = False) -> nn.Module:
+def network(inputs: bool = False, idle: bool = False, estimator: str = "ab-tanh") -> nn.Module:
     """Without batch norm and dropout: two halves of a batch give what the whole batch gives."""
     model = toys.network(binary=False)
     model[3], model[5] = nn.GroupNorm(2, 8), nn.Identity()
-    binarizer = WeightBinarizer(toys.estimators.get("ab-tanh"), toys.scale.get("learned"))
+    binarizer = WeightBinarizer(toys.estimators.get(estimator), toys.scale.get("learned"))
     binarize_weight(model[2], "weight", binarizer, StepBinarizer(8, 1) if inputs else None)
     if idle:
         model[5].never = nn.Linear(3, 3)
@@ -55,6 +55,7 @@ FOLLOWING: dict[str, Case] = {
     "every-estimator": (using(*TABLE), network),
     "none-to-learned": (using("ste", "dsq"), network),
     "learned-to-none": (using("dsq", "ste"), network),
+    "learned-in-the-end": (using("ste", "dsq"), functools.partial(network, estimator="dsq")),
     "learned-to-other": (using("dsq", LEARNED, "dsq"), network),
     "float-to-binary": (stages({"binary": "none"}, {"binary": "all"}), network),
     "never-runs": (stages({}), functools.partial(network, idle=True)),

@@ -2,9 +2,9 @@
 
     python benchmarks/hostile_files.py [--mutants 300] [--seed 0] [--only run|file] [--dry]
 
-Mutants of what a trained run and one with ±1 inputs and edited blocks say about themselves (tests/run/hostile.py),
-in run.json and in the metadata of their ONNX file; every command that reads it, in this process. Prints how many
-were done, refused, or wrong, and every one that was wrong; adds a JSON line to
+Mutants of what a trained run and one with ±1 inputs and edited blocks say about themselves, in run.json and
+in the metadata of their ONNX file (tests/run/hostile.py); every command that reads it, in this process.
+Prints how many were done, refused, or wrong, and every one that was wrong; adds a JSON line to
 benchmarks/results/hostile_files.jsonl. Exits with 1 if anything was wrong.
 """
 
@@ -51,8 +51,11 @@ def judge_all(given: argparse.Namespace, folder: Path) -> list[hostile.Verdict]:
 def show(verdict: hostile.Verdict) -> None:
     """One that is wrong, with the command's last words."""
     print(f"{verdict.kind}, {verdict.command}, {verdict.mutant}: {verdict.verdict[:300]}")
-    print("    " + verdict.words.strip()[-300:].replace("\n", "\n    ").encode("unicode_escape").decode(),
-          flush=True)
+    print(
+        "    "
+        + verdict.words.strip()[-300:].replace("\n", "\n    ").encode("unicode_escape").decode(),
+        flush=True,
+    )
 
 
 def main() -> int:

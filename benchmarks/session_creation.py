@@ -61,7 +61,7 @@ def files(name: str, folder: Path) -> dict[str, Path]:
     for form in ("packed", "inline"):
         model = copy.deepcopy(converted.model).eval()
         graph = to_graph(model, layers.freeze(model), converted.size, OPSET)
-        forms.FORMS[form].apply(graph)
+        forms.FORMS[form].apply(graph, None)
         paths[form] = folder / f"{form}.onnx"
         write(graph, describe(converted, form), paths[form])
     paths["general"] = folder / "general.onnx"

@@ -79,8 +79,11 @@ class TrainingError(BinarizeError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"?' if near else ""
+    near = difflib.get_close_matches(word, list(known), n=8, cutoff=0.5)
+    longer = [
+        one for one in near if one.startswith(word)
+    ]  # before others as near: the end is missing
+    return f'did you mean "{(longer or near)[0]}"?' if near else ""
 
 
 def near_words(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

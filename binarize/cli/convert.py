@@ -113,7 +113,11 @@ def command(
     ] = None,
     stem: Annotated[
         str,
-        typer.Option(metavar="NAME", help="auto, keep, or cifar: a 3x3 stem without pooling."),
+        typer.Option(
+            metavar="NAME",
+            help="keep; cifar: a 3x3 stem without pooling; auto: cifar for random weights and images "
+            "up to 64 pixels wide.",
+        ),
     ] = "auto",
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="Random seed of untrained weights.")

@@ -20,6 +20,7 @@ from binarize.comparing.variants import Variant, parse_variant, recipe_of
 from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, as_data, load
 from binarize.run import write_json
+from binarize.run.files import read_file
 
 MANIFEST = "compare.json"
 FORMAT = 1
@@ -106,7 +107,7 @@ def set_keys(recipe: Recipe) -> dict[str, Any]:
 def open_sweep(path: Path) -> Sweep:
     """The sweep at `path`. Raises BinarizeError where there is none, or one of another version."""
     try:
-        stored = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        stored = json.loads(read_file(path / MANIFEST))
         if stored.get("format") != FORMAT:
             raise BinarizeError(
                 f'"{path}" was made by another version of binarize',

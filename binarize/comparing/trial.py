@@ -11,6 +11,7 @@ from binarize.comparing.sweep import Sweep, Trial
 from binarize.errors import BinarizeError, DataError, RecipeError, RunBusyError
 from binarize.progress import Progress
 from binarize.run import is_run, write_json
+from binarize.run.files import read_file
 from binarize.run.lock import held
 from binarize.training import train
 
@@ -46,7 +47,7 @@ def read_record(sweep: Sweep, trial: Trial) -> Record | None:
     """What is known of a trial; None before its end."""
     path = sweep.beside(trial, ".json")
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        return Record(**json.loads(read_file(path)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timm.data import create_dataset
+from torchvision.datasets.folder import default_loader
 
+from binarize.data.decode import decode_file
 from binarize.data.digits import digits
-from binarize.data.files import SPLITS, find_split, open_files, other_classes
+from binarize.data.files import SPLITS, Say, find_split, open_files, other_classes, silent
 from binarize.data.holdout import set_aside, trained_on
 from binarize.data.images import CachedImages, Images, cache
 from binarize.errors import DataError, did_you_mean
@@ -27,7 +29,12 @@ STREAMS = ("tfds/", "wds/", "hfids/")
 
 
 def open_dataset(
-    config: Data, split: str, classes: list[str] | None = None, *, download: bool = True
+    config: Data,
+    split: str,
+    classes: list[str] | None = None,
+    *,
+    download: bool = True,
+    say: Say = silent,
 ) -> Images | CachedImages:
     """The images of one split: (RGB PIL image, label) pairs with `.classes`.
 
@@ -35,16 +42,16 @@ def open_dataset(
     `data.holdout` sets aside: those are "holdout". They are decoded here where `data.cache` is true.
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
     `download`: what is not there may be fetched; False where a run or an ONNX file names the data set, which
-    must not decide that.
+    must not decide that. `say` is told what was found in folders, and what was passed over and why.
     Raises DataError for a data set that is missing, unreadable or of other classes, and for a holdout
     that leaves less than a batch.
     """
     if split == "test":
-        images = _whole(config, "test", classes, download)
+        images = _whole(config, "test", classes, download, say)
     else:
         part = {"train": trained_on, "holdout": set_aside}[split]
         images = part(
-            _whole(config, "train", None, download), config
+            _whole(config, "train", None, download, say), config
         )  # numbered alike for both parts
     if classes is not None and images.classes != classes:
         raise other_classes(f'data set "{config.name}"', images.classes, classes)
@@ -52,25 +59,27 @@ def open_dataset(
 
 
 def _whole(
-    config: Data, split: str, classes: list[str] | None, download: bool
+    config: Data, split: str, classes: list[str] | None, download: bool, say: Say
 ) -> Images | CachedImages:
     """All images of one of the data set's own splits."""
     if config.name == "digits":
         return digits(split)
     if config.name == "cifar10":
-        return _cifar10(config, split, classes, download)
+        return _cifar10(config, split, classes, download, say)
     if config.name == "folder":
         if config.dir is None:
             raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
-        return open_files(Path(config.dir), split, classes)
+        return open_files(Path(config.dir), split, classes, say)
     return _from_timm(config.name, config.dir, split, download)
 
 
-def _cifar10(config: Data, split: str, classes: list[str] | None, download: bool) -> Images:
+def _cifar10(
+    config: Data, split: str, classes: list[str] | None, download: bool, say: Say
+) -> Images:
     """CIFAR-10 from tars or class folders, else as torchvision downloads it."""
     root = Path(config.dir) if config.dir else DOWNLOADS / "cifar10"
     if find_split(root, split) or (config.dir and not root.is_dir()):
-        return open_files(root, split, classes)
+        return open_files(root, split, classes, say)
     return _from_timm("torch/cifar10", str(root), split, download)
 
 
@@ -99,7 +108,16 @@ def _from_timm(name: str, root: str | None, split: str, download: bool) -> Image
             f'data set "{name}" was neither found in "{folder}" nor downloaded: {reason}',
             "--data-dir names the folder where it lies",
         ) from error
-    return Images(dataset, _class_names(dataset))
+    return Images(_undecoded(dataset), _class_names(dataset))
+
+
+def _undecoded(dataset: Any) -> Any:
+    """A library's data set, whose images become RGB by the rules of `decode` and not by its own."""
+    if hasattr(dataset, "input_img_mode"):  # timm's readers of hubs
+        dataset.input_img_mode = None
+    if getattr(dataset, "loader", None) is default_loader:  # torchvision's folders
+        dataset.loader = decode_file
+    return dataset
 
 
 def _create(name: str, folder: Path, split: str, download: bool) -> Any:

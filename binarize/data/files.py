@@ -1,15 +1,17 @@
-"""Image files on disk: one folder per class, under a folder or inside a tar, as timm's readers find them."""
+"""Image files on disk: one folder per class, under a folder or inside a tar."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-from timm.data.readers import create_reader
+from PIL import Image
 
+from binarize.data.decode import UnreadableImage, decode, decode_file, why
 from binarize.data.images import Images
+from binarize.data.listing import ImageFile, by_class, list_images, natural
 from binarize.errors import DataError
 
 SPLITS = {
@@ -18,57 +20,80 @@ SPLITS = {
 }
 LAYOUT = "it needs train/ and test/ (or val/) with a folder per class, or train.tar and test.tar"
 
+Say = Callable[[str], None]
 
-class UnreadableImage(DataError):
-    """An image that cannot be decoded.
 
-    Out of a worker process torch raises it once more, with the whole traceback for a message; the end
-    of that is what was said first.
-    """
-
-    def __init__(self, message: str) -> None:
-        said = message.rpartition(f"{type(self).__name__}: ")[2].strip()
-        super().__init__(said, "replace it or take it away")
+def silent(_: str) -> None:
+    """For callers who have nobody to tell."""
 
 
 class ImageFiles:
-    """(PIL image, label) pairs from a folder or a tar; nothing stays open between two of them."""
+    """(RGB image, label) pairs from a folder or a tar; nothing stays open between two of them.
 
-    def __init__(self, root: Path, classes: list[str] | None = None) -> None:
+    Args:
+        root: the folder or tar.
+        labelled: whether images belong to classes; else all of them have the label 0.
+
+    Attributes:
+        classes: names of the classes that have images, in natural order.
+        summary: one sentence: what was found, and what was passed over and why.
+
+    Raises DataError where there is no image, or folders are nested, and OSError and tarfile.TarError where
+    the folder or tar cannot be read.
+    """
+
+    def __init__(self, root: Path, labelled: bool = True) -> None:
         self.root = root
-        numbered = {name: index for index, name in enumerate(classes)} if classes else None
-        self.reader = create_reader("", root=str(root), class_map=numbered)
+        listing = list_images(root)
+        self.files, names = listing.files, [""] * len(listing.files)
+        if labelled:
+            self.files, names = by_class(listing, root)
+        self.skipped = str(listing.skipped)
+        if not self.files:
+            besides = f"; skipped: {self.skipped}" if self.skipped else ""
+            what = "does not have at least two classes" if listing.files else "holds no images"
+            raise DataError(f'"{root}" {what}{besides}', LAYOUT)
+        self.classes = sorted(set(names), key=natural)
+        self.labels = self._numbered(names, self.classes)
+
+    def number(self, classes: list[str]) -> None:
+        """Number the classes as in this list, which has all of them."""
+        names = [self.classes[label] for label in self.labels]
+        self.labels, self.classes = self._numbered(names, classes), classes
 
     @property
-    def classes(self) -> list[str]:
-        folder = getattr(self.reader, "class_to_idx", None)
-        numbered = folder if folder is not None else self.reader.class_name_to_idx
-        return sorted(numbered, key=numbered.__getitem__)
+    def summary(self) -> str:
+        there = f"{len(set(self.labels))} classes" if len(self.classes) > 1 else "no classes"
+        besides = f"; skipped: {self.skipped}" if self.skipped else ""
+        return f'"{self.root}": {len(self):,} images of {there}{besides}'
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        file = self.files[index]
         try:
-            image = Image.open(io.BytesIO(self._content(index))).convert("RGB")
-        except (OSError, UnidentifiedImageError, ValueError) as error:
-            name = self.reader.filename(index)
-            raise UnreadableImage(f'image "{name}" of "{self.root}" cannot be read') from error
+            image = self._decoded(file)
+        except (OSError, ValueError, MemoryError) as error:
+            raise UnreadableImage(
+                f'image "{file.path}" of "{self.root}" cannot be read: {why(error)}'
+            ) from error
         return image, self.label(index)
 
     def label(self, index: int) -> int:
-        if self.root.is_dir():
-            return int(self.reader.samples[index][1])
-        return int(self.reader.targets[index])
+        return self.labels[index]
 
-    def _content(self, index: int) -> bytes:
-        if self.root.is_dir():
-            return Path(self.reader.samples[index][0]).read_bytes()
-        member, _, inner_tar = self.reader.samples[index]
-        start = member.offset_data + (inner_tar.offset_data if inner_tar is not None else 0)
-        with self.root.open("rb") as file:
-            file.seek(start)
-            return file.read(member.size)
+    def _decoded(self, file: ImageFile) -> Image.Image:
+        if file.size < 0:
+            return decode_file(self.root / file.path)
+        with self.root.open("rb") as tar:
+            tar.seek(file.start)
+            return decode(io.BytesIO(tar.read(file.size)))
+
+    @staticmethod
+    def _numbered(names: list[str], classes: list[str]) -> list[int]:
+        numbers = {name: number for number, name in enumerate(classes)}
+        return [numbers[name] for name in names]
 
 
 def find_split(root: Path, split: str) -> Path | None:
@@ -80,10 +105,16 @@ def find_split(root: Path, split: str) -> Path | None:
     return None
 
 
-def open_files(root: Path, split: str, classes: list[str] | None = None) -> Images:
+def open_files(
+    root: Path,
+    split: str,
+    classes: list[str] | None = None,
+    say: Say = silent,
+) -> Images:
     """The images of one split under `root`.
 
-    With `classes`, labels are numbered in that order, and a folder of another name is an error.
+    With `classes`, labels are numbered in that order, and a folder of another name is an error. `say` is
+    told in one sentence what was found, and what was passed over and why.
     Raises DataError where there is nothing that can be read.
     """
     if not root.is_dir():
@@ -93,23 +124,23 @@ def open_files(root: Path, split: str, classes: list[str] | None = None) -> Imag
     if path is None:
         raise DataError(f'"{root}" holds no {split} images', LAYOUT)
     found = _open(path)
-    if found.classes == [""] or len(found.classes) < 2:
+    if len(found.classes) < 2:
         raise DataError(f'"{path}" does not have at least two classes', LAYOUT)
-    if classes is None:
-        return Images(found, found.classes)
-    if not set(found.classes) <= set(classes):
-        raise other_classes(f'"{path}"', found.classes, classes)
-    return Images(_open(path, classes), classes)
+    if classes is not None:
+        if not set(found.classes) <= set(classes):
+            raise other_classes(f'"{path}"', found.classes, classes)
+        found.number(classes)
+    say(found.summary)
+    return Images(found, found.classes)
 
 
-def _open(path: Path, classes: list[str] | None = None) -> ImageFiles:
+def _open(path: Path) -> ImageFiles:
     try:
-        files = ImageFiles(path, classes)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f'"{path}" cannot be read: {error}', "make or download it again") from error
-    except (RuntimeError, ValueError) as error:  # timm's readers, where they find no image
-        raise DataError(f'"{path}" holds no images', LAYOUT) from error
-    return files
+        return ImageFiles(path)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise DataError(
+            f'"{path}" cannot be read: {why(error)}', "make or download it again"
+        ) from error
 
 
 def other_classes(what: str, found: list[str], wanted: list[str]) -> DataError:

@@ -11,6 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from binarize.data.decode import UnreadableImage, to_rgb, why
+from binarize.errors import BinarizeError
+
 Transform = Callable[[Any], Any]
 
 
@@ -34,7 +37,7 @@ def labels_of(images: Any) -> Tensor:
     return told.long()
 
 
-class Images(Dataset):
+class Images(Dataset[tuple[Any, int]]):
     """RGB images with labels, decoded one by one; `transform` is applied to each PIL image."""
 
     def __init__(self, images: LabelledImages, classes: list[str]) -> None:
@@ -46,8 +49,14 @@ class Images(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        image, label = self.images[index]
-        image = image.convert("RGB")
+        try:
+            image, label = self.images[index]
+            image = to_rgb(image)
+        except (BinarizeError, IndexError):
+            raise
+        except Exception as error:  # whatever the library behind the data set raised
+            problem = f"image {index} of the data set cannot be read: {why(error)}"
+            raise UnreadableImage(problem) from error
         return self.transform(image) if self.transform else image, int(label)
 
     @property
@@ -61,7 +70,7 @@ class Images(Dataset):
         return Images(Subset(images, indices), self.classes)
 
 
-class CachedImages(Dataset):
+class CachedImages(Dataset[tuple[Any, int]]):
     """RGB images of one size, decoded beforehand.
 
     Attributes:
@@ -90,7 +99,7 @@ class CachedImages(Dataset):
         return CachedImages(self.pixels[chosen], self.labels[chosen], self.classes)
 
 
-class CachedBatches(Dataset):
+class CachedBatches(Dataset[tuple[Any, Tensor]]):
     """Cached images of which a batch is fetched and transformed in one go.
 
     `transform` takes a numpy array, uint8 [B, 3, H, W].

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from binarize.data import transforms
 from binarize.data.changes import BatchChanges
 from binarize.data.datasets import open_dataset
+from binarize.data.files import Say, silent
 from binarize.data.images import CachedBatches, CachedImages, Images, cache
 from binarize.data.resident import ResidentImages, ResidentLoader
 from binarize.data.shuffle import Shuffle
@@ -73,14 +74,15 @@ def test_loader(
     limit: int | None = None,  # noqa: PT028
     classes: list[str] | None = None,  # noqa: PT028
     download: bool = True,  # noqa: PT028
+    say: Say = silent,  # noqa: PT028
 ) -> Loader:
     """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
-    model knows. `download` is that of `open_dataset`. Raises DataError for data that is missing or of
-    other classes.
+    model knows. `download` and `say` are those of `open_dataset`. Raises DataError for data that is
+    missing or of other classes.
     """
-    images = open_dataset(config, "test", classes, download=download)
+    images = open_dataset(config, "test", classes, download=download, say=say)
     return _in_order(config, _spread(images, limit), preprocess)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from binarize.data.files import ImageFiles, find_split
+from binarize.data.decode import why
+from binarize.data.files import ImageFiles, Say, find_split, silent
 from binarize.data.images import Images
 from binarize.data.transforms import test_transform
 from binarize.errors import DataError
@@ -22,20 +23,23 @@ def check_exists(root: Path) -> None:
         raise DataError(f'data folder "{root}" does not exist', HINT)
 
 
-def sample_images(root: Path, count: int, preprocess: Preprocess) -> Images:
+def sample_images(root: Path, count: int, preprocess: Preprocess, say: Say = silent) -> Images:
     """At most `count` images of `root`, evenly spread over it, brought to float32 [3, size, size].
 
     `root` is a folder of images, of class folders, or a tar; of a data set with splits, its training
-    images are taken. Raises DataError where there are none.
+    images are taken. `say` is told where something was passed over, and why.
+    Raises DataError where there are none.
     """
     check_exists(root)
     path = (find_split(root, "train") if root.is_dir() else None) or root
     try:
-        files = ImageFiles(path)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f'"{path}" cannot be read: {error}', HINT) from error
-    except (RuntimeError, ValueError) as error:  # timm's readers, where they find no image
-        raise DataError(f'"{path}" holds no images', HINT) from error
+        files = ImageFiles(path, labelled=False)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise DataError(f'"{path}" cannot be read: {why(error)}', HINT) from error
+    except DataError as error:
+        raise DataError(error.message, HINT) from error
+    if files.skipped:
+        say(files.summary)
     chosen = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
     images = Images(files, files.classes).only(chosen.tolist())
     images.transform = test_transform(preprocess)

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from binarize.errors import EstimatorError
 
@@ -186,6 +187,7 @@ class _SignWithSurrogate(torch.autograd.Function):
         ctx.save_for_backward(x, *learned)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, *learned = ctx.saved_tensors
         estimator, progress, x = ctx.estimator, ctx.progress, widened(x)

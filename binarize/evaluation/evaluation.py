@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def evaluate(
     found = find(names, kernels)
     # All that can be refused is refused before the first image is asked.
     configs = [_config(target, found, data_dir, batch_size, workers) for target in found]
-    tests = [_test(*pair, limit) for pair in zip(found, configs, strict=True)]
+    say = _once((progress or Progress()).say)
+    tests = [_test(*pair, limit, say) for pair in zip(found, configs, strict=True)]
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
     for target, test in zip(found, tests, strict=True):
@@ -114,9 +115,25 @@ class _Test:
     loader: Any
 
 
-def _test(target: Target, config: Data, limit: int | None) -> _Test:
+def _test(target: Target, config: Data, limit: int | None, say: Callable[[str], None]) -> _Test:
     known = target.classes or None
-    return _Test(config, data.test_loader(config, target.preprocess, limit, known, download=False))
+    try:
+        loader = data.test_loader(config, target.preprocess, limit, known, download=False, say=say)
+    except DataError as problem:  # of data and classes that the target names
+        raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
+    return _Test(config, loader)
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Several targets are tested on the same images, of which there is the same to say."""
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
 
 
 def _config(

@@ -13,6 +13,7 @@ from binarize import models, rewrite
 from binarize.errors import ExportError
 from binarize.rewrite.capture import Size
 from binarize.run import Run, RunInfo, layout, locate
+from binarize.run.weights import check_values
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     or CheckpointError for a run that cannot be read.
     """
     if isinstance(target, nn.Module):
+        target = rewrite.unwrapped(target)
+        rewrite.check_kind(target)
         models.require("export", target)
+        check_values(target, "the model", ExportError)
         info = _info(target, input_size)
         return Subject(target, info, rewrite.image_size(target, info.preprocess.img_size))
     run, _ = locate(target)

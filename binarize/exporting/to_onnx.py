@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from binarize.models.attributes import set_attribute
 
 Size = tuple[int, ...]
 INPUT, OUTPUT = "image", "logits"
+BATCH_NAME = "batch"
 BATCH = 2
 """Of the example: 0 and 1 would be taken for constants."""
 
@@ -53,8 +55,24 @@ def to_onnx_graph(model: nn.Module, size: Size, opset: int) -> ir.Model:
         ) from error
     assert exported is not None  # it is only None where torch was to write a file
     exported.model.graph.outputs[0].name = OUTPUT
+    _name_batch(exported.model)
     _name_parameters(exported.model.graph, model)
     return exported.model
+
+
+def _name_batch(model: ir.Model) -> None:
+    """Call the images' first dimension `batch`, wherever it is; torch.export numbers it, as in "s77"."""
+    shape = model.graph.inputs[0].shape
+    own = str(shape[0].value) if shape is not None and not isinstance(shape[0], int) else ""
+    if not own:
+        return
+    values = [*model.graph.inputs, *model.graph.outputs]
+    values += [value for node in model.graph.all_nodes() for value in node.outputs]
+    name = re.compile(rf"\b{re.escape(own)}\b")
+    for value in values:
+        for axis, dim in enumerate(value.shape or ()):
+            if not isinstance(dim, int) and dim.value is not None:
+                value.shape[axis] = name.sub(BATCH_NAME, str(dim.value))
 
 
 def _reason(error: BaseException) -> str:

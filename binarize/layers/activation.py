@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from binarize.errors import BinarizeError, did_you_mean
 from binarize.estimators import widened
@@ -259,6 +260,7 @@ class _StepFunction(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, threshold, scale = ctx.saved_tensors
         scale = scale.to(x.dtype)
@@ -280,6 +282,7 @@ class _SignFunction(torch.autograd.Function):
         ctx.save_for_backward(x, shift, scale)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, shift, scale = ctx.saved_tensors
         scale = scale.to(x.dtype)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from binarize.layers.added import AddedModule
@@ -125,6 +126,7 @@ class _Sum(torch.autograd.Function):
         ctx.last = y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         if ctx.last:
             grad = grad.contiguous(memory_format=torch.channels_last)

@@ -10,21 +10,30 @@ over the n weights of an output channel; where nothing is standardised, mu = 0, 
 dL/dw = gain·s·d (+ c'). It is what autograd makes of the same equations step by step, at a fraction of
 the time and of the memory: the backward keeps the latent weight itself, which is there anyway, and vectors
 of one value per output channel. z, sign and slope are made again from them.
+
+One thing differs: a channel whose weights are all the same (zero-initialised, pruned) has sigma = 0, and with
+it no gradient, for s = 0, or an infinite one, for any other s. It gets that of a channel with s = sigma
+instead, about what normally distributed weights of any size have, at z = 0: A = gain. Where nothing is
+standardised, that is a channel of zeros, and s = 1. So it leaves the place where it is stuck.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from binarize.estimators import Estimator, widened
 from binarize.estimators.base import learned_grads
 from binarize.layers.scale import Scale
 
 EPSILON = 1e-8
+FLAT = 1e-6
+"""Of |mu|: weights that deviate less are all the same but for the rounding of mu."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class _BinaryWeight(torch.autograd.Function):
         return c.ge_(0).mul_(2).sub_(1).mul_(factor).to(latent.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         latent, mu, scale, gain, *learned = ctx.saved_tensors
         config = ctx.config
@@ -101,28 +111,36 @@ class _BinaryWeight(torch.autograd.Function):
         factor = scale if gain is None else scale * gain
         standard = is_standardised(c, config.standardise)
         sigma = deviation(c) if standard else None
+        equal = sigma <= FLAT * mu.abs() if standard else scale == 0
+        alone = 1.0 if gain is None else gain
         to_scale = _along_signs(g, c) if gain is not None or config.scale.in_graph else None
         to_gain = _like(to_scale * scale, gain) if ctx.needs_input_grad[1] else None
-        share = None
-        if to_scale is not None and config.scale.in_graph:
-            share = _share(c, to_scale if gain is None else to_scale * gain)
-        z = c if sigma is None else c.div_(sigma + EPSILON)
+        share = (
+            _share(c, to_scale if gain is None else to_scale * gain)
+            if config.scale.in_graph
+            else None
+        )
+        spread = torch.where(equal, math.inf, sigma + EPSILON) if standard else None
+        z = c.div_(spread) if standard else c
         own = config.estimator.own(z, ctx.progress, learned)
         to_learned = (
             learned_grads(config.estimator, g * factor, z, ctx.progress, own) if learned else []
         )
         d = config.estimator.surrogate_grad(z, ctx.progress, *own) * g
-        to_latent = d.mul_(factor) if sigma is None else _through_z(d, z, sigma, factor)
+        if standard:
+            inner = (d * z).sum(_inner(d), keepdim=True) * factor / ((d[0].numel() - 1) * sigma)
+            slow = torch.where(equal, alone, factor / spread)
+            to_latent = _through_z(d, z, slow, torch.where(equal, 0, inner))
+        else:
+            to_latent = d.mul_(torch.where(equal, alone, factor))
         if share is not None:
             to_latent.add_(share - mean(share) if standard else share)
         return to_latent.to(latent.dtype), to_gain, None, None, *to_learned
 
 
-def _through_z(d: Tensor, z: Tensor, sigma: Tensor, factor: Tensor) -> Tensor:
-    """dL/dw from d = g·f'(z), through mu and sigma. Overwrites d."""
-    slow = factor / (sigma + EPSILON)
-    inner = (d * z).sum(_inner(d), keepdim=True) * factor / ((d[0].numel() - 1) * sigma)
-    inner = torch.where(sigma > 0, inner, 0)  # of equal weights; as autograd has it
+def _through_z(d: Tensor, z: Tensor, slow: Tensor, inner: Tensor) -> Tensor:
+    """dL/dw from d = g·f'(z) through mu (slow: A) and sigma (inner: what z is multiplied by). Overwrites d
+    and z."""
     offset = slow * mean(d)
     return d.mul_(slow).sub_(offset).sub_(z.mul_(inner))
 

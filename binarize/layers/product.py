@@ -15,13 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from binarize.layers.activation import along
 
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
-PRODUCTS = (*CONVOLUTIONS, F.linear)
+PRODUCTS = {
+    **{function: function for function in (*CONVOLUTIONS, F.linear)},
+    **{getattr(torch.ops.aten, f.__name__).default: f for f in (*CONVOLUTIONS, F.linear)},
+}
+"""What multiplies by a weight, also as modules of torch.export call it, and the function of that meaning."""
 CASTS = ("to", "float", "type", "type_as", "contiguous", "clone")
 
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -52,7 +57,7 @@ class BinaryWeight:
     ) -> Any:
         kwargs = dict(kwargs or {})
         if function in PRODUCTS and _weight(args, kwargs, cls) is not None:
-            return _product(function, list(args), kwargs, cls)
+            return _product(PRODUCTS[function], list(args), kwargs, cls)
         plain = [arg._plain() if isinstance(arg, cls) else arg for arg in args]
         return function(
             *plain, **{k: v._plain() if isinstance(v, cls) else v for k, v in kwargs.items()}

@@ -12,6 +12,7 @@ weights to one fused function) are those of `layers.adapters`.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
@@ -74,7 +75,24 @@ def _class_with(
     adapter = adapters.find(cls)
     body = {name: property(_reader(name, adapter)) for name in parameters}
     kept = {"_float_class": cls, "_binary_parameters": parameters, "__module__": __name__}
+
+    def __reduce_ex__(module: nn.Module, protocol: Any) -> Any:
+        """pickle and copy find the class by what it was made from; it has no name to import."""
+        make, arguments, *state = cls.__reduce_ex__(module, protocol)
+        if make is not copyreg.__newobj__:
+            return (make, arguments, *state)
+        return (_new, (cls, sorted(parameters), frozen, *arguments[1:]), *state)
+
+    kept["__reduce_ex__"] = __reduce_ex__
     return type(f"Binary{cls.__name__}", (cls,), adapter.methods(cls) | body | kept)
+
+
+def _new(
+    cls: type[nn.Module], parameters: Collection[str], frozen: bool, *arguments: Any
+) -> nn.Module:
+    """An object of the subclass of `cls`, as pickle makes one: without `__init__`."""
+    made = _class_with(cls, frozenset(parameters), frozen)
+    return made.__new__(made, *arguments)
 
 
 def _reader(

@@ -135,9 +135,10 @@ class WeightBinarizer(AddedModule):
             return None
         if not self._scale_is_set:
             self.attach(latent)
-        scale = self.learned_scale
-        assert scale is not None
-        return widened(scale).abs().reshape(-1, *[1] * (latent.ndim - 1))
+        assert self.learned_scale is not None
+        theta = widened(self.learned_scale)
+        size = torch.where(theta < 0, -theta, theta)  # |theta|, with a gradient at 0 too
+        return size.reshape(-1, *[1] * (latent.ndim - 1))
 
     def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """(w - mu, z), both of the latent weight's shape."""

@@ -42,6 +42,15 @@ def parse(name: str) -> tuple[str, str]:
     raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))
 
 
+def is_known(name: str) -> bool:
+    """Whether `parse` knows that name."""
+    try:
+        parse(name)
+    except ModelError:
+        return False
+    return True
+
+
 def has_pretrained(name: str) -> bool:
     """Whether the library has pretrained weights for that name, at hand or to download."""
     library, bare = parse(name)

@@ -45,7 +45,8 @@ class Model(Named):
     )
     num_classes: int | None = key("size of the classifier; `null`: the data's", None, ge=1)
     stem: Literal["auto", "keep", "cifar"] = key(
-        "`cifar`: a 3x3 first convolution without pooling; `auto`: that where img_size <= 64",
+        "`cifar`: a 3x3 first convolution without pooling; `auto`: that for random weights where "
+        "img_size <= 64, else `keep`",
         "auto",
     )
     kwargs: dict[str, Any] = key("further arguments of the library's constructor", dict)
@@ -121,7 +122,10 @@ class Binarize(Section):
         if not isinstance(value, dict) or not isinstance(value.get("force"), list):
             return value
         others = {name: item for name, item in value.items() if name != "force"}
-        return {**others, "include": [*others.get("include", ()), *value["force"]]}
+        include = others.get("include", [])
+        if not isinstance(include, list):  # which is refused as it stands
+            return others
+        return {**others, "include": [*include, *value["force"]]}
 
     @field_validator("structure")
     @classmethod

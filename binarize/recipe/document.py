@@ -23,10 +23,11 @@ from yaml.scanner import Scanner
 from binarize.errors import RecipeError
 from binarize.run import layout
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18  # PyYAML reads some 50 kB a second, and recipes have a few
 MAX_DEPTH = 32
 
 KeyPath = tuple[str | int, ...]
+TOO_DEEP = "nested too deeply"
 
 _CORE = {
     "null": r"~|null|Null|NULL|",
@@ -130,7 +131,7 @@ class _Reader(Reader, Scanner, Parser, Composer, BaseResolver):
             if getattr(event, attribute, None) is not None:
                 raise _refusal(f"recipes are plain YAML: {what} is not allowed", event.start_mark)
         if self.depth > MAX_DEPTH:
-            raise _refusal("nested too deeply", event.start_mark)
+            raise _refusal(TOO_DEEP, event.start_mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -187,6 +188,14 @@ def _scalar(node: ScalarNode) -> Any:
 def dotted(path: KeyPath) -> str:
     """("stages", 0, "epochs") as stages.0.epochs, the way `--set` takes it."""
     return ".".join(str(step) for step in path)
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """`text`, its middle left out where it is longer: nobody reads a name of 5,000 letters."""
+    if len(text) <= length:
+        return text
+    tail = length // 4
+    return f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
 class _Writer(yaml.SafeDumper):

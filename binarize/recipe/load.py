@@ -10,7 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from binarize.errors import RecipeError, did_you_mean
-from binarize.recipe.document import LIST_HINT, Document, KeyPath, Location, dotted, read, write
+from binarize.recipe.document import (
+    LIST_HINT,
+    MAX_DEPTH,
+    TOO_DEEP,
+    Document,
+    KeyPath,
+    Location,
+    dotted,
+    read,
+    shortened,
+    write,
+)
 from binarize.recipe.merge import assign, merge
 from binarize.recipe.report import problems_of, report
 from binarize.recipe.schema import Recipe, Section
@@ -79,7 +90,15 @@ def find(name: str | Path, beside: Path | None = None) -> tuple[Path, str]:
     A word without suffix and slash is a shipped recipe; anything else is a path, relative to the
     current directory or, in `extends`, to the file that it is written in (`beside`).
     """
-    here = beside.parent if beside else Path()
+    try:
+        return _find(name, beside.parent if beside else Path())
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, in a folder that may not be read, or in an unknown user's home.
+        shown = shortened(str(name))
+        raise RecipeError(f'there is no recipe file "{shown}"', LIST_HINT) from error
+
+
+def _find(name: str | Path, here: Path) -> tuple[Path, str]:
     path = here / Path(name).expanduser()
     if isinstance(name, str) and "/" not in name and not name.endswith(_SUFFIXES):
         if name in shipped() or not path.exists():
@@ -105,10 +124,27 @@ def _shelf() -> Path:
 
 def _document(recipe: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
     if isinstance(recipe, Mapping):
+        _check_depth(recipe)
         data = copy.deepcopy(dict(recipe))
         return Document(data, {(): Location("recipe")}), "recipe"
     path, label = find(recipe)
     return _read_with_bases(path, label, ()), str(recipe)
+
+
+def _check_depth(data: Any) -> None:
+    """Raises RecipeError for data that go deeper than a file may."""
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return
+    raise RecipeError(f"the recipe is {TOO_DEEP}", f"it may have {MAX_DEPTH} levels")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Document:
@@ -131,6 +167,8 @@ def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Documen
         base, base_label = find(wanted, beside=path)
     except RecipeError as error:
         raise RecipeError(f"{location}: extends: {error.message}", error.hint) from error
+    if len(chain) > MAX_DEPTH:
+        raise RecipeError(f"{location}: too many recipes extend each other", "write them into one")
     if base.resolve() in chain:
         loop = " extends ".join(step.name for step in (*chain, base))
         raise RecipeError(f"{location}: recipes extend each other in a circle: {loop}", "break it")

@@ -11,8 +11,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from binarize.errors import RecipeError
-from binarize.recipe.document import Document, KeyPath, Location, parse
+from binarize.recipe.document import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Document,
+    KeyPath,
+    Location,
+    parse,
+    shortened,
+)
 from binarize.recipe.schema import Named, section_at
+
+DIGITS = 10
+"""An index has fewer digits; Python itself refuses to read a number of more than 4,300."""
 
 
 def merge(base: Document, top: Document) -> Document:
@@ -26,11 +37,14 @@ def merge(base: Document, top: Document) -> Document:
 
 def assign(document: Document, override: str) -> None:
     """Apply one `key=value` of `--set`; what is wrong with it is added to `document.problems`."""
-    location = Location(f"--set {override}")
+    location = Location(f"--set {shortened(override)}")
     dotted, equals, text = override.partition("=")
     words = dotted.strip().split(".")
     if not equals or not all(words):
         document.problems.append((location, "write it as key=value, such as seed=1"))
+        return
+    if len(words) > MAX_DEPTH:
+        document.problems.append((location, TOO_DEEP))
         return
     try:
         value = parse(text, str(location), lines=False)
@@ -92,11 +106,11 @@ def _step(node: Any, word: str, walked: KeyPath) -> str | int:
     """`word` as a key of a mapping, or as an index that this list has."""
     if not isinstance(node, list):
         return word
-    if word.isdecimal() and int(word) < len(node):
+    if word.isdecimal() and len(word) < DIGITS and int(word) < len(node):
         return int(word)
-    where = ".".join(str(step) for step in walked)
+    where = shortened(".".join(str(step) for step in walked))
     last = f"0 to {len(node) - 1}" if len(node) > 1 else "0" if node else "none"
-    raise RecipeError(f'{where} is a list with the index {last}, not "{word}"')
+    raise RecipeError(f'{where} is a list with the index {last}, not "{shortened(word)}"')
 
 
 def _paths(data: Any, path: KeyPath) -> list[KeyPath]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from binarize.errors import RecipeError, did_you_mean
-from binarize.recipe.document import Document, KeyPath, Location, dotted
+from binarize.recipe.document import Document, KeyPath, Location, dotted, shortened
 from binarize.recipe.schema import Named, section_at
 
 _PLAIN_WORDS = {
@@ -22,26 +22,46 @@ _PLAIN_WORDS = {
     "finite_number": "should be a finite number",
 }
 
+SHOWN = 10
+"""So many errors are said; who has mended them sees the others, if they are still there."""
+LONGEST = 400
+"""Letters of one error."""
+
 
 def problems_of(document: Document, error: ValidationError) -> list[tuple[Location, str]]:
-    """Where each thing that pydantic found was written, and what is wrong with it."""
-    found = []
-    for detail in error.errors():
-        path: KeyPath = detail["loc"]
-        describe = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
-        found.append((document.location(path), describe(path, detail)))
-    return found
+    """Where each thing that pydantic found was written, and what is wrong with it.
+
+    Of more than `SHOWN`, the later ones in the file are counted only: their words would never be seen, and
+    the search for what each unknown key may have meant takes its time.
+    """
+    found = [(document.location(detail["loc"]), detail) for detail in error.errors()]
+    found.sort(key=lambda one: one[0])
+    described = [(location, _describe(detail)) for location, detail in found[:SHOWN]]
+    return described + [(location, "") for location, _ in found[SHOWN:]]
+
+
+def _describe(detail: Any) -> str:
+    path: KeyPath = detail["loc"]
+    describe = _unknown_key if detail["type"] == "extra_forbidden" else _bad_value
+    return describe(path, detail)
 
 
 def report(name: str, problems: list[tuple[Location, str]]) -> RecipeError:
-    """One RecipeError for all of them, in the order of their lines."""
-    problems = sorted(problems, key=lambda problem: problem[0])
-    lines = [f"  {location}: {what}" for location, what in problems]
-    count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
+    """One RecipeError for all of them, in the order of their lines: the first ten, and how many more."""
+    first = sorted(problems, key=lambda problem: problem[0])[:SHOWN]
+    lines = [f"  {_one_line(f'{location}: {what}')}" for location, what in first]
+    if len(problems) > SHOWN:
+        lines.append(f"  and {len(problems) - SHOWN} more")
+    count = "an error" if len(problems) == 1 else f"{len(problems)} errors"
     return RecipeError(
         "\n".join([f'recipe "{name}" has {count}:', *lines]),
         "docs/recipes.md describes every key; `binarize recipes show digits` is an example",
     )
+
+
+def _one_line(text: str) -> str:
+    """A key may hold line breaks, and would look like another error."""
+    return shortened(text.replace("\n", "\\n"), LONGEST)
 
 
 def _unknown_key(path: KeyPath, detail: Any) -> str:

@@ -17,7 +17,7 @@ MARK = "<!-- Written by `binarize report`; take this line out, and it stays as y
 
 def write_card(facts: Facts, path: Path) -> None:
     """Write the card. Raises BinarizeError where `path` holds something that this did not write."""
-    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.exists() and not (path.is_file() and MARK.encode() in path.read_bytes()):
         raise BinarizeError(
             f'"{path}" was written by somebody else, and stays', "rename it, and report again"
         )

@@ -38,6 +38,14 @@ class Facts:
         """The lines of the float baseline."""
         return tables.METRICS.read(self.run.path / layout.BASELINE)
 
+    def damage(self) -> list[str]:
+        """What cannot be read of its tables, a sentence for each."""
+        paths = (self.run.path, self.run.path / layout.BASELINE)
+        files = [
+            table.damage(path) for path in paths for table in (tables.METRICS, tables.INDICATORS)
+        ]
+        return [f"{sentence}: the report goes without" for sentence in files if sentence]
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The layer table and its totals. Raises RunError where they are missing or damaged."""

@@ -22,7 +22,7 @@ class Report:
     Attributes:
         facts: of the run.
         files: page and card.
-        notes: why one of them is missing.
+        notes: why one of them is missing, and what could not be read.
     """
 
     facts: Facts
@@ -45,7 +45,7 @@ def report(run: Run | str | Path | None = None, out: str | Path | None = None) -
         outputs.check_file(out)
     path = run.path if isinstance(run, Run) else Path(run) if run else newest_run().path
     facts = facts_of(path)
-    files, notes = [], []
+    files, notes = [], facts.damage()
     page = Path(out) if out else path / layout.PAGE
     if can_draw():
         write_run_page(facts, page)

@@ -6,6 +6,7 @@ from binarize.rewrite.capture import Trace, capture
 from binarize.rewrite.convert import Conversion, Row, convert, replay
 from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.options import Options, options_of
+from binarize.rewrite.refusals import check_kind
 from binarize.rewrite.select import classifier
 from binarize.rewrite.start import (
     Converted,
@@ -14,6 +15,7 @@ from binarize.rewrite.start import (
     convert_float,
     image_size,
     open_float,
+    unwrapped,
     with_classes,
 )
 from binarize.rewrite.stem import shrinking_stem
@@ -36,6 +38,7 @@ __all__ = [
     "build_info",
     "build_named",
     "capture",
+    "check_kind",
     "classifier",
     "convert",
     "convert_float",
@@ -47,5 +50,6 @@ __all__ = [
     "shrinking_stem",
     "summary",
     "totals",
+    "unwrapped",
     "with_classes",
 ]

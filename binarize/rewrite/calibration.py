@@ -17,6 +17,7 @@ from torch import Tensor
 from binarize.data import sample_images
 from binarize.errors import DataError
 from binarize.layers import Calibration, calibrate
+from binarize.progress import Progress
 from binarize.rewrite.model_part import ModelPart
 from binarize.run import Preprocess
 
@@ -62,7 +63,10 @@ class Calibrated:
 
 
 def calibrate_part(
-    part: ModelPart, preprocess: Preprocess, wanted: CalibrationImages
+    part: ModelPart,
+    preprocess: Preprocess,
+    wanted: CalibrationImages,
+    progress: Progress | None = None,
 ) -> Calibrated:
     """Calibrate the binary inputs of a converted model in eval mode, as it is used.
 
@@ -72,7 +76,9 @@ def calibrate_part(
     module = part.module
     modes = {child: child.training for child in module.modules()}
     try:
-        result = calibrate(module.eval(), _batches(part, preprocess, wanted))
+        result = calibrate(
+            module.eval(), _batches(part, preprocess, wanted, progress or Progress())
+        )
     finally:
         for child, training in modes.items():
             child.training = training
@@ -86,14 +92,14 @@ def _imbalanced(result: Calibration, submodule: str) -> dict[str, float]:
 
 
 def _batches(
-    part: ModelPart, preprocess: Preprocess, wanted: CalibrationImages
+    part: ModelPart, preprocess: Preprocess, wanted: CalibrationImages, progress: Progress
 ) -> Iterator[Tensor]:
     """Small batches, on the model's device and in its type."""
     like = next(p for p in part.module.parameters() if p.is_floating_point())
     if wanted.dir is None:
         batches = _noise(part, wanted.count)
     else:
-        batches = _images(part, preprocess, wanted.dir, wanted.count)
+        batches = _images(part, preprocess, wanted.dir, wanted.count, progress)
     for batch in batches:
         yield batch.to(like)
 
@@ -104,14 +110,16 @@ def _noise(part: ModelPart, count: int) -> Iterator[Tensor]:
         yield torch.randn(min(BATCH, count - start), *part.size, generator=generator)
 
 
-def _images(part: ModelPart, preprocess: Preprocess, folder: Path, count: int) -> Iterator[Tensor]:
+def _images(
+    part: ModelPart, preprocess: Preprocess, folder: Path, count: int, progress: Progress
+) -> Iterator[Tensor]:
     if len(part.size) != 3 or part.size[0] != 3:
         shape = "x".join(map(str, part.size))
         raise DataError(
             f"the model takes {shape}, and --calib-data has RGB images",
             "omit --calib-data: it is calibrated on noise then",
         )
-    images = sample_images(folder, count, preprocess)
+    images = sample_images(folder, count, preprocess, progress.say)
     for start in range(0, len(images), BATCH):
         numbers = range(start, min(start + BATCH, len(images)))
         yield torch.stack([images[number][0] for number in numbers])

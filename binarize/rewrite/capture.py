@@ -33,6 +33,7 @@ from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
 from binarize.models import logits_of, tensors_in
 from binarize.models.attributes import set_attribute
+from binarize.rewrite.refusals import check_kind, explained
 
 Size = tuple[int, ...]
 """Channels, height and width of the input image; channels, frames, height and width of a clip."""
@@ -84,6 +85,12 @@ class Trace:
     output_shape: tuple[int, ...]
     calls: list[Call] = field(default_factory=list)
 
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Of all tensors of the model's output."""
+        (output,) = self.graph.find_nodes(op="output")
+        return [node.meta["shape"] for node in output.args[0]]
+
 
 def capture(model: nn.Module, size: Size, batch: int = 1, submodule: str = "") -> Trace:
     """Run a fake copy of `model`, in eval mode, on an image of `size` and capture what it calls.
@@ -99,6 +106,7 @@ def capture_batches(
     model: nn.Module, size: Size, batches: Sequence[int], submodule: str = ""
 ) -> list[Trace]:
     """A trace for each batch size, all of one fake copy. See `capture`."""
+    check_kind(model)
     try:
         mode = fake_mode(model)
         with _quiet(), _uncollected():
@@ -107,12 +115,7 @@ def capture_batches(
     except ModelError:
         raise
     except Exception as error:
-        shape = "x".join(str(n) for n in size)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"the model does not run on an image of {shape}: {reason}",
-            "try another --img-size, or see `binarize models ls` for models that are known",
-        ) from error
+        raise explained(model.get_submodule(submodule), size, error) from error
 
 
 def fake_mode(model: nn.Module) -> FakeTensorMode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,9 +14,14 @@ from binarize.progress import Progress
 from binarize.rewrite.capture import Size, Trace
 from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.model_part import ModelPart, find_part
-from binarize.rewrite.options import Options, options_of, record_of
-from binarize.rewrite.select import check_choices, kept_reasons, unseen_layers
-from binarize.rewrite.stem import apply_stem, plan_stem
+from binarize.rewrite.options import Options, matches, options_of, record_of
+from binarize.rewrite.select import (
+    check_choices,
+    kept_reasons,
+    multiplied_otherwise,
+    unseen_layers,
+)
+from binarize.rewrite.stem import SMALL, apply_stem, plan_stem, shrinking_stem
 from binarize.rewrite.surgery import apply_edits, graphs_reused, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 from binarize.run import ConversionRecord, Stem
@@ -66,6 +72,7 @@ def convert(
     size: Size,
     *,
     values: bool = True,
+    random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
     """Binarize `model` in place.
@@ -75,6 +82,7 @@ def convert(
         options: what to binarize and how.
         size: of the image or clip that it is recorded on.
         values: also compare outputs before and after on noise (False for a dry run: one forward less).
+        random_weights: nothing is lost where `stem: auto` replaces the first convolution.
         progress: is told what is being done.
 
     Raises ModelError where the model does not run or a gate fails, PatternError for a pattern that
@@ -85,7 +93,7 @@ def convert(
     progress = progress or Progress()
     progress.task("tracing")
     with graphs_reused():
-        plan = _plan(model, options, size)
+        plan = _plan(model, options, size, random_weights)
         keys = set(model.state_dict())
         before = logits(plan.part) if values else None
         progress.task("binarizing")
@@ -96,7 +104,7 @@ def convert(
     verify_executed(plan.part, plan.chosen, plan.chosen if options.binary_inputs else set())
     if before is not None:
         verify_values(before, plan.part)
-    rows = _rows(model, plan.layers, plan.reasons, options)
+    rows = _rows(model, plan.trace, plan.layers, plan.reasons, options)
     return Conversion(model, rows, plan.record(options), plan.trace, plan.notes)
 
 
@@ -127,17 +135,18 @@ class _Plan:
         return record_of(options, self.stem, self.parameters, self.edits)
 
 
-def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
+def _plan(model: nn.Module, options: Options, size: Size, random_weights: bool) -> _Plan:
     part = find_part(model, size, options.submodule)
     trace = part.capture()
     layers = inventory(trace)
     notes = []
-    stem = plan_stem(model, trace, layers, options.stem, size[-1])
+    stem = plan_stem(model, trace, layers, options.stem, size[-1], random_weights)
     if stem is not None:
-        apply_stem(model, stem)
-        notes.append(_stem_note(stem, size))
-        trace = part.capture()
+        stem, trace, note = _with_stem(part, trace, stem, options.stem)
         layers = inventory(trace)
+        notes.append(note)
+    elif options.stem == "auto" and size[-1] <= SMALL:
+        notes += _kept_stem_notes(shrinking_stem(model, trace, layers), size)
     reasons = kept_reasons(
         model,
         trace,
@@ -148,12 +157,59 @@ def _plan(model: nn.Module, options: Options, size: Size) -> _Plan:
         binary_inputs=options.binary_inputs,
     )
     chosen = {layer.name for layer in layers if layer.name not in reasons}
+    if not chosen:
+        _check_wanted(model, trace, layers, options)
     check_choices(layers, chosen, options.choices)
     skipped: list[tuple[str, str]] = []
     edits = plan_edits(model, trace, layers, chosen, options.structure, skipped)
     if options.structure != "keep":
         notes.append(_surgery_note(edits, skipped))
     return _Plan(part, trace, layers, reasons, stem, edits, notes)
+
+
+def _check_wanted(model: nn.Module, trace: Trace, layers: list[Layer], options: Options) -> None:
+    """Raises ModelError for a model of which nothing becomes binary, unless `keep` is why."""
+    rest = (options.include, options.submodule, options.binary_inputs)
+    reasons = kept_reasons(model, trace, layers, (), *rest)
+    named = [any(matches(layer.name, glob) for glob in options.keep) for layer in layers]
+    if layers and (len(reasons) < len(layers) or all(named)):
+        return
+    reasons |= {name: why for name, _, _, why in unseen_layers(model, layers, options.submodule)}
+    why = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:SHOWN])
+    raise ModelError(
+        "the model has no layer that can be binarized"
+        + (f": {why}{', …' if len(reasons) > SHOWN else ''}" if why else ""),
+        "--include binarizes layers that are kept by default; a part that torch.nn.functional and aten "
+        "convolutions or linear layers do not compute stays float",
+    )
+
+
+def _with_stem(
+    part: ModelPart, trace: Trace, stem: Stem, option: str
+) -> tuple[Stem | None, Trace, str]:
+    """The stem that was replaced, the trace after that, and a sentence for the user.
+
+    A network that gives outputs of another size with it keeps its own unless `cifar` was asked for. Raises
+    ModelError where it was, and the network does not run with it.
+    """
+    undo = apply_stem(part.model, stem)
+    try:
+        after = part.capture()
+    except ModelError as error:
+        undo()
+        if option == "auto":
+            return None, trace, f'stem: "{stem.conv}" is kept: the model runs with no other'
+        raise ModelError(
+            f"{_stem_words(stem)}, the model does not run: {error.message}",
+            "omit --stem cifar, or give images of the size that the model was made for",
+        ) from error
+    if after.output_shapes == trace.output_shapes:
+        return stem, after, f"{_stem_words(stem)}, for images of {part.size[-1]} pixels"
+    if option == "auto":
+        undo()
+        return None, trace, f'stem: "{stem.conv}" is kept: with another, outputs change their size'
+    before, shape = ("x".join(map(str, t.output_shape[1:])) for t in (trace, after))
+    return stem, after, f"{_stem_words(stem)}; the output is {shape}, no longer {before}"
 
 
 def replay(model: nn.Module, conversion: ConversionRecord) -> nn.Module:
@@ -193,7 +249,11 @@ def _swap(model: nn.Module, parameters: list[str], options: Options) -> None:
 
 
 def _rows(
-    model: nn.Module, layers: list[Layer], reasons: dict[str, str], options: Options
+    model: nn.Module,
+    trace: Trace,
+    layers: list[Layer],
+    reasons: dict[str, str],
+    options: Options,
 ) -> list[Row]:
     rows = [
         Row(
@@ -212,12 +272,26 @@ def _rows(
     for name, kind, shape, reason in unseen_layers(model, layers, options.submodule):
         params = sum(p.numel() for p in model.get_submodule(name).parameters())
         rows.append(Row(name, kind, shape, "", "kept", reason, params, 0))
+    for name, function, shape in multiplied_otherwise(model, trace, layers):
+        reason = f"multiplied by {function}, not by a convolution or linear layer"
+        rows.append(Row(name, function, shape, "", "kept", reason, math.prod(shape), 0))
     return rows
 
 
-def _stem_note(stem: Stem, size: Size) -> str:
+def _stem_words(stem: Stem) -> str:
     pool = f' and without the pooling "{stem.pool}"' if stem.pool else ""
-    return f'stem: "{stem.conv}" is now 3x3 with stride 1{pool}, for images of {size[2]} pixels'
+    return f'stem: "{stem.conv}" is now 3x3 with stride 1{pool}'
+
+
+def _kept_stem_notes(stem: Stem | None, size: Size) -> list[str]:
+    """Of a stem that makes small images smaller and may be trained: how to replace it all the same."""
+    if stem is None:
+        return []
+    shrinks = f'"{stem.conv}" and "{stem.pool}" shrink' if stem.pool else f'"{stem.conv}" shrinks'
+    return [
+        f"stem: {shrinks} images of {size[-1]} pixels; --stem cifar puts a 3x3 convolution with random "
+        "weights there"
+    ]
 
 
 def _surgery_note(edits: list[Edit], skipped: list[tuple[str, str]]) -> str:

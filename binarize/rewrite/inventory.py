@@ -26,7 +26,18 @@ ATTENTION_WEIGHTS = (
 # Functions that move values about, or that are the identity in eval mode: they feed nothing of their own.
 PASSING = {
     *("view", "reshape", "permute", "transpose", "flatten", "unflatten", "contiguous", "squeeze"),
-    *("unsqueeze", "expand", "expand_as", "repeat", "getitem", "__getitem__", "chunk", "split"),
+    *(
+        "unsqueeze",
+        "slice",
+        "alias",
+        "expand",
+        "expand_as",
+        "repeat",
+        "getitem",
+        "__getitem__",
+        "chunk",
+        "split",
+    ),
     *("tensor_split", "unbind", "to", "type", "type_as", "float", "clone", "detach", "pad", "roll"),
     *("narrow", "select", "movedim", "swapaxes", "moveaxis", "T", "mT", "pixel_shuffle", "flip"),
     *("pixel_unshuffle", "channel_shuffle", "unfold", "fold", "index_select", "as_strided"),
@@ -123,13 +134,14 @@ def inventory(trace: Trace) -> list[Layer]:
 
 
 def function_name(node: fx.Node) -> str:
-    """`relu` for F.relu, `view` for Tensor.view, `T` for the attribute, "" for what is not a call."""
+    """`relu` for F.relu, `view` for Tensor.view, `T` for the attribute, `conv2d` for aten.conv2d.default (as
+    modules of torch.export have it); "" for what is not a call."""
     if node.op != "call_function":
         return ""
     name = getattr(node.target, "__name__", "")
     if name == "__get__":  # an attribute that is a tensor: x.T
         name = getattr(getattr(node.target, "__self__", None), "__name__", name)
-    return name
+    return name.partition(".")[0]
 
 
 def feeder_of(node: fx.Node | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import nn
+from torch import Tensor, fx, nn
 
 from binarize.errors import ModelError, PatternError, did_you_mean
 from binarize.rewrite.capture import Size, Trace, capture, capture_batches
@@ -61,8 +61,19 @@ def find_part(model: nn.Module, size: Size, submodule: str | None) -> ModelPart:
 
 def input_channels(model: nn.Module) -> int:
     """How many channels the image has that `model` takes: what it says, or its first convolution does."""
+    exported = exported_shape(model)
+    if exported is not None:
+        return exported[1]
     first = first_convolution(model)
     return getattr(model, "in_chans", None) or (first.in_channels if first is not None else 3)
+
+
+def exported_shape(model: nn.Module) -> tuple[int, ...] | None:
+    """Of the image that `torch.export.export(…).module()` was exported with; None for any other module."""
+    if not isinstance(model, fx.GraphModule):
+        return None
+    example = next(iter(model.graph.find_nodes(op="placeholder"))).meta.get("val")
+    return tuple(example.shape) if isinstance(example, Tensor) and example.ndim > 3 else None
 
 
 def first_convolution(model: nn.Module) -> nn.Conv1d | nn.Conv2d | nn.Conv3d | None:

@@ -29,7 +29,8 @@ class Options:
         scale: a name of `layers.scale`.
         standardise: latent weights per output channel before the estimator.
         keep: globs on layer or module names that stay float.
-        stem: "auto" (3x3, no pooling where images are at most 64 pixels wide), "keep" or "cifar".
+        stem: "cifar" (3x3, no pooling), "keep", or "auto": "cifar" for random weights and images that are at
+            most 64 pixels wide.
         include: globs on layers to binarize although a default rule would keep them; `keep` wins.
         submodule: the only part of the model to convert; None means all of it.
         activations: "float", "step" ({0, s}) or "sign" (±1): what a binary layer's input becomes.

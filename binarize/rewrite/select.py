@@ -11,12 +11,13 @@ from binarize.layers import adapters
 from binarize.rewrite.capture import Trace
 from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
-from binarize.rewrite.inventory import Layer, inventory
+from binarize.rewrite.inventory import Layer, function_name, inventory, unmoved
 from binarize.rewrite.options import matches
 from binarize.run import LayerChoice
 
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+MATRIX_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot", "bilinear"}
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -58,6 +59,8 @@ def _impossible(
             reasons[layer.name] = f"outside the {submodule}"
         elif layer.parameter not in parameters:
             reasons[layer.name] = "a fixed filter, not a parameter"
+        elif not parameters[layer.parameter].is_floating_point():
+            reasons[layer.name] = "its weight holds no floating-point numbers"
         elif not layer.direct and not adapter.transforms:
             reasons[layer.name] = "its module transforms the weight before use"
         elif binary_inputs and not adapter.binary_inputs:
@@ -105,6 +108,27 @@ def unseen_layers(
         (name, kind, shape, f"outside the {submodule}" if _outside(name, submodule) else reason)
         for name, kind, shape, reason in rows
     ]
+
+
+def multiplied_otherwise(
+    model: nn.Module, trace: Trace, layers: list[Layer]
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(state_dict key, function, shape) of matrices that are multiplied by no layer of the inventory: by
+    `einsum`, `matmul` and the like."""
+    seen = {layer.parameter for layer in layers}
+    own = dict(model.named_parameters(remove_duplicate=False))
+    found = {}
+    for node in trace.graph.nodes:
+        if function_name(node).strip("_").removeprefix("r") not in MATRIX_PRODUCTS:
+            continue
+        for operand in map(unmoved, node.all_input_nodes):
+            key = operand.target if operand.op == "get_attr" else None
+            parameter = own.get(key)
+            if key in seen or parameter is None or parameter.squeeze().ndim < 2:
+                continue
+            name = function_name(node).strip("_")
+            found.setdefault(key, (key, name, tuple(parameter.shape)))
+    return list(found.values())
 
 
 def _outside(name: str, submodule: str | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +20,17 @@ from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
-from binarize.rewrite.model_part import find_part, first_convolution, input_channels
+from binarize.rewrite.model_part import (
+    exported_shape,
+    find_part,
+    first_convolution,
+    input_channels,
+)
 from binarize.rewrite.options import Options
+from binarize.rewrite.refusals import check_kind
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
-from binarize.run.weights import load_weights
+from binarize.run.weights import check_values, load_weights
 
 CUSTOM_PREPROCESS = Preprocess(
     img_size=224,
@@ -32,6 +39,12 @@ CUSTOM_PREPROCESS = Preprocess(
     interpolation="bilinear",
     crop_pct=1.0,
 )
+
+_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
+"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+COMPILED = "_orig_mod"
+"""What torch.compile calls the network inside; its class takes seconds to import."""
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -47,6 +60,11 @@ class FloatModel:
     @property
     def size(self) -> Size:
         return image_size(self.model, self.info.preprocess.img_size)
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
+        return self.info.weights.startswith("random")
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,9 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     if isinstance(target, nn.Module):
+        target = unwrapped(target)
+        check_kind(target)
+        check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
@@ -88,6 +109,8 @@ def open_float(
             kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
         )
         float_model = FloatModel(fetched.model, info)
+        if not float_model.has_random_weights:
+            check_values(fetched.model, fetched.weights, ModelError)
     whole = models.part_of(float_model.model) is None
     if whole and classes is not None and classes != models.num_classes(float_model.model):
         float_model = with_classes(float_model, classes)
@@ -104,6 +127,20 @@ def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
     spec = float_model.info.model
     spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
     return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[]))
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside of nn.DataParallel, DistributedDataParallel or torch.compile; a warning says so."""
+    bare = module
+    while isinstance(bare, PARALLEL) or COMPILED in bare._modules:
+        bare = bare.module if isinstance(bare, PARALLEL) else bare._modules[COMPILED]
+    if bare is not module:
+        warnings.warn(
+            f"binarize takes the {type(bare).__name__} inside of {type(module).__name__}; wrap the result "
+            "again",
+            stacklevel=2,
+        )
+    return bare
 
 
 def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
@@ -134,7 +171,12 @@ def convert_float(
     submodule = options.submodule or models.part_of(float_model.model)
     options = replace(options, submodule=submodule)
     conversion = convert(
-        float_model.model, options, float_model.size, values=values, progress=progress
+        float_model.model,
+        options,
+        float_model.size,
+        values=values,
+        random_weights=float_model.has_random_weights,
+        progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
     if record.replaced_stem is None and before is not None:
@@ -147,7 +189,7 @@ def convert_float(
     if images is not None and options.binary_inputs:
         (progress or Progress()).task("calibrating")
         part = find_part(float_model.model, float_model.size, submodule)
-        calibration = calibrate_part(part, info.preprocess, images)
+        calibration = calibrate_part(part, info.preprocess, images, progress)
     return Converted(conversion, info, calibration)
 
 
@@ -160,6 +202,11 @@ def image_size(model: nn.Module, img_size: int) -> Size:
 
 
 def _fetch(name: str, options: SourceOptions) -> models.Fetched:
+    for argument in _OPTIONS.intersection(options.kwargs):
+        raise ModelError(
+            f'model.kwargs.{argument} is not an argument that "{name}" may be given',
+            f"{argument} is an option of its own",
+        )
     try:
         return models.fetch(
             name,
@@ -181,7 +228,7 @@ def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    model = build_named(info.undone(), run.path / layout.INFO)
+    model = build_named(info.undone(), run.path / layout.INFO, weights)
     load_weights(model, weights, besides=added_keys(info))
     name = run.path.name
     return FloatModel(
@@ -198,7 +245,7 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     for key in preprocess:
         if key in cfg:
             preprocess[key] = list(cfg[key]) if isinstance(cfg[key], tuple) else cfg[key]
-    own = (cfg.get("input_size") or (3, 224, 224))[-1]
+    own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
     info = RunInfo(
         kind="converted",
         model=ModelSpec(name=type(module).__name__, library=CUSTOM),

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from binarize.errors import RunError
-from binarize.run.files import write_json
+from binarize.run.files import read_file, write_json
 from binarize.run.records import InvalidRecord, RunInfo, parse_json
 
 ROOT = Path("runs")
@@ -58,7 +58,7 @@ class Run:
         """run.json. Raises RunError where it is damaged, or says what it must not."""
         file = self.path / INFO
         try:
-            return RunInfo.from_json(file.read_bytes())
+            return RunInfo.from_json(read_file(file))
         except (OSError, InvalidRecord) as problem:
             raise RunError(f'"{file}": {_words(problem)}', REMAKE) from problem
 
@@ -84,7 +84,7 @@ class Run:
     def read_json(self, name: str) -> Any:
         """The content of one of the run's JSON files. Raises RunError where it is missing or damaged."""
         try:
-            return parse_json((self.path / name).read_bytes())
+            return parse_json(read_file(self.path / name))
         except (OSError, InvalidRecord) as problem:
             raise RunError(f'"{self.path / name}" is missing or damaged', REMAKE) from problem
 

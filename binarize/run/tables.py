@@ -17,21 +17,24 @@ saturated               layers whose binary input is one value more than 95 % of
                         of the images that are scored; empty where no input is binary
 seconds, images_per_s   of the whole epoch; of its training alone
 
-A file is replaced as a whole: it is short, and half a line can never be seen.
+A file is replaced as a whole: it is short, and half a line can never be seen. What is damaged all the
+same, by a disk or an editor, is passed over when it is read, and kept beside when the training continues.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from binarize.run import layout
-from binarize.run.files import write_text
+from binarize.run.files import read_file, replacing, write_text
 
 Row = Mapping[str, str]
 
@@ -62,7 +65,28 @@ class Table:
 
     def read(self, run: Path) -> list[dict[str, str]]:
         """The lines as text; none where there is no file. What is no line of an epoch is passed over."""
-        return [row for row in read_rows(run / self.file) if number(row, EPOCH) is not None]
+        return read_rows(run / self.file)
+
+    def damage(self, run: Path) -> str:
+        """What cannot be read of it, in a few words; empty where all can."""
+        path = run / self.file
+        damaged = read_lines(path)[1]
+        lines = "a line" if damaged == 1 else f"{damaged} lines"
+        return f'{lines} of "{path}" cannot be read' if damaged else ""
+
+    def set_aside(self, run: Path) -> str:
+        """Leave what can be read, and keep a damaged file beside it; one sentence about that, or none."""
+        damage, path = self.damage(run), run / self.file
+        if not damage:
+            return ""
+        rows, aside = self.read(run), _free(path.with_name(f"{path.name}.damaged"))
+        if path.is_file():
+            with replacing(aside) as temporary:
+                shutil.copyfile(path, temporary)
+        else:
+            path.rename(aside)
+        self._write(run, rows)
+        return f'{damage}: it is kept as "{aside.name}", and what can be read continues'
 
     def append(self, run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines; none of them can be seen half written."""
@@ -97,13 +121,49 @@ INDICATORS = Table(layout.INDICATORS, (EPOCH, LAYER, *OF_LAYER))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file with a header; none where there is no file, or it is damaged."""
+    """The lines of epochs in a CSV file with a header; none where there is no file, or it is damaged."""
+    return read_lines(path)[0]
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, str]], int]:
+    """The lines of epochs in a CSV file with a header, and how many lines there are that are none.
+
+    Each line is read alone, so that a stray quotation mark does not swallow those after it.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (OSError, csv.Error):
+        text = read_file(path).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return [], 0
+    except OSError:
+        return [], 1
+    header, *lines = [_cells(line) for line in text.split("\n") if line.strip("\r")] or [[]]
+    if EPOCH not in header:
+        return [], 1 + len(lines)
+    rows = [dict(zip(header, cells, strict=True)) for cells in lines if len(cells) == len(header)]
+    rows = [row for row in rows if number(row, EPOCH) is not None]
+    return rows, len(lines) - len(rows)
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of one line; none where bytes are no text, or it is no CSV."""
+    if DAMAGED & set(line):
         return []
-    return [row for row in rows if None not in row]
+    try:
+        return next(csv.reader([line.strip("\r")]))
+    except csv.Error:
+        return []
+
+
+DAMAGED = {"\ufffd", "\0"}
+"""What stands for bytes that are no text, and what a disk leaves behind that lost power."""
+
+
+def _free(path: Path) -> Path:
+    """`path`, or `path.2`, `path.3`, … where that is taken."""
+    names = itertools.chain(
+        [path], (path.with_name(f"{path.name}.{n}") for n in itertools.count(2))
+    )
+    return next(name for name in names if not name.exists())
 
 
 def number(row: Row, column: str) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,21 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.parameter import is_lazy
 
-from binarize.errors import CheckpointError
+from binarize.errors import BinarizeError, CheckpointError
 from binarize.run.files import replacing
 
 METADATA = "__metadata__"
+BROKEN = "its training diverged, or the file is damaged: take weights that are finite"
 
 
 def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = ()) -> None:
     """Load a state dict, latent weights included, from safetensors, or from .pth with weights_only.
 
     The file may hold the keys `besides` too; they are left out. Raises CheckpointError for a file that is
-    missing, corrupt or of another model.
+    missing, corrupt or of another model, and for tensors that are no floating-point numbers or not finite.
     """
     file = Path(file)
     state = read_state(file)
@@ -35,7 +40,85 @@ def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = 
             f'"{file}" does not fit the model: {_differences(missing, unknown, shapes)}',
             "give the checkpoint of the same model; --num-classes must be the checkpoint's too",
         )
-    model.load_state_dict({key: state[key] for key in own})
+    for key in own:
+        _check_type(key, own[key], state[key], file)
+    load_state(model, {key: state[key] for key in own})
+    check_values(model, f'"{file}"')
+
+
+class _Versioned(OrderedDict[str, Tensor]):
+    """A state dict with the versions of the modules, where torch keeps them."""
+
+    _metadata: dict[str, Any]
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
+    """`model.load_state_dict`, for tensors that were saved without the versions of their modules: they are of
+    the versions that `model` has. Modules that ask for theirs cannot be loaded otherwise."""
+    versioned = _Versioned(state)
+    versioned._metadata = getattr(model.state_dict(), "_metadata", {})
+    model.load_state_dict(versioned, strict=strict)
+
+
+def check_values(
+    model: nn.Module, where: str, error: type[BinarizeError] = CheckpointError
+) -> None:
+    """Raises `error`, which names the tensor, where a parameter or statistic of `model` is not finite or the
+    variance of a normalisation is negative. `where`: what has these weights.
+
+    Other buffers may be infinite, as masks of attention are, but not NaN.
+    """
+    for name, parameter in model.named_parameters():
+        _check_finite(name, parameter, where, error)
+    for path, module in model.named_modules():
+        prefix = f"{path}." if path else ""
+        for leaf, buffer in module._buffers.items():
+            if buffer is not None:
+                infinite = not leaf.startswith("running_")
+                _check_finite(prefix + leaf, buffer, where, error, infinite)
+        variance = module._buffers.get("running_var")
+        ends = None if variance is None else _range(variance)
+        if ends is not None and ends[0] < -getattr(module, "eps", 0.0):
+            raise error(
+                f'"{prefix}running_var" of {where} is a variance and goes down to {ends[0]:.3g}',
+                BROKEN,
+            )
+
+
+def _check_finite(
+    name: str, tensor: Tensor, where: str, error: type[BinarizeError], infinite: bool = False
+) -> None:
+    ends = _range(tensor)
+    if ends is None or all(map(math.isfinite, ends)):
+        return
+    if any(map(math.isnan, ends)):
+        raise error(f'"{name}" of {where} holds NaN', BROKEN)
+    if not infinite:
+        raise error(f'"{name}" of {where} holds infinite values', BROKEN)
+
+
+def _range(tensor: Tensor) -> tuple[float, float] | None:
+    """Smallest and largest value, NaN if there is one; None for what has no values, or no real numbers."""
+    uninitialised = isinstance(tensor, FakeTensor) or is_lazy(tensor) or tensor.is_meta
+    if uninitialised or not tensor.is_floating_point() or tensor.numel() == 0:
+        return None
+    wide = tensor.detach() if tensor.element_size() > 1 else tensor.detach().float()
+    low, high = wide.aminmax()
+    return float(low), float(high)
+
+
+def _check_type(key: str, own: Tensor, found: Tensor, file: Path) -> None:
+    """Raises CheckpointError for a weight in the file that is no dense tensor of floating-point numbers."""
+    if own.is_floating_point() and not found.is_floating_point():
+        kind = str(found.dtype).removeprefix("torch.")
+    elif found.layout != torch.strided:
+        kind = f"a {str(found.layout).removeprefix('torch.')} tensor"
+    else:
+        return
+    raise CheckpointError(
+        f'"{file}" holds "{key}" as {kind}, and weights are dense floating-point tensors',
+        "give a checkpoint of the float model, not one that is quantised or sparse",
+    )
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:

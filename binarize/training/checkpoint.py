@@ -25,6 +25,7 @@ from torch import Tensor
 
 from binarize.errors import CheckpointError
 from binarize.run import layout, replacing
+from binarize.run.files import read_file
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
 from binarize.run.weights import save_weights
 from binarize.training.tensor_tree import pack, portable, unpack
@@ -89,7 +90,7 @@ def load(last: Path) -> Checkpoint:
 def check(last: Path) -> dict[str, Any]:
     """The contents of training.json. Raises CheckpointError where it or a file it lists is damaged."""
     try:
-        scalars = json.loads((last / TRAINING_SCALARS).read_text())
+        scalars = json.loads(read_file(last / TRAINING_SCALARS))
         files = scalars["files"].items()
         wrong = [name for name, expected in files if _fingerprint(last / name) != expected]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -116,6 +117,8 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
 def _fingerprint(path: Path) -> dict[str, int]:
     """Size and CRC-32: a file that was cut short or altered has others."""
     crc, size = 0, 0
+    if not path.is_file():
+        raise OSError(f"{path} is not an ordinary file")
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             crc, size = zlib.crc32(block, crc), size + len(block)

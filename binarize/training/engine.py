@@ -16,7 +16,7 @@ from timm.utils import distribute_bn
 from binarize.data import Loader
 from binarize.layers import switch
 from binarize.run import layout, tables
-from binarize.run.weights import save_weights
+from binarize.run.weights import load_state, save_weights
 from binarize.training import checkpoint
 from binarize.training.accuracy import Scores, score
 from binarize.training.calibration import Watch, begins, calibrate_inputs
@@ -48,7 +48,8 @@ class Trainer(Setup):
         phase.model = synchronised(phase.model, self.recipe.engine, self.accelerator)
         phase.model.to(self.accelerator.device).to(memory_format=self.layout)
         state, saved = self._where(phase)
-        with Records(phase.directory, self.recipe, self.accelerator, state, self.plan) as records:
+        written = (phase.directory, self.recipe, self.accelerator, state, self.plan)
+        with Records(*written, self.progress.say) as records:
             RunningPhase(self, phase, state, records).finish(saved)
         return state
 
@@ -62,7 +63,7 @@ class Trainer(Setup):
         state.check(self.per_epoch)
         stage = self.recipe.stages[self.plan[state.epochs - 1].stage]
         use_estimator(phase.model, self.recipe, stage, phase.own)
-        phase.model.load_state_dict(saved.weights)
+        load_state(phase.model, saved.weights)
         return state, saved
 
 

@@ -34,7 +34,7 @@ from binarize.run import (
     locate,
     newest_run,
 )
-from binarize.run.weights import read_state
+from binarize.run.weights import load_state, read_state
 
 FLOAT = Options(keep=("*",), stem="keep")
 """The options that leave every layer float."""
@@ -165,7 +165,7 @@ def _take_over(target: RunOrModel, converted: Converted) -> bool:
     state = read_state(weights) if added else {}
     own = converted.conversion.model.state_dict()
     kept = {key: state[key] for key in added & state.keys() if state[key].shape == own[key].shape}
-    converted.conversion.model.load_state_dict(kept, strict=False)
+    load_state(converted.conversion.model, kept, strict=False)
     return bool(kept)
 
 
@@ -232,12 +232,12 @@ def _with_data_classes(
 
 def _warn_of_stem(converted: Converted, progress: Progress) -> None:
     size, trace = converted.info.preprocess.img_size, converted.conversion.trace
-    if size > SMALL:
+    if size > SMALL or converted.conversion.replay.stem == "auto":  # which has said so itself
         return
     if shrinking_stem(converted.conversion.model, trace, inventory(trace)) is not None:
         progress.warn(
             f"the network's first layers are made for large images, and these have {size} pixels",
-            f"binarize convert with --img-size {size} puts a 3x3 stem there",
+            f"binarize convert with --img-size {size} --stem cifar puts a 3x3 stem with random weights there",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from binarize.training.training_state import TrainingState
 
 class Records:
     """The records of the run in `directory`, for as long as a `with` block. Made from its `state`: what was
-    written of epochs that the checkpoint knows nothing of is dropped. Only the first process writes.
+    written of epochs that the checkpoint knows nothing of is dropped, and what is damaged set aside, of which
+    `say` is told. Only the first process writes.
 
     Attributes:
         rows: of metrics.csv so far, as text.
@@ -30,12 +31,15 @@ class Records:
         accelerator: Accelerator,
         state: TrainingState,
         plan: Sequence[Epoch],
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self._board: TensorBoard | None = None
         if accelerator.is_main_process:
-            tables.METRICS.keep(directory, state.epochs)
-            tables.INDICATORS.keep(directory, state.epochs)
+            for table in (tables.METRICS, tables.INDICATORS):
+                if damage := table.set_aside(directory):
+                    say(damage)
+                table.keep(directory, state.epochs)
             if recipe.engine.tensorboard:
                 done = sum(epoch.steps for epoch in plan[: state.epochs])
                 self._board = TensorBoard(directory, done)

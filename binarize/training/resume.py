@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from binarize.data import test_loader, train_loader, val_loader
-from binarize.errors import CheckpointError, RunError
+from binarize.errors import CheckpointError, DataError, RunError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
@@ -114,12 +114,17 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
     if len(states) == len(found):
         progress.say(f"run {path} is finished: nothing is left to train")
         return result(path, states)
-    trainer = _trainer(training, accelerator, progress)
+    try:
+        trainer = _trainer(training, accelerator, progress)
+    except DataError as problem:  # of data and classes that the run names
+        raise DataError(f'"{path}": {problem.message}', problem.hint) from problem
     states = []
     for state, (name, directory, info) in zip(found, training.phases, strict=True):
         if state is None:
-            model = build_named(info, directory / layout.INFO)
-            if not (directory / layout.LAST).exists():
+            begun = (directory / layout.LAST).exists()
+            weights = directory / layout.LAST / layout.WEIGHTS if begun else path / layout.INITIAL
+            model = build_named(info, directory / layout.INFO, weights)
+            if not begun:
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from binarize.layers import added_modules
 from binarize.recipe.schema import Recipe
+from binarize.run.weights import load_state
 from binarize.training.checkpoint import Checkpoint
 from binarize.training.objective import Objective, criterion, distillation, mixer
 from binarize.training.optim import make_optimizer, make_schedule
@@ -132,8 +133,8 @@ class RunningStage:
         if checkpoint.optimizer is None:
             return
         if self.ema is not None and checkpoint.raw is not None:
-            self.ema.module.load_state_dict(checkpoint.weights)
-            self.model.load_state_dict(checkpoint.raw)
+            load_state(self.ema.module, checkpoint.weights)
+            load_state(self.model, checkpoint.raw)
         load_optimizer(self._bare_optimizer, checkpoint.optimizer)
 
     def _gradients_shared(self, last: bool) -> contextlib.AbstractContextManager[Any]:

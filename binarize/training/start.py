@@ -43,7 +43,7 @@ def start(
     be right: the target, the data and its classes, the conversion.
     """
     chosen, section = choose_target(recipe, target, progress)
-    classes = _classes(recipe)
+    classes = _classes(recipe, progress)
     seed_everything(recipe.seed)
     converted = prepare(chosen, section, recipe, classes, progress)
     _check_stages(recipe, converted.conversion.model)
@@ -92,13 +92,13 @@ def as_section(info: RunInfo) -> Binarize | None:
     )
 
 
-def _classes(recipe: Recipe) -> list[str]:
+def _classes(recipe: Recipe, progress: Progress) -> list[str]:
     """The data's class names. Raises where a split is missing, or there is not one batch of images."""
     check_cache(recipe.data)
     undecoded = recipe.data.model_copy(update={"cache": False})
-    images = open_dataset(undecoded, "train")
+    images = open_dataset(undecoded, "train", say=progress.say)
     classes = list(images.classes)
-    open_dataset(undecoded, "test", classes)
+    open_dataset(undecoded, "test", classes, say=progress.say)
     build_schedule(recipe.stages, len(images) // recipe.data.batch_size)
     return classes
 

@@ -89,6 +89,15 @@ def test_torchvision_data(
     assert capsys.readouterr().out == ""  # stdout is for data
 
 
+def test_images_of_a_library_become_rgb_by_the_same_rules(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "train" / name / "0.png")
+    images = open_dataset(Data(name="torch/image_folder", dir=str(tmp_path / "train")), "train")
+    assert images.classes == ["cat", "dog"]
+    assert images[1][0].getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_cifar10_takes_class_folders_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_images(tmp_path / "test")
     assert len(open_dataset(Data(name="cifar10", dir=str(tmp_path)), "test")) == 12

@@ -109,13 +109,17 @@ def test_any_latent_weight_becomes_two_values_per_channel(out, fan_in, gain, shi
     assert torch.equal(weight.abs(), weight.abs()[:, :1].expand_as(weight))
 
 
-def test_a_channel_of_equal_weights_gives_zeros_and_finite_gradients():
+def test_a_channel_of_equal_weights_gives_zeros_and_a_gradient_that_frees_it():
     module = nn.Linear(4, 2)
     nn.init.zeros_(module.weight)
     binarize_weight(module, "weight", binarizer())
-    module(torch.ones(1, 4)).sum().backward()
+    (module(torch.arange(4.0)[None]) * torch.tensor([1.0, 2.0])).sum().backward()
     assert torch.equal(module.weight, torch.zeros(2, 4))
-    assert torch.equal(module._parameters["weight"].grad, torch.zeros(2, 4))
+    grad = module._parameters["weight"].grad
+    torch.testing.assert_close(
+        grad[1], 2 * grad[0]
+    )  # as of the float layer, but for f'(0) and the mean
+    torch.testing.assert_close(grad[0] / grad[0, 3], torch.tensor([-1.5, -0.5, 0.5, 1.5]) / 1.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

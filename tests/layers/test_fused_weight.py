@@ -122,6 +122,58 @@ def test_a_channel_of_equal_weights_has_finite_gradients(scale_name):
     assert latent.grad.isfinite().all()
 
 
+@every_estimator
+@every_scale
+@pytest.mark.parametrize(("value", "standardise"), [(0.0, True), (0.3, True), (0.0, False)])
+def test_a_filter_of_one_value_learns_at_the_pace_of_the_others(
+    name, scale_name, standardise, value
+):
+    """It is neither stuck nor torn away: zero-initialised and pruned filters have to come to life."""
+    torch.manual_seed(6)
+    latent = (0.05 * torch.randn(4, 3, 3, 3)).requires_grad_()
+    with torch.no_grad():
+        latent[1] = value
+    made = made_of(name, scale_name, standardise, latent)
+    made.progress = 0.3
+    wanted = torch.randn(4, 3, 3, 3)
+    optimizer = torch.optim.SGD([latent, *made.parameters()], lr=0.02)
+    before = latent.detach().clone()
+    for _ in range(12):
+        optimizer.zero_grad()
+        (made(latent) - wanted).square().sum().backward()
+        assert latent.grad.isfinite().all()
+        optimizer.step()
+    moved = (latent.detach() - before).abs().amax((1, 2, 3))
+    others = moved[[0, 2, 3]]
+    assert 0.02 * others.min() < moved[1] < 50 * others.max()
+    assert len(made(latent)[1].unique()) == 2
+    assert (made(latent)[1] * wanted[1]).mean() > 0
+
+
+@every_scale
+def test_a_filter_of_one_value_leaves_the_gradients_of_the_others_alone(scale_name):
+    torch.manual_seed(7)
+    latent = torch.randn(4, 3, 3, 3, requires_grad=True)
+    upstream = torch.randn_like(latent)
+    grads = []
+    for value in (0.0, 1.0):
+        with torch.no_grad():
+            latent[2] = value
+            latent[2, 0, 0, 0] = 0.0 if value == 0 else latent[2].mean()
+        made = made_of("ede", scale_name, True, latent)
+        grads.append(torch.autograd.grad(made(latent), latent, upstream)[0])
+    others = [0, 1, 3]
+    assert torch.equal(grads[0][others], grads[1][others])
+
+
+def test_there_is_no_second_derivative():
+    latent = torch.randn(4, 9, requires_grad=True)
+    made = made_of("ede", "channel", True, latent)
+    (grad,) = torch.autograd.grad(made(latent).square().sum(), latent, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.square().sum().backward()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @every_scale
 def test_narrow_weights_are_computed_in_float32(dtype, scale_name):

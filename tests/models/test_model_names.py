@@ -55,7 +55,8 @@ def test_no_such_model(name: str) -> None:
 
 def test_list_takes_parts_and_globs() -> None:
     everything = [listing.name for listing in models.list_models()]
-    assert everything[:3] == ["cifar_resnet20", "cifar_resnet18", "cifar_vgg_small"]
+    resnets = [f"cifar_resnet{layers}" for layers in (20, 32, 44, 56, 110, 18)]
+    assert everything[:7] == [*resnets, "cifar_vgg_small"]
     assert len(everything) == len(set(everything)) > 1000
     assert "torchvision/vgg11" in everything
     names = [listing.name for listing in models.list_models("*resnet18")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,66 @@ def test_the_resolved_recipe_is_whole_and_can_be_run_again() -> None:
     assert "batch_size: 128" in text
     assert again.binarize is not None
     assert again.binarize.estimator.constants == {"a_end": 0.5, "clip": None}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"stages.{'1' * 5000}.epochs=1",
+        f"model.kwargs.{'a.' * 3000}b=1",
+        f"{'x' * 100_000}=1",
+        f"seed={'x' * 100_000}",
+        f"seed={'[' * 5000}",
+        f"seed={'9' * 5000}",
+    ],
+    ids=["index", "path", "key", "value", "nested", "number"],
+)
+def test_a_flag_of_any_length_is_refused_in_a_few_words(override: str) -> None:
+    error = refusal("digits", override)
+    assert error.message.splitlines()[1].startswith(f"  --set {override[:7]}")
+    assert len(error.message) < 600
+
+
+@pytest.mark.parametrize(
+    "name", ["~nobody_here/x.yaml", "x" * 5000, f"{'x' * 5000}.yaml", "a\0.yaml", "\udcff.yaml"]
+)
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    assert len(refusal(name).message) < 200
+    write("mine.yaml", f"extends: {json.dumps(name)}\n")
+    assert refusal("mine.yaml").message.startswith("mine.yaml:1: extends: ")
+
+
+def test_of_many_errors_the_first_ten_are_said() -> None:
+    wrong = ", ".join(f"{{epochs: wrong{number}}}" for number in range(3000))
+    write("mine.yaml", f"data: digits\nstages: [{wrong}]\nlast: 1\n")
+    first, *lines, rest = refusal("mine.yaml").message.splitlines()
+    assert '"mine.yaml" has' in first
+    assert len(lines) == 10
+    assert "wrong0" in lines[0] + lines[1]
+    assert int(first.split()[-2]) == 10 + int(rest.split()[1])
+
+
+def test_a_key_with_a_line_break_makes_no_line_of_its_own() -> None:
+    write("mine.yaml", BODY + '"x\\n  mine.yaml:1: seed": 1\n')
+    assert len(refusal("mine.yaml").message.splitlines()) == 2
+
+
+def test_a_mapping_that_is_too_deep_or_endless() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    endless: list[object] = []
+    endless.append(endless)
+    for value in (deep, endless):
+        assert "nested too deeply" in refusal({"model": {"kwargs": value}}).message
+
+
+def test_a_long_chain_of_recipes() -> None:
+    for number in range(100):
+        write(f"{number}.yaml", f"extends: {number + 1}.yaml\n")
+    write("100.yaml", BODY)
+    assert "too many recipes" in refusal("0.yaml").message
+    assert load("90.yaml").data.name == "digits"
 
 
 def test_recipes_are_read_without_torch() -> None:

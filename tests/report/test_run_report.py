@@ -181,3 +181,17 @@ def test_a_damaged_summary_is_one_sentence(tmp_path):
     (path / "summary.json").write_text("[]")
     with pytest.raises(RunError, match="is damaged"):
         report(path)
+
+
+def test_damaged_tables_are_said_and_the_rest_is_reported(tmp_path):
+    path = runs.trained(tmp_path / "run")
+    whole = report(path).facts
+    for name in ("metrics.csv", "indicators.csv", "twin/metrics.csv"):
+        with (path / name).open("ab") as file:
+            file.write(b"\xff\xfe\0,1\n")
+    written = report(path)
+    assert [
+        name in note for name, note in zip(("run/m", "run/i", "twin/m"), written.notes, strict=True)
+    ]
+    assert written.facts.rows == whole.rows
+    assert written.facts.figures() == whole.figures()

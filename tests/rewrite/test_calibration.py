@@ -109,7 +109,7 @@ def test_without_a_folder_it_is_seeded_noise_and_says_so() -> None:
     assert torch.equal(thresholds(first.conversion.model), thresholds(second.conversion.model))
     assert first.calibration is not None
     assert first.calibration.source == NOISE
-    assert "without --calib-data" in first.calibration.description
+    assert "no --calib-data" in first.calibration.description
     assert "train calibrates again" in first.calibration.description
 
 

@@ -185,3 +185,11 @@ def test_a_downsample_convolution_is_kept_for_binary_inputs_unless_forced() -> N
     names = {f"layer{n}.0.downsample.0" for n in (2, 3, 4)}
     assert kept(activations="step") == dict.fromkeys(names, "downsample convolution")
     assert kept(activations="step", include=("layer?.0.downsample.0",)) == {}
+
+
+def test_force_is_still_read_as_include_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="include") as caught:
+        model = binarize.convert(Excited(), include=["reduce"], force=["depthwise"], img_size=16)
+    assert [warning.filename for warning in caught] == [__file__]  # the caller's line is named
+    names = {name for name, *_ in binary_weights(model)}
+    assert names == {"reduce", "depthwise", "point", "grouped"}

@@ -5,8 +5,8 @@
     Judge(…).run(base, mutant)  a `Verdict` of every command
 
 A command may do what it is for, or refuse with one sentence that names the file. Everything else is wrong:
-an unexpected exception, more than LIMIT seconds, gigabytes, a connection, a file that is opened outside of the
-run and the libraries, code that is run, a control character on the terminal, markup in a page.
+an unexpected exception, more than LIMIT seconds, gigabytes, a connection, a file that is opened outside of
+the run and the libraries, code that is run, a control character on the terminal, markup in a page.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -84,7 +84,7 @@ def _text(content: Any) -> str:
 
 
 def mutants(document: dict[str, Any], count: int, seed: int, outside: Path) -> list[Mutant]:
-    """`count` ways to spoil `document`, spread over all of its fields. `outside` is a file of somebody else."""
+    """`count` ways to spoil `document`, spread over all of its fields. `outside`: a file of somebody else."""
     generator = random.Random(seed)
     known = [
         Mutant(".".join(path), f"= {_short(value)}", changed(document, path, value))
@@ -151,12 +151,24 @@ def _ways(old: Any, outside: Path, whole: bool) -> Iterator[tuple[str, Any]]:
         yield from (("true", True), ("0", 0), ("-1", -1), ("1", 1), ("0.5", 0.5), ("empty", ""))
         yield from (("65537", 65537), ("2**63", 2**63), ("1e308", 1e308), ("-1e308", -1e308))
         yield from (("NaN", float("nan")), ("inf", float("inf")), ("5000 digits", HUGE))
-        yield from (("in a list", [old]), ("in a mapping", {"x": old}), ("as text", json.dumps(old)))
+        yield from (
+            ("in a list", [old]),
+            ("in a mapping", {"x": old}),
+            ("as text", json.dumps(old)),
+        )
         yield from (("nested", NESTED), ("unbalanced", UNBALANCED), ("long", "x" * 100_000))
-        yield from (("escapes", "\x1b[31mred\x07\x9b2J"), ("bidi", "\u202egnp.exe"), ("nul", "a\0b"))
+        yield from (
+            ("escapes", "\x1b[31mred\x07\x9b2J"),
+            ("bidi", "\u202egnp.exe"),
+            ("nul", "a\0b"),
+        )
         yield from (("half a letter", "\ud800"), ("markup", MARKUP), ("lines", "a\nb\r\nc"))
         yield from (("/etc/passwd", "/etc/passwd"), ("../x", "../../x"), ("a file", str(outside)))
-        yield from (("file:", f"file://{outside}"), ("hub", "hf-hub:a/b"), ("local", "local-dir:/tmp"))
+        yield from (
+            ("file:", f"file://{outside}"),
+            ("hub", "hf-hub:a/b"),
+            ("local", "local-dir:/tmp"),
+        )
         yield from (("http:", "http://192.0.2.1/x.pth"), ("long list", ["x"] * 20_000))
     yield "a mapping", {}
     if isinstance(old, dict):
@@ -214,7 +226,15 @@ def _known(outside: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
     yield ("model",), {"name": "fasterrcnn_resnet50_fpn", "library": "torchvision", "kwargs": {}}
     yield ("model",), {"name": "eva02_enormous_patch14_clip_224", "library": "timm"}
     for name in (
-        *("torch/cifar10", "torch/imagenet", "hfds/mnist", "tfds/mnist", "wds/x", "hfids/x", "cifar10"),
+        *(
+            "torch/cifar10",
+            "torch/imagenet",
+            "hfds/mnist",
+            "tfds/mnist",
+            "wds/x",
+            "hfids/x",
+            "cifar10",
+        ),
         *("folder", "torch/os", "zzz"),
     ):
         yield ("data", "name"), name
@@ -227,7 +247,11 @@ def _known(outside: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
     ):
         yield ("conversion", "parameters"), parameters
     for stem in (
-        *({"conv": "fc", "pool": None}, {"conv": "", "pool": None}, {"conv": "conv1", "pool": "fc"}),
+        *(
+            {"conv": "fc", "pool": None},
+            {"conv": "", "pool": None},
+            {"conv": "conv1", "pool": "fc"},
+        ),
         *({"conv": "conv1", "pool": ""}, {"conv": "layer1", "pool": "zzz"}),
     ):
         yield ("conversion", "replaced_stem"), stem
@@ -258,7 +282,10 @@ def _known(outside: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
         *(("scale", "zzz"), ("scale", "learned"), ("activations", "zzz"), ("activations", "step")),
         *(("activations", "float"), ("structure", "zzz"), ("stem", "zzz"), ("submodule", "zzz")),
         *(("submodule", "layer1"), ("keep", ["*"]), ("layers", [{"match": "zzz"}])),
-        *(("layers", [{"match": "*", "estimator": "zzz"}]), ("layers", [{"match": "*", "scale": "z"}])),
+        *(
+            ("layers", [{"match": "*", "estimator": "zzz"}]),
+            ("layers", [{"match": "*", "scale": "z"}]),
+        ),
         *(("learned_inputs", True), ("standardise", False)),
     ):
         yield ("conversion", key), value
@@ -270,10 +297,13 @@ def _known(outside: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
         *(("interpolation", "zzz"), ("mean", [1e308] * 3)),
     ):
         yield ("preprocess", key), value
-    yield ("preprocess",), {
-        **{"img_size": 16, "mean": [0.5], "std": [0.5]},
-        **{"interpolation": "bilinear", "crop_pct": 1.0},
-    }
+    yield (
+        ("preprocess",),
+        {
+            **{"img_size": 16, "mean": [0.5], "std": [0.5]},
+            **{"interpolation": "bilinear", "crop_pct": 1.0},
+        },
+    )
     for classes in (
         *(["0"] * 10, [str(i) for i in range(9)], [f"\x1b[2J{i}" for i in range(10)]),
         *([], [str(i) for i in range(50_000)], [f"{MARKUP}{i}" for i in range(10)]),
@@ -333,19 +363,26 @@ def _base(folder: Path, name: str, binarize: dict[str, Any], number: int) -> Bas
     }
     train(load(recipe), out=run)
     export(run, run / "model.onnx")
-    info = json.loads((run / "run.json").read_text())
+    (unfinished / "initial").mkdir(parents=True)
+    for file in ("run.json", "summary.json", "env.json", "recipe.resolved.yaml"):
+        shutil.copy(run / file, unfinished / file)
+    shutil.copy(run / "last" / "model.safetensors", unfinished / "initial")
+    base = base_of(run)
+    if number == 1:
+        documents = _of_format_1(base.document), _of_format_1(base.described)
+        base = replace(base, document=documents[0], described=documents[1])
+    return replace(base, unfinished=unfinished)
+
+
+def base_of(run: Path) -> Base:
+    """A finished run that holds an ONNX file."""
     file = onnx.load(run / "model.onnx")
     described = {
         entry.key.removeprefix(PREFIX): json.loads(entry.value)
         for entry in file.metadata_props
         if entry.key.startswith(PREFIX)
     }
-    documents = [_of_format_1(one) if number == 1 else one for one in (info, described)]
-    (unfinished / "initial").mkdir(parents=True)
-    for file_name in ("run.json", "summary.json", "env.json", "recipe.resolved.yaml"):
-        shutil.copy(run / file_name, unfinished / file_name)
-    shutil.copy(run / "last" / "model.safetensors", unfinished / "initial")
-    return Base(name, run, unfinished, documents[0], file, documents[1])
+    return Base(run.name, run, run, json.loads((run / "run.json").read_text()), file, described)
 
 
 def _of_format_1(document: dict[str, Any]) -> dict[str, Any]:
@@ -400,7 +437,12 @@ class Judge:
     def _look(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.watching:
             return
-        if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"):
+        if event in (
+            "socket.connect",
+            "socket.getaddrinfo",
+            "socket.gethostbyname",
+            "urllib.Request",
+        ):
             self.seen.append(f"connected: {event} {arguments!r:.200}")
             raise OSError("no network in this test")
         if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"):
@@ -526,15 +568,16 @@ def quick(work: Path) -> Iterator[None]:
         if text in built:
             copied = folder / "0-float.onnx"
             shutil.copy(built[text], copied)
-            entry = lineup.Entry(file.name, copied, "float", False, file.architecture, True, False)
-            return entry
+            return lineup.Entry(file.name, copied, "float", False, file.architecture, True, False)
         entry = kept[0](file, folder)
         built[text] = work / f"float-{len(built)}.onnx"
         shutil.copy(entry.path, built[text])
         return entry
 
     def graph_once(model: Any, frozen: Any, *args: Any) -> Any:
-        tensors = [(k, tuple(v.shape), float(v.double().sum())) for k, v in model.state_dict().items()]
+        tensors = [
+            (k, tuple(v.shape), float(v.double().sum())) for k, v in model.state_dict().items()
+        ]
         key = repr((model, sorted(frozen), tensors, args))
         if key not in graphs:
             graphs[key] = ir.to_proto(to_graph(model, frozen, *args))

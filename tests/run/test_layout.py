@@ -95,6 +95,15 @@ class TestInfo:
         with pytest.raises(RunError, match=r'summary.json" is missing or damaged'):
             run.read_json("summary.json")
 
+    @pytest.mark.parametrize("name", ["run.json", "summary.json"])
+    def test_a_pipe_is_no_file(self, tmp_path, name):
+        run = make_run(tmp_path / "r")
+        (run.path / name).unlink(missing_ok=True)
+        os.mkfifo(run.path / name)
+        with pytest.raises(RunError, match=name):
+            _ = run.info if name == "run.json" else run.summary
+        assert is_run(run.path) == (name != "run.json")
+
 
 class TestOpen:
     def test_a_path_that_does_not_exist(self, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import os
+
 import pytest
 
 from binarize.run.tables import INDICATORS, METRICS, best, last, number, read_rows, series
@@ -50,6 +53,54 @@ def test_rows_are_added_and_cut_back_by_epoch(tmp_path):
 def test_cutting_back_touches_only_what_there_is(tmp_path, table):
     table.keep(tmp_path, 0)
     assert not list(tmp_path.iterdir())
+
+
+def whole(path):
+    for epoch in (1, 2, 3):
+        INDICATORS.append(path, [{"epoch": epoch} | layer for layer in LAYERS])
+    return (path / "indicators.csv").read_bytes()
+
+
+def test_a_whole_file_has_nothing_to_set_aside(tmp_path):
+    content = whole(tmp_path)
+    assert INDICATORS.set_aside(tmp_path) == METRICS.set_aside(tmp_path) == ""
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [content]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "left"),
+    [
+        (lambda text: text.replace(b"2,a", b'2,"a'), 5),  # a quotation mark that never ends
+        (lambda text: text.replace(b"2,a", b"2,\xff"), 5),
+        (lambda text: text.replace(b"2,a", b"\0\0\0"), 5),
+        (lambda text: text.replace(b"2,a", b"2," + b"a" * (csv.field_size_limit() + 1)), 5),
+        (lambda text: text.replace(b"2,a", b"two,a"), 5),
+        (lambda text: text[:-12], 5),
+        (lambda text: text.replace(b"epoch", b"\xffpoch"), 0),
+        (lambda text: b"", 0),
+        (lambda text: b"\0" * len(text), 0),
+    ],
+)
+def test_what_is_damaged_is_kept_beside_and_said(tmp_path, damaged, left):
+    path = tmp_path / "indicators.csv"
+    content = damaged(whole(tmp_path))
+    path.write_bytes(content)
+    said = INDICATORS.set_aside(tmp_path)
+    assert len(INDICATORS.read(tmp_path)) == left
+    assert str(path) in said
+    assert "indicators.csv.damaged" in said
+    assert (tmp_path / "indicators.csv.damaged").read_bytes() == content
+    assert INDICATORS.set_aside(tmp_path) == ""
+    path.write_bytes(content)
+    assert "indicators.csv.damaged.2" in INDICATORS.set_aside(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_table(tmp_path):
+    os.mkfifo(tmp_path / "metrics.csv")
+    assert METRICS.read(tmp_path) == []
+    assert METRICS.set_aside(tmp_path)
+    METRICS.append(tmp_path, [{"epoch": 1}])
+    assert len(METRICS.read(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs and ONNX files that 0.1.0 wrote: the same networks, the same numbers, and everything goes on with them."""
+"""Runs and ONNX files that 0.1.0 wrote: the same networks, the same numbers, for every command."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def test_runs_and_files_score_the_same() -> None:
     assert [one.top1 for one in found] == [one["top1"] for one in EXPECTED["evaluate"]]
     for one, before in zip(found, EXPECTED["evaluate"], strict=True):
         if before["max_abs_diff"] is not None:
-            assert one.max_abs_diff is not None and one.max_abs_diff < 1e-4
+            assert one.max_abs_diff is not None
+            assert one.max_abs_diff < 1e-4
 
 
 def test_records_without_shortcut_pad_at_the_end() -> None:
@@ -60,8 +61,10 @@ def test_force_is_read_as_include() -> None:
     conversion = open_run(FIXTURE / "converted").info.conversion
     recipe = load_recipe(FIXTURE / "trained" / "recipe.resolved.yaml")
 
-    assert conversion is not None and conversion.include == ["conv1"]
-    assert recipe.binarize is not None and list(recipe.binarize.include) == ["conv1"]
+    assert conversion is not None
+    assert conversion.include == ["conv1"]
+    assert recipe.binarize is not None
+    assert list(recipe.binarize.include) == ["conv1"]
 
 
 @pytest.mark.parametrize("name", ["converted", "trained/twin"])

@@ -248,6 +248,23 @@ def test_bad_targets_and_folders_leave_nothing_behind(tmp_path, converted):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("damage", [b"\xff" * 99, b"\0" * 99, b"epoch,stage\n1,2,3\n"])
+def test_damaged_tables_do_not_keep_a_training_from_its_end(tmp_path, damage):
+    path = tmp_path / "run"
+    with pytest.raises(tiny.Killed):
+        train(tiny.recipe(**tiny.BINARY), out=path, progress=tiny.KillIn("binarized", 2))
+    names = ("metrics.csv", "indicators.csv")
+    for name in names:
+        (path / name).write_bytes(damage)
+    told = tiny.Told()
+    done = train(resume=path, progress=told)
+    for name in names:
+        assert told.heard(f'{name}" cannot be read')
+        assert (path / f"{name}.damaged").read_bytes() == damage
+        epochs = {row.split(",")[0] for row in (path / name).read_text().splitlines()[1:]}
+        assert epochs == {str(epoch) for epoch in range(2, done.epochs + 1)}
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors"])
 def test_a_truncated_checkpoint_is_an_error_and_the_hint_works(tmp_path, name):
     path = tmp_path / "run"

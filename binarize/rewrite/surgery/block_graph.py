@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import copyreg
 import inspect
 import itertools
 import linecache
@@ -80,15 +81,42 @@ def install(module: nn.Module, graph: fx.Graph) -> None:
     """Have `module` execute `graph`."""
     graph.lint()
     cls = getattr(type(module), "_surgery_base", type(module))
-    body = {
-        "forward": _compiled(graph, cls.__name__),
-        "_surgery_graph": graph,
-        "_surgery_base": cls,
-        "__module__": cls.__module__,
-        "__qualname__": cls.__qualname__,
-        "__doc__": cls.__doc__,
-    }
-    module.__class__ = type(cls.__name__, (cls,), body)
+    module.__class__ = _Executing(cls, graph).made
+
+
+class _Executing:
+    """A subclass of `base`, `made`, whose forward executes `graph`. It has no name to import: copies of its
+    objects share it, and pickle makes it again from the graph."""
+
+    def __init__(self, base: type[nn.Module], graph: fx.Graph) -> None:
+        self.base, self.graph = base, graph
+
+        def reduce_ex(block: nn.Module, protocol: Any) -> Any:
+            make, arguments, *state = base.__reduce_ex__(block, protocol)
+            if make is not copyreg.__newobj__:
+                return (make, arguments, *state)
+            return (self.new, arguments[1:], *state)
+
+        body = {
+            "forward": _compiled(graph, base.__name__),
+            "__reduce_ex__": reduce_ex,
+            "_surgery_graph": graph,
+            "_surgery_base": base,
+            "__module__": base.__module__,
+            "__qualname__": base.__qualname__,
+            "__doc__": base.__doc__,
+        }
+        self.made = type(base.__name__, (base,), body)
+
+    def new(self, *arguments: Any) -> nn.Module:
+        """An object as pickle makes one: without `__init__`."""
+        return self.made.__new__(self.made, *arguments)
+
+    def __deepcopy__(self, memo: Any) -> _Executing:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.base, self.graph)
 
 
 def find(graph: fx.Graph, target: str, ordinal: int) -> fx.Node:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
-import binarize
 import torch
-from binarize import api, environment, rewrite
 from binarize.evaluate import evaluate
 from binarize.export import export
-from binarize.recipe import load
 from binarize.train import Reporter, train
+
+import binarize
+from binarize import api, environment, rewrite
+from binarize.recipe import load
 
 SMALL = {"channels": [4, 8, 16]}
 HERE = Path("v0.1.0")
@@ -92,10 +94,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     convert()
     train(recipe(), out=HERE / "trained")
-    try:
+    with contextlib.suppress(Killed):
         train(recipe(), out=HERE / "interrupted", reporter=Kill())
-    except Killed:
-        pass
     for name in ("converted", "trained", "trained/twin"):
         export(str(HERE / name), HERE / name / "model.onnx")
     (HERE / "expected.json").write_text(json.dumps(expected(), indent=1))

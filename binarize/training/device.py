@@ -67,13 +67,11 @@ def wrapped(objective: Objective, idle: bool, accelerator: Accelerator) -> nn.Mo
     """`objective` with autocast and the exchange of gradients among processes, for one stage.
 
     What exchanges gradients knows the parameters that the model had when it was made: it is made anew for
-    each stage, when the stage's estimators have theirs. The wrapper and the optimiser of the stage before
-    are let go of; accelerate would divide the gradients of fp16 by the loss scale once for each optimiser.
+    each stage, when the stage's estimators have theirs.
 
     Args:
         idle: some parameters take no part in the stage, and processes do not wait for their gradients.
     """
-    accelerator.free_memory()
     assert accelerator.ddp_handler is not None
     accelerator.ddp_handler.find_unused_parameters = idle
     prepared: nn.Module = accelerator.prepare_model(objective)

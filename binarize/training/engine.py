@@ -124,6 +124,11 @@ class RunningPhase:
         teacher = phase.teacher(stage.distill) if stage.distill else None
         if teacher is not None:
             teacher = teacher.to(self.accelerator.device).to(memory_format=setup.layout)
+        if setup.stages_begun:
+            # Wrapper and optimiser of the stage before: accelerate would divide the gradients of fp16 by the
+            # loss scale once for every optimiser that it knows.
+            self.accelerator.free_memory()
+        setup.stages_begun += 1
         idle = has_idle_parameters(model, setup.loaders.train, self.accelerator, setup.layout)
         return RunningStage(
             self.recipe,

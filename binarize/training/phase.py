@@ -64,6 +64,7 @@ class Setup:
         per_epoch: optimiser steps of one pass over the data.
         plan: all epochs of a phase.
         layout: of images and weights in memory.
+        stages_begun: so far, in all phases.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Setup:
     ) -> None:
         self.recipe, self.accelerator, self.progress = recipe, accelerator, progress
         self.loaders, self.classes = loaders, classes
-        self.per_epoch = len(loaders.train)
+        self.per_epoch, self.stages_begun = len(loaders.train), 0
         self.plan: list[Epoch] = build_schedule(recipe.stages, self.per_epoch)
         last = recipe.engine.channels_last
         self.layout = torch.channels_last if last else torch.contiguous_format

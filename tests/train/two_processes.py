@@ -9,6 +9,7 @@ step and the model's state_dict.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import socket
 import sys
@@ -117,6 +118,7 @@ def free_port() -> int:
 
 if __name__ == "__main__":
     os.environ["ACCELERATE_USE_CPU"] = "true"
+    gc.freeze()  # what is imported need not be visited at every stage
     for world in (1, 2):
         arguments = (world, free_port(), Path(sys.argv[1]))
         start_processes(work, arguments, nprocs=world, start_method="fork")

@@ -37,7 +37,7 @@ from torch.optim.swa_utils import update_bn
 
 from binarize.exporting import export
 from binarize.layers import binary_weights, calibrate
-from binarize.rewrite import FloatModel, convert_float, open_float
+from binarize.rewrite import FloatModel, SourceOptions, convert_float, open_float
 
 BATCHES = (1, 2, 3)
 OPSET = 20
@@ -57,7 +57,7 @@ def _mode(name: str, mode: str) -> Line:
     began = time.monotonic()
     torch.manual_seed(0)
     width = quick_size(name)
-    float_model = open_float(name, pretrained=False, img_size=width)
+    float_model = open_float(name, SourceOptions(pretrained=False, img_size=width))
     _roughen(float_model.model)
     outcome: Line = {
         "image": list(float_model.size),
@@ -176,7 +176,7 @@ def _float(name: str, width: int) -> Line:
     before = timm.layers.use_fused_attn()
     timm.layers.set_fused_attn(False)
     try:
-        float_model = open_float(name, pretrained=False, img_size=width)
+        float_model = open_float(name, SourceOptions(pretrained=False, img_size=width))
         _roughen(float_model.model)
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "float.onnx"

@@ -53,7 +53,7 @@ def describe(name: str) -> Line:
 
 
 def own_size(name: str) -> int:
-    return models.default_preprocess(name)["img_size"]
+    return models.default_preprocess(name).img_size
 
 
 def quick_size(name: str) -> int:
@@ -68,7 +68,7 @@ def quick_size(name: str) -> int:
 
 def _tied(name: str) -> bool:
     """Whether the constructor has to be told the size, so that another would be another network."""
-    given, own = (models.describe(name, img_size=size)["kwargs"] for size in (97, own_size(name)))
+    given, own = (models.describe(name, img_size=size).kwargs for size in (97, own_size(name)))
     return given != own
 
 

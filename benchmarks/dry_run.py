@@ -17,7 +17,7 @@ import torch
 from result_lines import append
 
 from binarize.exporting.size import packed_size
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 
 LIMIT = 0.5  # seconds
 REPEATS = 5
@@ -37,7 +37,7 @@ def clocks() -> tuple[float, float]:
 def once(model: str, options: Options) -> dict[str, float]:
     """Seconds of creating `model`, and of a dry run on it."""
     begin = clocks()
-    float_model = open_float(model, pretrained=False)
+    float_model = open_float(model, SourceOptions(pretrained=False))
     created = clocks()
     conversion = convert_float(float_model, options, values=False).conversion
     packed_size(conversion.model, conversion.trace)
@@ -58,7 +58,8 @@ def measure(model: str, options: Options) -> dict[str, float]:
 
 def main() -> int:
     torch.set_num_threads(1)
-    open_float("resnet18", pretrained=False)  # what the first model of a process pays for imports
+    # What the first model of a process pays for imports.
+    open_float("resnet18", SourceOptions(pretrained=False))
     measured = {
         model: {mode: measure(model, options) for mode, options in MODES.items()}
         for model in MODELS

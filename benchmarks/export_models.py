@@ -22,7 +22,7 @@ from result_lines import RESULTS, append
 
 from binarize import environment
 from binarize.exporting import export
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 
 LINES = RESULTS / "export_models.jsonl"
 MODELS = (
@@ -47,7 +47,7 @@ def measure(name: str) -> dict[str, Any]:
     """One line of the results."""
     torch.manual_seed(0)
     began = time.monotonic()
-    float_model = open_float(name, pretrained=False)
+    float_model = open_float(name, SourceOptions(pretrained=False))
     bytes_float = 4 * sum(parameter.numel() for parameter in float_model.model.parameters())
     converted = convert_float(float_model, Options())
     convert_seconds = time.monotonic() - began

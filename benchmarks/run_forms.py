@@ -50,7 +50,7 @@ def write(folder: Path) -> None:
                 structure="bireal" if activations == "sign" else "keep",
                 pretrained=False,
             )
-            size = model.binarize_info.preprocess["img_size"]
+            size = model.binarize_info.preprocess.img_size
             image = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
             with torch.no_grad():
                 np.save(place / LOGITS, model.eval()(image).numpy())

@@ -31,7 +31,7 @@ from binarize.exporting.functions import DOMAIN, OPS, function
 from binarize.exporting.graph import to_graph
 from binarize.exporting.subject import open_subject
 from binarize.exporting.write import write
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 
 LIMIT = 1.25
 REPEATS = 9
@@ -52,7 +52,7 @@ for path in sys.argv[1:]:
 
 def files(name: str, folder: Path) -> dict[str, Path]:
     """The model's files by what they are."""
-    float_model = open_float(name, pretrained=False)
+    float_model = open_float(name, SourceOptions(pretrained=False))
     paths = {"float": folder / "float.onnx"}
     subject = open_subject(float_model.model)
     plain = to_graph(copy.deepcopy(float_model.model).eval(), {}, subject.size, OPSET)
@@ -61,7 +61,7 @@ def files(name: str, folder: Path) -> dict[str, Path]:
     for form in ("packed", "inline"):
         model = copy.deepcopy(converted.model).eval()
         graph = to_graph(model, layers.freeze(model), converted.size, OPSET)
-        forms.FORMS[form].apply(graph)
+        forms.FORMS[form].apply(graph, None)
         paths[form] = folder / f"{form}.onnx"
         write(graph, describe(converted, form), paths[form])
     paths["general"] = folder / "general.onnx"

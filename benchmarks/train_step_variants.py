@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.layers import binary_inputs, binary_weights, calibrate, set_progress
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 
 STEPS_OF_A_TRAINING = 1000
 """Over which the progress goes from 0 to 1."""
@@ -108,7 +108,7 @@ def binary_layers(model: str) -> int:
 
 
 def _network(recipe: Recipe, model: str) -> nn.Module:
-    float_model = open_float(model, pretrained=False)
+    float_model = open_float(model, SourceOptions(pretrained=False))
     if recipe.options is not None:
         return convert_float(float_model, recipe.options).conversion.model
     if recipe.brevitas:
@@ -117,7 +117,7 @@ def _network(recipe: Recipe, model: str) -> nn.Module:
 
 
 def _layers(model: str) -> list[str]:
-    float_model = open_float(model, pretrained=False)
+    float_model = open_float(model, SourceOptions(pretrained=False))
     converted = convert_float(float_model, Options()).conversion.model
     return [name for name, _, _, _ in binary_weights(converted)]
 

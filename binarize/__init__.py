@@ -55,16 +55,18 @@ _FOUND_IN = {
 """Function -> the module of this package that has it."""
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which takes every other name for a mistake
 
-        return version("binarize")
-    if name == "estimators":
-        return importlib.import_module("binarize.estimators")
-    if name in _FOUND_IN:
-        return getattr(importlib.import_module(f"binarize.{_FOUND_IN[name]}"), name)
-    raise AttributeError(f"module 'binarize' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("binarize")
+        if name == "estimators":
+            return importlib.import_module("binarize.estimators")
+        if name in _FOUND_IN:
+            return getattr(importlib.import_module(f"binarize.{_FOUND_IN[name]}"), name)
+        raise AttributeError(f"module 'binarize' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

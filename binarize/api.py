@@ -83,8 +83,8 @@ def convert(
     Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
     if force is not None:
-        warnings.warn(
-            "binarize.convert: force= is called include= now", DeprecationWarning, stacklevel=2
+        warnings.warn(  # of the line that calls `near_words`' wrapper
+            "binarize.convert: force= is called include= now", DeprecationWarning, stacklevel=3
         )
         include = [*include, *force]
     options = Options(

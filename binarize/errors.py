@@ -11,6 +11,7 @@ line prints both and exits with 1; a Python caller catches `BinarizeError` or on
       DataError         a data set that is missing, unreadable or of the wrong classes
       CheckpointError   weights that are missing, corrupt or of another model
       RunError          a run directory that is missing or not one
+        RunBusyError    a run that another process is training
       ExportError       an ONNX file that cannot be written, read or validated
       TrainingError     training that cannot continue
 """
@@ -64,6 +65,10 @@ class RunError(BinarizeError):
     """A run directory that is missing or not one."""
 
 
+class RunBusyError(RunError):
+    """A run that another process is training."""
+
+
 class ExportError(BinarizeError):
     """An ONNX file that cannot be written, read or validated."""
 
@@ -74,8 +79,11 @@ class TrainingError(BinarizeError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"?' if near else ""
+    near = difflib.get_close_matches(word, list(known), n=8, cutoff=0.5)
+    longer = [
+        one for one in near if one.startswith(word)
+    ]  # before others as near: the end is missing
+    return f'did you mean "{(longer or near)[0]}"?' if near else ""
 
 
 def near_words(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

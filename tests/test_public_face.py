@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 import binarize
+from binarize.errors import BinarizeError
 
 NAMES = [
     "__version__",
@@ -23,6 +25,7 @@ NAMES = [
     "report",
     "train",
 ]
+FUNCTIONS = [name for name in NAMES if name not in ("__version__", "estimators")]
 
 
 def test_the_face_is_this_and_no_more():
@@ -44,7 +47,7 @@ def test_an_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("convert", {"model_or_name", "estimator", "keep", "force", "submodule", "checkpoint"}),
+        ("convert", {"model_or_name", "estimator", "keep", "include", "submodule", "checkpoint"}),
         ("load", {"run"}),
         ("compare", {"recipe", "estimators", "seeds", "target", "data_dir"}),
         ("report", {"run"}),
@@ -58,12 +61,53 @@ def test_functions_tell_their_parameters(name, parameters):
     assert parameters <= set(inspect.signature(getattr(binarize, name)).parameters)
 
 
-def test_a_package_of_a_functions_name_is_both():
-    import binarize.evaluation.parity as parity
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_they_are_plain_functions_of_a_module_with_another_name(name):
+    function = getattr(binarize, name)
+    assert inspect.isfunction(function)
+    assert inspect.getdoc(function)
+    assert function.__name__ == name
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(f"binarize.{name}")
 
-    assert binarize.evaluation.parity is parity
-    assert callable(binarize.evaluate)
-    assert "top-1" in inspect.getdoc(binarize.evaluate)
+
+def test_importing_the_package_of_a_function_leaves_the_function():
+    for name in ("training", "exporting", "evaluation", "comparing", "reporting", "benching"):
+        importlib.import_module(f"binarize.{name}")
+    assert all(inspect.isfunction(getattr(binarize, name)) for name in FUNCTIONS)
+    assert type(binarize) is type(inspect)
+
+
+@pytest.mark.parametrize(
+    ("call", "near"),
+    [
+        (lambda: binarize.convert("resnet18", estimater="ste"), "estimator"),
+        (lambda: binarize.train("digits", "resnet18", data_dirs="x"), "data_dir"),
+        (lambda: binarize.export("run", "x.onnx", clasifier="fp16"), "classifier"),
+        (lambda: binarize.evaluate("run", limits=1), "limit"),
+        (lambda: binarize.bench("x.onnx", thread=1), "threads"),
+        (lambda: binarize.compare("digits", estimator="ste"), "estimators"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_a_type_error_that_names_the_near_word(call, near):
+    with pytest.raises(TypeError, match=f'"{near}"'):
+        call()
+
+
+def test_what_include_was_called_before_is_read_with_a_warning(monkeypatch):
+    seen = []
+
+    def make(target, options, *_, **__):
+        seen.append(options.include)
+        raise BinarizeError("enough")
+
+    monkeypatch.setattr("binarize.api.make", make)
+    with (
+        pytest.raises(BinarizeError, match="enough"),
+        pytest.warns(DeprecationWarning, match="include"),
+    ):
+        binarize.convert("resnet18", include=["a"], force=["b"])
+    assert seen == [("a", "b")]
 
 
 def test_estimators_give_surrogate_gradients():

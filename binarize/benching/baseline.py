@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 
+from binarize import models
 from binarize.benching.entries import Entry, File
 from binarize.benching.int8 import quantise
 from binarize.exporting import export
+from binarize.models.attributes import set_attribute
 from binarize.rewrite import build_info
 from binarize.run import RunInfo
 from binarize.runtime import FileInfo
@@ -23,9 +25,14 @@ FLOAT = "float"
 INT8 = "float-int8"
 
 
-def export_float(info: FileInfo, path: Path) -> None:
+BITS = 32
+"""How many times smaller than float weights a file of 1-bit weights may be."""
+
+
+def export_float(info: FileInfo, path: Path, weights: Path) -> None:
     """Write the float model of a file's architecture. Raises BinarizeError where it cannot be built here:
-    a module of the caller's own, or one that the library no longer has."""
+    a module of the caller's own, one that the library no longer has, or one far larger than the file
+    `weights` that describes it."""
     described = RunInfo(
         kind="converted",
         model=info.model,
@@ -33,17 +40,17 @@ def export_float(info: FileInfo, path: Path) -> None:
         weights="random",
         preprocess=info.preprocess,
     ).undone()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), models.budget_of(weights, BITS):
         torch.manual_seed(0)
         model = build_info(described)
-    model.binarize_info = described.replace(conversion=None)
+    set_attribute(model, "binarize_info", described.replace(conversion=None))
     export(model, path)
 
 
 def float_entry(file: File, folder: Path) -> Entry:
     """The float model of `file`, written into `folder`. Raises BinarizeError as `export_float` does."""
     path = _place(folder, FLOAT)
-    export_float(file.info, path)
+    export_float(file.info, path, file.path)
     name = name_of(file.info)
     return Entry(name, path, FLOAT, False, file.architecture, baseline=True, given=False)
 

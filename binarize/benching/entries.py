@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from binarize.errors import ExportError
+from binarize import models
+from binarize.errors import ExportError, ModelError
 from binarize.run import is_run, layout, newest_run
+from binarize.run.records import CUSTOM
 from binarize.runtime import NATIVE, FileInfo, metadata, needs_kernels, uses_kernels
 
 
@@ -65,8 +67,21 @@ def find(names: Sequence[str | Path]) -> list[File]:
         path = Path(name)
         if path.is_dir():
             path = _of_run(path)
-        files.setdefault(path.resolve(), File(str(path), path, metadata(path)))
+        files.setdefault(path.resolve(), File(str(path), path, _described(path)))
     return list(files.values())
+
+
+def _described(path: Path) -> FileInfo:
+    """What the file says about itself. Raises ExportError where its float model has arguments that a file
+    must not give."""
+    info = metadata(path)
+    if info.model.library == CUSTOM or not models.is_known(info.model.title):
+        return info  # there is no float model of it here, which is said where one is looked for
+    try:
+        models.check_spec(info.model)
+    except ModelError as problem:
+        raise ExportError(f'"{path}": {problem.message}', problem.hint) from problem
+    return info
 
 
 def _of_run(path: Path) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from binarize.benching.baseline import FLOAT, float_entry, int8_entry, name_of
 from binarize.benching.entries import Entry, File, entries_of
-from binarize.errors import BinarizeError
+from binarize.errors import BinarizeError, ExportError
+from binarize.models.arguments import RefusedArgument
 from binarize.progress import Progress
 
 
@@ -24,7 +25,7 @@ def line_up(
     """The entries of all files with a baseline each. What is built for that goes into `folder`.
 
     What a reader of the figures should know is added to `notes`. Raises ExportError for a file that cannot
-    run here.
+    run here, or that brings arguments which no file may bring.
     """
     by_architecture: dict[str, list[File]] = {}
     for file in files:
@@ -49,6 +50,8 @@ def with_baseline(
         progress.task("exporting the float model")
         try:
             built = float_entry(file, folder)
+        except RefusedArgument as problem:
+            raise ExportError(f'"{file.name}": {problem.message}', problem.hint) from problem
         except BinarizeError as problem:
             given = entries[0]
             notes.append(

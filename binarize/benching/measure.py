@@ -62,12 +62,16 @@ def measure(entries: list[Entry], setting: Setting, progress: Progress) -> list[
             **spread(times[index]),
             ratio_to_float=float(np.median(times[index] / times[_baseline(entry, entries)])),
             load_ms=float(np.median(loading[index])),
-            peak_mb=None if peaks[index] is None else peaks[index] / 1e6,
+            peak_mb=_megabytes(peaks[index]),
             bytes=entry.path.stat().st_size,
             max_diff=diffs[index],
         )
         for index, entry in enumerate(entries)
     ]
+
+
+def _megabytes(count: int | None) -> float | None:
+    return None if count is None else count / 1e6
 
 
 def load_all(

@@ -13,6 +13,7 @@ files import nothing heavy at the top: `--help` has to answer at once.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
@@ -95,33 +96,35 @@ def program(
 
 def build(completion: bool = True) -> typer.Typer:
     """The whole program as a Typer application; its options for completion cost time."""
-    look = {
-        "cls": Group,
-        "pretty_exceptions_enable": False,
-        "rich_markup_mode": None,
-        "no_args_is_help": True,
-        "context_settings": CONTEXT,
-    }
-    app = typer.Typer(name="binarize", epilog=EPILOG, add_completion=completion, **look)
+    make = functools.partial(
+        typer.Typer,
+        cls=Group,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings=CONTEXT,
+    )
+    app = make(name="binarize", epilog=EPILOG, add_completion=completion)
     app.callback()(program)
     for name, module in COMMANDS.items():
         kind = getattr(module, "Command", Command)
-        options = {"cls": kind, "epilog": examples(module.EXAMPLES), "short_help": purpose(module)}
-        app.command(name, **options)(module.command)
+        epilog = examples(module.EXAMPLES)
+        app.command(name, cls=kind, epilog=epilog, short_help=purpose(module))(module.command)
     for name, module in GROUPS.items():
         two = "\n".join("\n".join(module.EXAMPLES.values()).split("\n")[1:3])
-        group = typer.Typer(help=module.HELP, short_help=module.HELP, epilog=examples(two), **look)
+        group = make(help=module.HELP, short_help=module.HELP, epilog=examples(two))
         for verb, function in module.COMMANDS.items():
             first = inspect.cleandoc(function.__doc__).splitlines()[0]
-            options = {"epilog": examples(module.EXAMPLES[verb]), "short_help": first}
-            group.command(verb, cls=Command, **options)(function)
+            epilog = examples(module.EXAMPLES[verb])
+            group.command(verb, cls=Command, epilog=epilog, short_help=first)(function)
         app.add_typer(group, name=name)
     return app
 
 
 def purpose(module: ModuleType) -> str:
     """`Accuracy of runs.`, of a module whose docstring begins "`binarize eval`: accuracy of runs."."""
-    words = module.__doc__.splitlines()[0].partition(": ")[2]
+    words = inspect.getdoc(module) or ""
+    words = words.partition("\n")[0].partition(": ")[2]
     return words[:1].upper() + words[1:]
 
 

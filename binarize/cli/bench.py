@@ -130,7 +130,9 @@ def show_profile(profile: Profile) -> None:
     """The nodes that take longest."""
     render.say(f"{profile.file}, {profile.form}, {way(profile)}:")
     shown, rest = profile.nodes[:SHOWN], profile.nodes[SHOWN:]
-    rows = [(one.node, one.op, f"{one.median_ms:.3f}", f"{one.share:.1%}") for one in shown]
+    rows: list[tuple[str, str | None, str, str]] = [
+        (one.node, one.op, f"{one.median_ms:.3f}", f"{one.share:.1%}") for one in shown
+    ]
     if rest:
         spent, share = sum(one.median_ms for one in rest), sum(one.share for one in rest)
         rows.append((f"{len(rest)} more", None, f"{spent:.3f}", f"{share:.1%}"))

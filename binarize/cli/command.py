@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+# Click's, of which Typer has carried a copy since 0.16.
+if TYPE_CHECKING:
+    from typer._click import Context as ClickContext
+    from typer._click import HelpFormatter
+    from typer._click.exceptions import UsageError
+else:
+    HelpFormatter = typer.Context.formatter_class
+    UsageError = typer.BadParameter.__mro__[1]
 
 # Stand for "-" and " " while lines are wrapped: --data-dir and `binarize recipes ls` stay whole.
 HYPHEN, SPACE = "\N{NON-BREAKING HYPHEN}", "\N{NO-BREAK SPACE}"
 
 
-UsageError: Any = typer.BadParameter.__mro__[1]  # click's; Typer has carried a copy since 0.16
-
-
 class WrongUsage(UsageError):
     """Wrong usage with a better hint than where the help is."""
 
-    def __init__(self, message: str, hint: str, ctx: typer.Context | None = None) -> None:
+    def __init__(self, message: str, hint: str, ctx: ClickContext | None = None) -> None:
         super().__init__(message, ctx)
         self.hint = hint
 
 
-class Formatter(typer.Context.formatter_class):  # type: ignore[misc, name-defined]
+class Formatter(HelpFormatter):
     """The formatter of click that Typer carries, for words with hyphens."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
@@ -51,14 +57,14 @@ class Command(TyperCommand):
 
     context_class = Context
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: ClickContext) -> list[str]:
         pieces = [self.options_metavar] if self.options_metavar else []
         for param in _arguments(self, ctx):
             name = param.metavar if param.required else f"[{param.metavar}]"
             pieces.append(name + "..." * (param.nargs != 1))
         return pieces
 
-    def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:
+    def format_options(self, ctx: ClickContext, formatter: HelpFormatter) -> None:
         arguments = [(param.metavar, param.help) for param in _arguments(self, ctx)]
         records = [
             param.get_help_record(ctx)
@@ -77,7 +83,7 @@ class Group(TyperGroup):
     context_class = Context
 
 
-def _arguments(command: TyperCommand, ctx: typer.Context) -> list[Any]:
+def _arguments(command: TyperCommand, ctx: ClickContext) -> list[Any]:
     return [param for param in command.get_params(ctx) if param.param_type_name == "argument"]
 
 

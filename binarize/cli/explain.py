@@ -46,7 +46,7 @@ def explain(problem: BaseException) -> int:
 
 def explain_usage(problem: UsageError) -> int:
     """Wrong usage: click's sentence and a hint. No arguments at all: the help itself."""
-    if type(problem).__name__ == "NoArgsIsHelpError":
+    if problem.ctx is not None and type(problem).__name__ == "NoArgsIsHelpError":
         print(problem.ctx.get_help())
         return 2
     path = problem.ctx.command_path if problem.ctx else "binarize"

@@ -15,6 +15,7 @@ from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
+    from binarize.cli.command import ClickContext
     from binarize.exporting import ExportResult
 
 EXAMPLES = """
@@ -27,7 +28,7 @@ FLAG = "--onnx"
 class Command(commands.Command):
     """Knows an option whose value may be left out: a bare `--onnx`."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_value(args))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import typer
+from typing import TYPE_CHECKING
 
 from binarize.cli import command as commands
 from binarize.cli.command import UsageError, WrongUsage
+
+if TYPE_CHECKING:
+    from binarize.cli.command import ClickContext
 
 KEYS = {
     "epochs": "stages.0.epochs",
@@ -43,7 +45,7 @@ SUFFIXES = (".yaml", ".yml")
 class Command(commands.Command):
     """Answers `--epochs 3` with the `--set` that does it."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
         given = list(args)
         try:
             return super().parse_args(ctx, args)

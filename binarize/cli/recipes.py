@@ -183,7 +183,7 @@ def _unknown_optimizers(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...],
 
     from binarize.errors import did_you_mean
 
-    known = list_optimizers()
+    known = [str(name) for name in list_optimizers()]
     for index, stage in enumerate(recipe.stages):
         name = stage.optimizer.name
         if name.lower() not in known:

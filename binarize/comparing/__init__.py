@@ -2,8 +2,8 @@
 
 variants    what is put in the place of the recipe's `binarize` section
 sweep       the directory and its manifest
-trial       one variant with one seed: an ordinary run, trained once; `lock` keeps a second process away
-schedule    the trials that are left, one after another or several at a time
+trial       one variant with one seed: an ordinary run, trained once; a lock keeps a second process away
+schedule    the trials that are left, one after another or several at a time; `devices` gives each a GPU
 table       mean ± deviation over seeds, gap to float, seconds, indicators
 comparison  all of it
 """
@@ -45,7 +45,7 @@ def compare(
         overrides: "key=value" changes to the recipe, for all variants.
         out: the directory; by default runs/compare-RECIPE. One that exists is resumed, and then
             what is left out here is as it was; variants and seeds may be added.
-        jobs: trials trained at a time.
+        jobs: trials trained at a time, spread over the GPUs.
         progress: is told how it goes: a sentence for each trial that has ended, and with one job a task for
             each that is trained.
 

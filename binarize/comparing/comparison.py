@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -171,16 +172,11 @@ def _manifest(
         raise BinarizeError("there is no recipe to compare by", "name one: binarize recipes ls")
     if recipe is None and changes:
         raise BinarizeError("changes need the recipe that they change", "add --recipe")
-    if variants is None and old is None:
-        raise BinarizeError("no estimator is named", "name some: --estimators float,ste,ab-tanh")
-    chosen: list[Variant] = (
-        parse_variants(variants) if variants is not None else [parse_variant(a) for a in old.arms]
-    )
-    if recipe is None:
+    chosen = _variants(old, variants)
+    if recipe is not None:
+        name, contents = str(recipe), set_keys(load(recipe, changes))
+    elif old is not None:
         name, contents, changes = old.recipe, old.contents, old.changes
-    else:
-        base = load(recipe, changes)
-        name, contents = str(recipe), set_keys(base)
     return Manifest(
         recipe=name,
         contents=contents,
@@ -188,8 +184,16 @@ def _manifest(
         target=_target(old, target, load(contents)),
         arms=[variant.name for variant in chosen],
         seeds=seeds if seeds is not None else old.seeds if old else 1,
-        **({"created": old.created} if old else {}),
+        created=old.created if old else time.time(),
     )
+
+
+def _variants(old: Manifest | None, variants: str | Sequence[str] | None) -> list[Variant]:
+    if variants is not None:
+        return parse_variants(variants)
+    if old is None:
+        raise BinarizeError("no estimator is named", "name some: --estimators float,ste,ab-tanh")
+    return [parse_variant(name) for name in old.arms]
 
 
 def _target(old: Manifest | None, target: str | Path | None, recipe: Recipe) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from binarize.comparing.devices import VISIBLE, least_used, visible_gpus
 from binarize.comparing.sweep import Sweep, Trial
 from binarize.comparing.trial import Record, read_record, run_trial, write_record
 from binarize.environment import usable_cores
@@ -59,11 +60,12 @@ def run_here(
 
 @dataclass
 class Child:
-    """A trial in a process of its own, and the file that holds what it says."""
+    """A trial in a process of its own, the file that holds what it says, and its GPU, where it has one."""
 
     trial: Trial
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    gpu: str | None = None
 
     def close(self) -> None:
         """Let go of its files, after its end."""
@@ -80,13 +82,17 @@ def run_in_processes(
     progress: Progress,
     ended: Ended,
 ) -> None:
-    """`jobs` trials at a time, each in a process of its own. All of them end with this block."""
-    waiting, done = list(trials), 0
+    """`jobs` trials at a time, each in a process of its own. All of them end with this block.
+
+    They are spread over the GPUs that this process may use.
+    """
+    waiting, done, gpus = list(trials), 0, visible_gpus()
     progress.task("trials", len(trials))
     with children() as running:
         while waiting or running:
             while waiting and len(running) < jobs:
-                running.append(start_child(sweep, waiting.pop(0), data_dir, jobs))
+                gpu = least_used(gpus, [child.gpu for child in running])
+                running.append(start_child(sweep, waiting.pop(0), data_dir, jobs, gpu))
             time.sleep(POLL_SECONDS)
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
@@ -114,11 +120,12 @@ def children() -> Iterator[list[Child]]:
             child.close()
 
 
-def start_child(sweep: Sweep, trial: Trial, data_dir: Path | None, jobs: int) -> Child:
-    """Start a process for a trial, with its share of the cores where the recipe names no threads."""
+def start_child(
+    sweep: Sweep, trial: Trial, data_dir: Path | None, jobs: int, gpu: str | None = None
+) -> Child:
+    """Start a process for a trial, in `child_environment`."""
     command = [sys.executable, "-m", "binarize.comparing", str(sweep.path), trial.name]
     command += [str(data_dir)] if data_dir is not None else []
-    threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))}
     path = sweep.beside(trial, ".log")
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("wb")
@@ -127,9 +134,15 @@ def start_child(sweep: Sweep, trial: Trial, data_dir: Path | None, jobs: int) ->
         stdin=subprocess.PIPE,  # open for as long as this process lives, see __main__
         stdout=log,
         stderr=subprocess.STDOUT,
-        env={**threads, **os.environ},
+        env=child_environment(jobs, gpu),
     )
-    return Child(trial, process, log)
+    return Child(trial, process, log, gpu)
+
+
+def child_environment(jobs: int, gpu: str | None) -> dict[str, str]:
+    """That of this process, with a share of the cores where the recipe names no threads, and one GPU."""
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))}
+    return {**threads, **os.environ, **({} if gpu is None else {VISIBLE: gpu})}
 
 
 def outcome(sweep: Sweep, child: Child) -> Record | None:

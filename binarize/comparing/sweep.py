@@ -145,7 +145,7 @@ def check_agreement(old: Sweep, new: Manifest) -> None:
     if missing:
         raise BinarizeError(
             f'the sweep in "{old.path}" has the variant {missing[0]}, which is not among the estimators',
-            f"arms can only be added: --estimators {','.join([*before.arms, *_added(before, new)])}",
+            f"variants can only be added: --estimators {','.join([*before.arms, *_added(before, new)])}",
         )
     if new.seeds < before.seeds:
         raise BinarizeError(

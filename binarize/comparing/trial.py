@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from binarize.comparing.lock import held
 from binarize.comparing.sweep import Sweep, Trial
-from binarize.errors import BinarizeError, DataError, RecipeError
+from binarize.errors import BinarizeError, DataError, RecipeError, RunBusyError
 from binarize.progress import Progress
 from binarize.run import is_run, write_json
+from binarize.run.lock import held
 from binarize.training import train
 
 ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)
@@ -35,7 +35,7 @@ class Record:
     @property
     def sentence(self) -> str:
         """What is said of a trial that has ended."""
-        name = f"{self.variant}, seed {self.seed}"
+        name = f"{self.arm}, seed {self.seed}"
         if self.result is None:
             return f"{name}: failed, {self.error}"
         top1, epochs, seconds = (self.result[key] for key in ("top1", "epochs", "seconds"))
@@ -74,7 +74,10 @@ def run_trial(
             return None
         if is_finished(sweep, trial):  # another process did it in the meantime
             return read_record(sweep, trial)
-        record = _train(sweep, trial, data_dir, progress)
+        try:
+            record = _train(sweep, trial, data_dir, progress)
+        except RunBusyError:  # by `binarize train --resume`, which knows of no sweep
+            return None
         write_record(sweep, trial, record)
         return record
 
@@ -87,7 +90,7 @@ def _train(sweep: Sweep, trial: Trial, data_dir: Path | None, progress: Progress
         else:
             recipe, target = sweep.recipe(trial), sweep.manifest.target
             result = train(recipe, target, data_dir=data_dir, out=path, progress=progress)
-    except ALIKE_EVERYWHERE:
+    except (*ALIKE_EVERYWHERE, RunBusyError):
         raise
     except BinarizeError as error:
         return Record(trial.variant.name, trial.seed, None, error.message, error.hint)

@@ -34,7 +34,7 @@ def labels_of(images: Any) -> Tensor:
     return told.long()
 
 
-class Images(Dataset):
+class Images(Dataset[tuple[Any, int]]):
     """RGB images with labels, decoded one by one; `transform` is applied to each PIL image."""
 
     def __init__(self, images: LabelledImages, classes: list[str]) -> None:
@@ -61,7 +61,7 @@ class Images(Dataset):
         return Images(Subset(images, indices), self.classes)
 
 
-class CachedImages(Dataset):
+class CachedImages(Dataset[tuple[Any, int]]):
     """RGB images of one size, decoded beforehand.
 
     Attributes:
@@ -90,7 +90,7 @@ class CachedImages(Dataset):
         return CachedImages(self.pixels[chosen], self.labels[chosen], self.classes)
 
 
-class CachedBatches(Dataset):
+class CachedBatches(Dataset[tuple[Any, Tensor]]):
     """Cached images of which a batch is fetched and transformed in one go.
 
     `transform` takes a numpy array, uint8 [B, 3, H, W].

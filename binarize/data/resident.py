@@ -22,7 +22,7 @@ from binarize.errors import DataError
 AHEAD = 64  # batches whose changes are drawn together: one copy to the device for all of them
 
 
-class ResidentImages(Dataset):
+class ResidentImages(Dataset[tuple[Tensor, int]]):
     """Decoded images of one size in a black frame.
 
     Attributes:

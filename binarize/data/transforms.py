@@ -28,8 +28,8 @@ def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
     """PIL image to [3, img_size, img_size]: resized, centre-cropped, normalised."""
     return create_transform(
         preprocess.img_size,
-        mean=preprocess.mean,
-        std=preprocess.std,
+        mean=tuple(preprocess.mean),
+        std=tuple(preprocess.std),
         interpolation=preprocess.interpolation,
         crop_pct=preprocess.crop_pct,
     )

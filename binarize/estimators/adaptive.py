@@ -23,7 +23,7 @@ Slope = Callable[[Tensor, float | Tensor], Tensor]
 """(z [1, n], k: a number or [m, 1]) -> f'(z; k) [1 or m, n]."""
 
 
-def same_variance(slope: Slope, k: float, z: Tensor) -> Tensor:
+def same_variance(slope: Slope, k: float | Tensor, z: Tensor) -> Tensor:
     """k_layer, 0-d, for the layer whose standardised weights are z (of any shape).
 
     Found on a grid of k that is refined once and interpolated; within `REACH` of k, whatever z is. Where
@@ -32,7 +32,8 @@ def same_variance(slope: Slope, k: float, z: Tensor) -> Tensor:
     z, normal = sampled(z)[None], normal_sample(z)[None]
     target = slope(normal, k).var(1)
     unit = torch.linspace(0, 1, STEPS + 1, device=z.device, dtype=z.dtype)
-    low, high = -math.log(REACH), math.log(REACH)  # of k_layer/k
+    low: float | Tensor = -math.log(REACH)  # of k_layer/k
+    high: float | Tensor = math.log(REACH)
     for _ in range(2):
         grid = low + unit * (high - low)
         spread = slope(z, k * grid.exp()[:, None]).var(1)

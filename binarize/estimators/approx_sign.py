@@ -17,9 +17,9 @@ class ApproxSign(Estimator):
     source = "Bi-Real Net, Liu et al., arXiv 1808.00278"
     formula = "(2 - 2|x|)·1[|x| <= 1]"
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         inside = x.clamp(-1, 1)
         return inside * (2 - inside.abs())
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return 2 - 2 * x.abs().clamp(max=1)

@@ -134,7 +134,7 @@ class Estimator(ABC):
         return [
             Constant(
                 field.name,
-                field.default,
+                getattr(cls, field.name),
                 field.metadata["meaning"],
                 field.metadata["range"].format(name=field.name),
             )

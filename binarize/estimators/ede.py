@@ -28,10 +28,10 @@ class EDE(Steepening):
     source = "IR-Net, Qin et al., arXiv 1909.10788"
     formula = "k·t·(1 - tanh²(tx))"
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         k, t = self.steepness(progress)
         return k * torch.tanh(t * x)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         k, t = self.steepness(progress)
         return tanh_grad(t * x).mul_(k * t)

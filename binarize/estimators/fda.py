@@ -51,12 +51,12 @@ class FDA(Estimator):
         """n at this progress."""
         return math.floor(self.n_start + (self.n_end - self.n_start) * progress)
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         u = self.w * x.clamp(-self.clip, self.clip)
         odd = range(1, 2 * self.last(progress) + 2, 2)
         return (4 / math.pi) * torch.stack([torch.sin(m * u) / m for m in odd]).sum(0)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         u = x.abs().clamp_(TINY, self.clip).mul_(self.w)
         terms = 2 * (self.last(progress) + 1)
         ratio = (u * terms).sin_().div_(u.sin_())

@@ -61,13 +61,13 @@ def _row(estimator: Estimator, progress: Sequence[float], left: Axes, right: Axe
     shown = progress if estimator.schedule else progress[:1]
     for number, p in enumerate(shown):
         colour = colormaps["viridis"](0.9 * (1 - (number + 1) / len(shown)))
-        style = {"color": colour, "label": f"p = {p:g}" if estimator.schedule else None}
+        label = f"p = {p:g}" if estimator.schedule else None
         for axes, letter, y in (
             (left, "f", estimator.surrogate(x, p)),
             (right, "df", estimator.surrogate_grad(x, p)),
         ):
             if y is not None:
-                axes.plot(x, y, gid=f"{estimator.name}-{letter}-{p:g}", **style)
+                axes.plot(x, y, gid=f"{estimator.name}-{letter}-{p:g}", color=colour, label=label)
     common = {"xlim": (-REACH, REACH), "xticks": (-2, -1, 0, 1, 2)}
     left.set(title=f"{estimator.name}: f(x)", ylim=(-2.1, 2.1), yticks=(-2, -1, 0, 1, 2), **common)
     bottom, top = 1.05 * min(0.0, right.dataLim.ymin), 1.05 * right.dataLim.ymax

@@ -28,11 +28,11 @@ class RBNN(Steepening):
 
     t_min: float = constant(0.01, "steepness at p = 0", above=0)
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         k, t = self.steepness(progress)
         tx = (t * x.abs()).clamp_(max=math.sqrt(2))
         return k * sign(x) * tx * (math.sqrt(2) - tx / 2)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         k, t = self.steepness(progress)
         return x.abs().mul_(-k * t * t).add_(k * t * math.sqrt(2)).clamp_(min=0)

@@ -57,7 +57,7 @@ class ReCU(Estimator):
 
     def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         q = self.quantile(progress, *own)
-        return self.gain * x.clamp(-q, q)
+        return self.gain * x.clamp(-q, q)  # type: ignore[arg-type]  # no overload for float | Tensor
 
     def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return within(x, self.quantile(progress, *own)).mul_(self.gain)

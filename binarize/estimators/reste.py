@@ -42,12 +42,12 @@ class ReSTE(Estimator):
         """o at this progress."""
         return 1 + (self.o_end - 1) * (1 - math.cos(progress * math.pi / 2))
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         o, size = self.order(progress), x.abs()
         root = size.clamp(self.m, self.t) ** (1 / o)
         return torch.where(size <= self.m, x * self._secant(o), sign(x) * root)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         o, size = self.order(progress), x.abs()
         power = (1 - o) / o
         slope = size.clamp_(min=self.m).pow_(power).div_(o)

@@ -18,10 +18,10 @@ class STE(Estimator):
     source = "BinaryConnect, Courbariaux et al., arXiv 1511.00363"
     formula = "1"
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return x
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return torch.ones_like(x)
 
 
@@ -35,8 +35,8 @@ class ClippedSTE(Estimator):
 
     c: float = constant(1.0, "where f becomes constant", above=0)
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return x.clamp(-self.c, self.c)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         return within(x, self.c)

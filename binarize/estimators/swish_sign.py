@@ -29,11 +29,11 @@ class SwishSign(Estimator):
 
     b: float = constant(5.0, "steepness", above=0)
 
-    def surrogate(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         half = x * (self.b / 2)
         return torch.tanh(half) + half * tanh_grad(half)
 
-    def surrogate_grad(self, x: Tensor, progress: float) -> Tensor:
+    def surrogate_grad(self, x: Tensor, progress: float, *own: Tensor) -> Tensor:
         # With s = sigmoid(-|u|): tanh(|u|/2) = 1 - 2s, and 1/(1 + cosh(u)) = 2s(1 - s) cannot overflow.
         u = x.abs().mul_(self.b)
         s = (-u).sigmoid_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Evaluation:
 
 @near_words
 def evaluate(
-    targets: str | Path | list[str | Path] = (),
+    targets: str | Path | Sequence[str | Path] = (),
     *,
     data_dir: str | Path | None = None,
     limit: int | None = None,
@@ -115,7 +116,11 @@ class _Test:
 
 def _test(target: Target, config: Data, limit: int | None) -> _Test:
     known = target.classes or None
-    return _Test(config, data.test_loader(config, target.preprocess, limit, known, download=False))
+    try:
+        loader = data.test_loader(config, target.preprocess, limit, known, download=False)
+    except DataError as problem:  # of data and classes that the target names
+        raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
+    return _Test(config, loader)
 
 
 def _config(

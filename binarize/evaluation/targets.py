@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,7 +114,7 @@ def torch_predictor(path: Path) -> Predict:
     model.to(device)
 
     def predict(images: Tensor) -> Tensor:
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), models.full_precision():
             return models.logits_of(model(images.to(device))).float().cpu()
 
     return predict
@@ -125,14 +124,3 @@ def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
     """The file in onnxruntime, with the binarize kernels or without."""
     opened = session.open_session(path, kernels=kernels)
     return lambda images: torch.from_numpy(opened.logits(images.numpy()))
-
-
-@contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """float32 means float32: cuDNN's default rounds convolution inputs to TF32, 1e-3 off."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before

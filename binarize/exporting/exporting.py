@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -25,6 +25,7 @@ from binarize.kernels import ort_library
 from binarize.progress import Progress
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
+from binarize.runtime.metadata import ClassifierName, FormName
 
 OPSETS = range(18, 26)
 DEFAULT_OPSET = 20
@@ -147,8 +148,10 @@ def export(
         write(written.graph, info, temporary)
         progress.task("validating")
         validation = _validated(temporary, model, subject, written)
-        if validation.parity != info.parity:
-            write(written.graph, info.replace(parity=validation.parity), temporary)
+        parity = validation.parity
+        assert parity is not None  # which `_validated` refuses
+        if parity != info.parity:
+            write(written.graph, info.replace(parity=parity), temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -156,7 +159,7 @@ def export(
         opset=opset,
         bytes=size,
         bytes_predicted=predicted,
-        parity=validation.parity,
+        parity=parity,
         **_figures(validation),
         **_rounded(before, model, subject, classifier),
         calibrated_on=written.calibrated_on,
@@ -188,8 +191,8 @@ def describe(subject: Subject, form: str, classifier: str = PLAIN) -> FileInfo:
     info = subject.info
     conversion = info.conversion and info.conversion.replace(parameters=[])
     return FileInfo(
-        form=form,
-        classifier=classifier,
+        form=cast(FormName, form),
+        classifier=cast(ClassifierName, classifier),
         parity=EXACT,
         model=info.model,
         weights=info.weights,

@@ -257,7 +257,7 @@ def function(name: str, opset: int, smooth: bool = False, whole: bool = False) -
 <domain: "{DOMAIN}", opset_import: ["" : {opset}{own}]>
 {name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(opset, smooth, whole)}}}
 """
-    return ir.from_proto(onnx.parser.parse_function(text))
+    return ir.serde.deserialize_function(onnx.parser.parse_function(text))
 
 
 STEM, STEM_CHANNELS = "Stem", 4
@@ -275,7 +275,7 @@ def stem_function(opset: int) -> ir.Function:
 <domain: "{DOMAIN}", opset_import: ["" : {opset}]>
 {STEM} (x, weight, bias) => (y) {{{_STEM}}}
 """
-    return ir.from_proto(onnx.parser.parse_function(text))
+    return ir.serde.deserialize_function(onnx.parser.parse_function(text))
 
 
 def append_functions(model: ir.Model) -> None:

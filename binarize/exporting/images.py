@@ -76,21 +76,21 @@ def calibration_images(subject: Subject, limit: int = CALIBRATION) -> Images:
 def _training_images(subject: Subject, limit: int) -> Tensor | None:
     """Spread over the training set, or None where looking would mean a download."""
     name, place = subject.info.data.name, subject.info.data.dir
-    if not _at_hand(name, place):
+    if name is None or not _at_hand(name, place):
         return None
     config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
     loader = data.plain_train_loader(config, subject.info.preprocess, limit)
     return torch.cat([pixels for pixels, _ in loader])
 
 
-def _at_hand(name: str | None, place: str | None) -> bool:
+def _at_hand(name: str, place: str | None) -> bool:
     return bool(name) and (name == "digits" or bool(place and Path(place).exists()))
 
 
 def _test_images(subject: Subject, limit: int) -> Tensor | None:
     """The first images of the test set, spread over it, or None where looking would mean a download."""
     name, place = subject.info.data.name, subject.info.data.dir
-    if not _at_hand(name, place):
+    if name is None or not _at_hand(name, place):
         return None
     config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
     known = subject.info.classes or None

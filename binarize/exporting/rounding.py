@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from binarize.layers import WeightBinarizer
 from binarize.models import logits_of
+from binarize.models.attributes import set_attribute
 
 FACTOR = 4
 """How much further than float32 from float64 a file may be: it is off itself, by an order of its own."""
@@ -63,7 +64,7 @@ def _keep_float32(binarizer: WeightBinarizer) -> None:
     binarizer.float()
     if binarizer.inputs is not None:
         binarizer.inputs.double()
-    binarizer.forward = functools.partial(_forward, binarizer)  # type: ignore[method-assign]
+    set_attribute(binarizer, "forward", functools.partial(_forward, binarizer))
 
 
 def _forward(
@@ -73,7 +74,7 @@ def _forward(
     gain: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     binary = type(binarizer).forward(binarizer, latent.float(), return_scale)
-    if return_scale:
+    if isinstance(binary, tuple):
         signs, scale = binary
         return signs.double(), scale.double()
     return binary.double() if gain is None else binary.double() * gain

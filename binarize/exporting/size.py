@@ -170,13 +170,15 @@ def _folded_norms(graph: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node]]:
     """(batch norm, convolution before it that nothing else reads)."""
     for node in graph.nodes:
         before = argument(node, 0, "input") if function_name(node) == "batch_norm" else None
-        if before is not None and function_name(before) in KINDS and len(before.users) == 1:
+        if not isinstance(before, fx.Node):
+            continue
+        if function_name(before) in KINDS and len(before.users) == 1:
             yield node, before
 
 
 def _parameters(node: fx.Node) -> list[str]:
     """State_dict keys of what `node` reads by itself."""
-    return [one.target for one in node.all_input_nodes if one.op == "get_attr"]
+    return [str(one.target) for one in node.all_input_nodes if one.op == "get_attr"]
 
 
 def _is_read(node: fx.Node) -> bool:

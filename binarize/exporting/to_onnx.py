@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from binarize.errors import ExportError
 from binarize.models import tensors_in
+from binarize.models.attributes import set_attribute
 
 Size = tuple[int, ...]
 INPUT, OUTPUT = "image", "logits"
@@ -52,6 +53,7 @@ def to_onnx_graph(model: nn.Module, size: Size, opset: int) -> ir.Model:
             f"torch cannot export this model to ONNX: {_reason(error)}",
             "BINARIZE_TRACEBACK=1 shows where; models known to work: binarize models ls",
         ) from error
+    assert exported is not None  # it is only None where torch was to write a file
     exported.model.graph.outputs[0].name = OUTPUT
     _name_batch(exported.model)
     _name_parameters(exported.model.graph, model)
@@ -68,9 +70,10 @@ def _name_batch(model: ir.Model) -> None:
     values += [value for node in model.graph.all_nodes() for value in node.outputs]
     name = re.compile(rf"\b{re.escape(own)}\b")
     for value in values:
-        for axis, dim in enumerate(value.shape or ()):
-            if not isinstance(dim, int) and dim.value is not None:
-                value.shape[axis] = name.sub(BATCH_NAME, str(dim.value))
+        sizes = value.shape
+        for axis, dim in enumerate(sizes or ()):
+            if sizes is not None and not isinstance(dim, int) and dim.value is not None:
+                sizes[axis] = name.sub(BATCH_NAME, str(dim.value))
 
 
 def _reason(error: BaseException) -> str:
@@ -100,7 +103,7 @@ def _unfuse_attention(model: nn.Module) -> None:
     """timm's attention chooses its form when it is made, by this attribute."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False
+            set_attribute(module, "fused_attn", False)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from binarize.exporting.rounding import allowed, rounding
 from binarize.layers import binary_inputs
 from binarize.models import logits_of
 from binarize.runtime import Session, open_session
+from binarize.runtime.metadata import Parity
 
 TOLERANCE = 1e-4
 """Of the largest |logit|: what rounding in another order may amount to."""
@@ -33,8 +34,10 @@ AGREEMENT = 99.9
 """Percentage of test images with the same top-1, of a trained model."""
 AGREEMENT_8 = 99.0
 """The same, where activations are rounded to 8 bits."""
-EXACT, FLIPPED, ROUNDED = "exact", "up to sign flips", "up to rounding"
-QUANTISED = "quantised"
+EXACT: Parity = "exact"
+FLIPPED: Parity = "up to sign flips"
+ROUNDED: Parity = "up to rounding"
+QUANTISED: Parity = "quantised"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Validation:
     quantised: bool = False
 
     @property
-    def parity(self) -> str | None:
+    def parity(self) -> Parity | None:
         """ "exact", "up to sign flips", "up to rounding", "quantised", or None: the file is of another
         model."""
         if self.quantised:

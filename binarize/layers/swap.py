@@ -12,10 +12,9 @@ weights to one fused function) are those of `layers.adapters`.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from binarize.errors import ModelError
 from binarize.layers import adapters
 from binarize.layers.activation import InputBinarizer
 from binarize.layers.product import BinaryWeight
+from binarize.layers.unnamed import reduced
 from binarize.layers.weight import FrozenProduct, FrozenWeight, WeightBinarizer
 
 SUFFIX = "_binarizer"
@@ -56,7 +56,7 @@ def binarize_weight(
     binarizer.attach(adapters.find(_float_class(module)).weight(module, latent)[0])
 
 
-def _float_class(module: nn.Module) -> type[nn.Module]:
+def _float_class(module: nn.Module) -> type:  # mypy takes no type[nn.Module] for hashable
     return getattr(type(module), "_float_class", type(module))
 
 
@@ -77,34 +77,29 @@ def _class_with(
     kept = {"_float_class": cls, "_binary_parameters": parameters, "__module__": __name__}
 
     def __reduce_ex__(module: nn.Module, protocol: Any) -> Any:
-        """pickle and copy find the class by what it was made from; it has no name to import."""
-        make, arguments, *state = cls.__reduce_ex__(module, protocol)
-        if make is not copyreg.__newobj__:
-            return (make, arguments, *state)
-        return (_new, (cls, sorted(parameters), frozen, *arguments[1:]), *state)
+        return reduced(module, protocol, cls, _new, cls, sorted(parameters), frozen)
 
     kept["__reduce_ex__"] = __reduce_ex__
     return type(f"Binary{cls.__name__}", (cls,), adapter.methods(cls) | body | kept)
 
 
-def _new(
-    cls: type[nn.Module], parameters: Collection[str], frozen: bool, *arguments: Any
-) -> nn.Module:
+def _new(cls: Any, parameters: Collection[str], frozen: bool, *arguments: Any) -> Any:
     """An object of the subclass of `cls`, as pickle makes one: without `__init__`."""
     made = _class_with(cls, frozenset(parameters), frozen)
     return made.__new__(made, *arguments)
 
 
 def _reader(
-    parameter: str, adapter: adapters.Adapter
+    parameter: str, adapter: adapters.Adapter[Any]
 ) -> Callable[[nn.Module], Tensor | BinaryWeight]:
     def read(module: nn.Module) -> Tensor | BinaryWeight:
         try:
             latent = module._parameters[parameter]
             binarizer = module._modules[parameter + SUFFIX]
+            assert latent is not None
             if isinstance(binarizer, FrozenProduct):
                 return binarizer.read(latent)
-            return adapter.read(module, binarizer, latent)
+            return adapter.read(module, cast(WeightBinarizer, binarizer), latent)
         except AttributeError as error:
             # nn.Module.__getattr__ would answer it with the latent weight: float, and silent.
             raise RuntimeError(f"the binary weight cannot be computed: {error}") from error
@@ -170,6 +165,7 @@ def freeze(model: nn.Module) -> dict[str, FrozenWeight]:
 def _put_frozen(module: nn.Module, parameter: str, weight: FrozenWeight) -> None:
     """Put a frozen weight in the place of the latent one, and stop computing it."""
     latent = module._parameters[parameter]
+    assert latent is not None
     value = nn.Parameter(weight.value, requires_grad=latent.requires_grad)
     module._parameters[parameter] = value
     binary = _binary_parameters(module)

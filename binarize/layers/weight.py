@@ -50,6 +50,7 @@ class WeightBinarizer(AddedModule):
     """
 
     role = "weights"
+    learned_scale: nn.Parameter | None
 
     def __init__(self, estimator: Estimator, scale: Scale, standardise: bool = True) -> None:
         super().__init__()
@@ -82,7 +83,8 @@ class WeightBinarizer(AddedModule):
     @property
     def learned(self) -> tuple[nn.Parameter, ...]:
         """The estimator's own parameters, in its order."""
-        return tuple(self._parameters[name] for name in self._names)
+        found = (self._parameters[name] for name in self._names)
+        return tuple(parameter for parameter in found if parameter is not None)
 
     def own(self, z: Tensor) -> tuple[Tensor, ...]:
         """The layer's own values, as the estimator's `surrogate` and `surrogate_grad` take them after
@@ -133,6 +135,7 @@ class WeightBinarizer(AddedModule):
             return None
         if not self._scale_is_set:
             self.attach(latent)
+        assert self.learned_scale is not None
         theta = widened(self.learned_scale)
         size = torch.where(theta < 0, -theta, theta)  # |theta|, with a gradient at 0 too
         return size.reshape(-1, *[1] * (latent.ndim - 1))
@@ -241,6 +244,10 @@ class FrozenProduct(nn.Module):
     after the input binarizer's op, on (x, threshold | shift), and `Scale` on (y, scale, bias). They have
     no values, only shapes: a model that holds them is exported, not run.
     """
+
+    boundary: Tensor
+    scale: Tensor
+    zeros: Tensor
 
     def __init__(self, frozen: FrozenWeight) -> None:
         super().__init__()

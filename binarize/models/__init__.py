@@ -1,9 +1,11 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
+from binarize.models.budget import budget_of
 from binarize.models.classifier import num_classes, reset_classifier
-from binarize.models.create import Fetched, Pretrained, create, describe, fetch
-from binarize.models.names import Listing, has_pretrained, list_models, parse
+from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
+from binarize.models.names import Listing, has_pretrained, is_known, list_models, parse
 from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
 
@@ -11,11 +13,15 @@ __all__ = [
     "Fetched",
     "Listing",
     "Pretrained",
+    "budget_of",
+    "check_spec",
     "create",
     "default_preprocess",
     "describe",
     "fetch",
+    "full_precision",
     "has_pretrained",
+    "is_known",
     "list_models",
     "logits_of",
     "num_classes",

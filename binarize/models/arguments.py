@@ -26,6 +26,7 @@ BUILDER_ARGUMENTS = frozenset(
         *("drop_rate", "drop_path_rate", "drop_block_rate", "output_stride"),  # timm
         *("image_size", "input_size", "aux_logits", "aux_loss", "transform_input"),  # torchvision
         *("trainable_backbone_layers", "num_keypoints"),
+        *("width_mult", "reduced_tail", "dilated"),  # torchvision's MobileNetV3
         "shortcut",  # the CIFAR ResNets
     }
 )
@@ -38,10 +39,13 @@ LARGEST = 1 << 16
 """Of a whole number in an argument: more channels, classes or pixels than any network has."""
 
 
-def check_arguments(
-    name: str, kwargs: Mapping[str, Any], model_class: Callable[[], type[nn.Module]]
-) -> None:
-    """Raises ModelError for an argument that the model called `name` may not be given.
+class RefusedArgument(ModelError):
+    """An argument that no file may bring: never passed over, as another kind of model that cannot be built
+    may be."""
+
+
+def check_arguments(name: str, kwargs: Mapping[str, Any], model_class: Callable[[], type]) -> None:
+    """Raises RefusedArgument for an argument that the model called `name` may not be given.
 
     `model_class` gives the class that the name makes; it is asked where rule 2 does not decide.
     """
@@ -49,18 +53,18 @@ def check_arguments(
         if not _is_allowed(argument, model_class):
             known = sorted(BUILDER_ARGUMENTS | parameters(model_class()))
             near = "" if argument.startswith(REFUSED) else did_you_mean(argument, known)
-            raise ModelError(
+            raise RefusedArgument(
                 f'model.kwargs.{argument} is not an argument that "{name}" may be given',
                 near or "weights come with --checkpoint or --pretrained alone",
             )
         if any(abs(number) > LARGEST for number in _numbers(value)):
-            raise ModelError(
+            raise RefusedArgument(
                 f'model.kwargs.{argument} of "{name}" has a number that no network has',
                 f"whole numbers are at most {LARGEST}",
             )
 
 
-def _is_allowed(argument: str, model_class: Callable[[], type[nn.Module]]) -> bool:
+def _is_allowed(argument: str, model_class: Callable[[], type]) -> bool:
     if argument.startswith(REFUSED):
         return False
     return argument in BUILDER_ARGUMENTS or argument in parameters(model_class())
@@ -75,7 +79,7 @@ def parameters(cls: type[nn.Module]) -> frozenset[str]:
             break
         if "__init__" not in vars(base):
             continue
-        own = list(inspect.signature(base.__init__).parameters.values())[1:]
+        own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         found |= {one.name for one in own if one.kind in named}
         if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in own):

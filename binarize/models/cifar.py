@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from timm.layers import ConvNormAct, create_classifier
+from timm.layers import ConvNormAct, SelectAdaptivePool2d, create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class _Classified(nn.Module, ABC):
     """What timm's models share: pooled features, one linear classifier `fc`, and its reset."""
 
     num_features: int
-    global_pool: nn.Module
+    global_pool: SelectAdaptivePool2d
     fc: nn.Module
 
     def _add_head(self, num_classes: int, global_pool: str, drop_rate: float) -> None:
@@ -98,6 +98,10 @@ class CifarResNet(_Classified):
 
     timm's ResNet class has four stages and a stem of 64 channels at least, hence this one.
     """
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
 
     def __init__(
         self,
@@ -137,11 +141,14 @@ def _stage(blocks: int, before: int, width: int, stride: int, padding: str) -> n
 class CifarStemResNet(ResNet):
     """timm's ResNet with a 3x3 stem of stride 1 and no pooling, so that 32x32 images keep their size."""
 
-    def __init__(self, *args: Any, in_chans: int = 3, **kwargs: Any) -> None:
-        super().__init__(*args, in_chans=in_chans, **kwargs)
-        self.conv1 = nn.Conv2d(in_chans, 64, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.maxpool = nn.Identity()
+    feature_info: list[dict[str, Any]]
+
+    def __init__(self, *, in_chans: int = 3, **kwargs: Any) -> None:
+        super().__init__(in_chans=in_chans, **kwargs)
+        stem = nn.Conv2d(in_chans, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+        self.add_module("conv1", stem)
+        self.add_module("maxpool", nn.Identity())
         for info in self.feature_info:
             info["reduction"] = max(1, info["reduction"] // 4)
 

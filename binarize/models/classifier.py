@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.models.attributes import set_attribute
 from binarize.models.tasks import PARTS, task_of
 
 
@@ -25,19 +28,22 @@ def reset_classifier(model: nn.Module, classes: int) -> None:
     convolution layer that was defined last, and so it is taken to be in a caller's own network.
     """
     _require_classifier(model)
-    if hasattr(model, "reset_classifier"):
-        model.reset_classifier(classes)
+    reset = getattr(model, "reset_classifier", None)
+    if reset is not None:
+        reset(classes)
         return
     name, old = _last_layer(model)
-    place = {"device": old.weight.device, "dtype": old.weight.dtype, "bias": old.bias is not None}
-    new: nn.Module
+    make: Callable[..., nn.Module] = type(old)
+    shape: tuple[object, ...]
     if isinstance(old, nn.Linear):
-        new = nn.Linear(old.in_features, classes, **place)
+        shape = (old.in_features, classes)
     else:
-        new = type(old)(old.in_channels, classes, old.kernel_size, old.stride, old.padding, **place)
+        shape = (old.in_channels, classes, old.kernel_size, old.stride, old.padding)
+    weight, bias = old.weight, old.bias is not None
+    new = make(*shape, bias=bias, device=weight.device, dtype=weight.dtype)
     model.set_submodule(name, new.train(old.training))
     if hasattr(model, "num_classes"):
-        model.num_classes = classes
+        set_attribute(model, "num_classes", classes)
 
 
 def _require_classifier(model: nn.Module) -> None:

@@ -18,7 +18,7 @@ from binarize.models.cifar import DEFAULTS
 from binarize.models.classifier import num_classes as classes_of
 from binarize.models.classifier import reset_classifier
 from binarize.models.fake import without_data
-from binarize.models.names import parse
+from binarize.models.names import parse, pretrained_cfg
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import names_of
 from binarize.run import InvalidRecord, ModelSpec
@@ -41,7 +41,7 @@ class Fetched:
 
 
 def describe(
-    name: str, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
+    name: str, /, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
 ) -> ModelSpec:
     """What a run keeps of a model.
 
@@ -68,6 +68,7 @@ def describe(
 
 def create(
     name: str | ModelSpec,
+    /,
     *,
     pretrained: Pretrained = False,
     num_classes: int | None = None,
@@ -76,16 +77,24 @@ def create(
 ) -> nn.Module:
     """The module of that name, or of a description that `describe` made. See `fetch`."""
     if isinstance(name, ModelSpec):
-        library, bare = parse(name.title)
-        check_arguments(bare, name.kwargs, functools.partial(_class_of, library, bare))
+        library, bare = check_spec(name)
         return _build(library, bare, name.kwargs)
     return fetch(
         name, pretrained=pretrained, num_classes=num_classes, img_size=img_size, **kwargs
     ).model
 
 
+def check_spec(spec: ModelSpec) -> tuple[str, str]:
+    """Library and bare name of a description that came with a file. Raises ModelError where this version does
+    not know the name, or the file gives an argument that it may not give."""
+    library, bare = parse(spec.title)
+    check_arguments(bare, spec.kwargs, functools.partial(_class_of, library, bare))
+    return library, bare
+
+
 def fetch(
     name: str,
+    /,
     *,
     pretrained: Pretrained = "auto",
     num_classes: int | None = None,
@@ -123,7 +132,7 @@ def fetch(
 
 def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any]:
     if library == "timm":
-        fixed = timm.models.get_pretrained_cfg(bare).fixed_input_size
+        fixed = pretrained_cfg(bare).fixed_input_size
         return {"img_size": img_size} if fixed and img_size else {}
     if bare in _INCEPTIONS:
         return {"aux_logits": False, "transform_input": True}

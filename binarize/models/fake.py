@@ -16,6 +16,7 @@ data: they cost nothing, and cannot be read. So inside `without_data`
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -38,6 +39,9 @@ INITIALISING = {
     *("xavier_normal_", "xavier_uniform_"),
 }
 """Tensor methods and functions of `nn.init` that only set values: a fake tensor has none."""
+
+IS_META = inspect.getattr_static(Tensor, "is_meta").__get__
+"""What `tensor.is_meta` calls."""
 
 
 def create_fake(name: str | ModelSpec, **kwargs: Any) -> nn.Module:
@@ -73,7 +77,7 @@ class _Sorting(TorchFunctionMode):
 
 def _on_fake(func: Callable[..., Any], tensor: Tensor, args: Any, kwargs: Any) -> Any:
     """What `func` gives, `tensor` being the first of its tensors that is fake."""
-    if func == Tensor.is_meta.__get__:
+    if func == IS_META:
         return True  # initialisers that draw until they are content ask this first
     if func == Tensor.__deepcopy__:  # torch's own would copy the storage
         copied = tensor.detach()

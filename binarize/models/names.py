@@ -7,6 +7,7 @@ import functools
 from dataclasses import dataclass
 
 import timm
+from timm.models import PretrainedCfg
 
 from binarize.errors import ModelError, did_you_mean
 from binarize.models import cifar
@@ -41,10 +42,26 @@ def parse(name: str) -> tuple[str, str]:
     raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))
 
 
+def is_known(name: str) -> bool:
+    """Whether `parse` knows that name."""
+    try:
+        parse(name)
+    except ModelError:
+        return False
+    return True
+
+
 def has_pretrained(name: str) -> bool:
     """Whether the library has pretrained weights for that name, at hand or to download."""
     library, bare = parse(name)
-    return library == "torchvision" or bool(timm.models.get_pretrained_cfg(bare).has_weights)
+    return library == "torchvision" or bool(pretrained_cfg(bare).has_weights)
+
+
+def pretrained_cfg(bare: str) -> PretrainedCfg:
+    """What timm says about the weights of a name that `parse` has found."""
+    cfg = timm.models.get_pretrained_cfg(bare)
+    assert cfg is not None
+    return cfg
 
 
 def list_models(pattern: str = "") -> list[Listing]:

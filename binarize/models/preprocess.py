@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-import timm
 from torchvision import models as torchvision_models
 
-from binarize.models.names import parse
+from binarize.models.names import parse, pretrained_cfg
 from binarize.run import Preprocess
+from binarize.run.records import Interpolation
 
 # What torchvision's detection networks resize to inside, where it is not the usual 800.
 _DETECTION_SIZES = {"ssd300": 300, "320": 320}
@@ -21,12 +21,12 @@ def default_preprocess(name: str) -> Preprocess:
     """
     library, bare = parse(name)
     if library == "timm":
-        cfg = timm.models.get_pretrained_cfg(bare)
+        cfg = pretrained_cfg(bare)
         return Preprocess(
             img_size=cfg.input_size[-1],
             mean=list(map(float, cfg.mean)),
             std=list(map(float, cfg.std)),
-            interpolation=cfg.interpolation,
+            interpolation=cast(Interpolation, cfg.interpolation),  # checked by the record
             crop_pct=float(cfg.crop_pct),
         )
     preset = torchvision_models.get_model_weights(bare).DEFAULT.transforms()

@@ -15,10 +15,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import huggingface_hub
-import timm
 import torch
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
+
+from binarize.models.names import pretrained_cfg
 
 PATIENCE = 4.0  # seconds
 
@@ -68,16 +69,18 @@ def load_frozen_norms(
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if epsilon is not None:
         for norm in norms:
+            assert norm.running_var is not None
             norm.running_var += epsilon - norm.eps
 
 
 def _timm_weights(bare: str) -> PretrainedWeights | None:
-    cfg = timm.models.get_pretrained_cfg(bare)
+    cfg = pretrained_cfg(bare)
     if not cfg.has_weights:
         return None
     label = f"timm {cfg.architecture}.{cfg.tag}" if cfg.tag else f"timm {cfg.architecture}"
     if not cfg.hf_hub_id:
-        return PretrainedWeights(label, _in_torch_cache(cfg.url), _root(cfg.url))
+        url = cfg.url[0] if isinstance(cfg.url, tuple) else cfg.url or ""
+        return PretrainedWeights(label, _in_torch_cache(url), _root(url))
     repository, _, revision = cfg.hf_hub_id.partition("@")
     names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors"]
     found = (

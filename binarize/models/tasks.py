@@ -67,10 +67,11 @@ def require(doing: str, model: nn.Module | ModelSpec) -> None:
 
     `model` is a module or the description of one that a run keeps.
     """
-    named = isinstance(model, ModelSpec)
-    task = task_named(model) if named else task_of(model)
+    if isinstance(model, ModelSpec):
+        name, task = model.name, task_named(model)
+    else:
+        name, task = type(model).__name__, task_of(model)
     if task not in LIMITS[doing]:
-        name = model.name if named else type(model).__name__
         raise ModelError(
             f"{name} is a {task} network, and binarize can {doing} "
             f"{' and '.join(LIMITS[doing])} networks only",

@@ -122,7 +122,10 @@ class Binarize(Section):
         if not isinstance(value, dict) or not isinstance(value.get("force"), list):
             return value
         others = {name: item for name, item in value.items() if name != "force"}
-        return {**others, "include": [*others.get("include", ()), *value["force"]]}
+        include = others.get("include", [])
+        if not isinstance(include, list):  # which is refused as it stands
+            return others
+        return {**others, "include": [*include, *value["force"]]}
 
     @field_validator("structure")
     @classmethod

@@ -163,10 +163,11 @@ def _value(node: Node, path: KeyPath, document: Document, label: str, lines: boo
             document.problems.append((here, "a key must be a word"))
             continue
         key = key_node.value
+        place = (*path, key)
         if key in mapping:
-            document.problems.append((here, f"{dotted((*path, key))} is written twice"))
-        mapping[key] = _value(value_node, (*path, key), document, label, lines)
-        document.locations[(*path, key)] = here
+            document.problems.append((here, f"{dotted(place)} is written twice"))
+        mapping[key] = _value(value_node, place, document, label, lines)
+        document.locations[place] = here
     return mapping
 
 

@@ -40,14 +40,14 @@ def load(
         assign(document, override)
     problems = document.problems
     try:
-        recipe = Recipe.model_validate(document.data)
+        checked = Recipe.model_validate(document.data)
     except ValidationError as error:
         raise report(name, problems + problems_of(document, error)) from None
-    for path, what in check(recipe) if check else ():
+    for path, what in check(checked) if check else ():
         problems.append((document.location(path), f"{dotted(path)}: {what}"))
     if problems:
         raise report(name, problems)
-    return recipe
+    return checked
 
 
 def dump(recipe: Recipe) -> str:

@@ -7,6 +7,7 @@ below it. A mapping over a bare name keeps the name: `optimizer: {lr: 0.2}` over
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from binarize.errors import RecipeError
@@ -27,13 +28,13 @@ def assign(document: Document, override: str) -> None:
     """Apply one `key=value` of `--set`; what is wrong with it is added to `document.problems`."""
     location = Location(f"--set {override}")
     dotted, equals, text = override.partition("=")
-    path: KeyPath = tuple(dotted.strip().split("."))
-    if not equals or not all(path):
+    words = dotted.strip().split(".")
+    if not equals or not all(words):
         document.problems.append((location, "write it as key=value, such as seed=1"))
         return
     try:
         value = parse(text, str(location), lines=False)
-        path = _put(document, path, value.data, location)
+        path = _put(document, words, value.data, location)
     except RecipeError as error:
         document.problems.append((location, error.message.removeprefix(f"{location}: ")))
         return
@@ -61,23 +62,30 @@ def _as_mapping(value: Any, path: KeyPath) -> Any:
     return value
 
 
-def _put(document: Document, path: KeyPath, value: Any, location: Location) -> KeyPath:
-    """Merge `value` in at `path`; returns the path with list indices as numbers."""
-    node, walked = document.data, ()
-    for word in path[:-1]:
+def _put(document: Document, words: list[str], value: Any, location: Location) -> KeyPath:
+    """Merge `value` in at the path of `words`; returns the path with list indices as numbers."""
+    node = document.data
+    walked: KeyPath = ()
+    for word in words[:-1]:
         step = _step(node, word, walked)
         walked = (*walked, step)
-        below = node[step] if isinstance(node, list) else _as_mapping(node.get(step), walked)
+        below = _at(node, step)
+        if not isinstance(node, list):
+            below = _as_mapping(below, walked)
         if not isinstance(below, (dict, list)):
             below = {}
             document.locations[walked] = location
         node[step] = below
         node = below
-    last = _step(node, path[-1], walked)
+    last = _step(node, words[-1], walked)
     walked = (*walked, last)
-    old = node[last] if isinstance(node, list) else node.get(last)
-    node[last] = _merge(old, value, walked)
+    node[last] = _merge(_at(node, last), value, walked)
     return walked
+
+
+def _at(node: Any, step: str | int) -> Any:
+    """What a mapping or list has there; None where a mapping has nothing."""
+    return node[int(step)] if isinstance(node, list) else node.get(step)
 
 
 def _step(node: Any, word: str, walked: KeyPath) -> str | int:
@@ -92,7 +100,7 @@ def _step(node: Any, word: str, walked: KeyPath) -> str | int:
 
 
 def _paths(data: Any, path: KeyPath) -> list[KeyPath]:
-    below = data.items() if isinstance(data, dict) else ()
+    below: Iterable[tuple[Any, Any]] = data.items() if isinstance(data, dict) else ()
     if isinstance(data, list):
         below = enumerate(data)
     return [path, *(deep for key, value in below for deep in _paths(value, (*path, key)))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import CoreSchema
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -18,7 +19,7 @@ PerChannel = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 def key(meaning: str, default: Any = ..., *, unit: str = "", **limits: Any) -> Any:
     """One recipe key: what it means, its default (none: it must be written), its unit and limits."""
-    extra = {"unit": unit} if unit else None
+    extra: JsonDict | None = {"unit": unit} if unit else None
     if callable(default):
         return Field(
             default_factory=default, description=meaning, json_schema_extra=extra, **limits

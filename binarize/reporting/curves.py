@@ -11,18 +11,20 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from binarize.errors import BinarizeError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NEEDS_PLOT = 'the page needs matplotlib: pip install "binarize[plot]"'
 INCHES = (3.7, 2.6)  # of one panel
 ACROSS = 3
 # Text stays text and names are the same every time: the same numbers are the same small file.
-STYLE = {
+STYLE: Any = {  # the type of its keys depends on the version of matplotlib
     "svg.fonttype": "none",
     "svg.hashsalt": "binarize",
     "font.sans-serif": ["DejaVu Sans"],
@@ -138,8 +140,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for curve in panel.drawn:
         epochs, means, bands = (list(column) for column in zip(*curve.points(), strict=True))
         colour = colormaps["tab10" if curve.colour < 10 else "tab20b"](curve.colour % 20)
-        mark = {"marker": "."} if len(epochs) == 1 else {}
-        axes.plot(epochs, means, curve.style, color=colour, lw=1.2, label=curve.label, **mark)
+        mark = "." if len(epochs) == 1 else None
+        axes.plot(epochs, means, curve.style, color=colour, lw=1.2, label=curve.label, marker=mark)
         if any(bands):
             low = [mean - band for mean, band in zip(means, bands, strict=True)]
             high = [mean + band for mean, band in zip(means, bands, strict=True)]
@@ -152,9 +154,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
-def _legend(figure: object) -> None:
+def _legend(figure: Figure) -> None:
     """One legend under all panels, each label once; none for a single unnamed curve."""
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)

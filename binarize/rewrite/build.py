@@ -22,17 +22,19 @@ def build(run: Run | str | Path) -> nn.Module:
     a module that came from the caller's own code, CheckpointError where the weights do not fit.
     """
     run, weights = locate(run)
-    model = build_named(run.info, run.path / layout.INFO)
+    model = build_named(run.info, run.path / layout.INFO, weights)
     load_weights(model, weights)
     return model.eval()
 
 
-def build_named(info: RunInfo, file: Path) -> nn.Module:
-    """`build_info` of what `file` says, which is named where it says something that cannot be built."""
+def build_named(info: RunInfo, file: Path, weights: Path) -> nn.Module:
+    """`build_info` of what `file` says, which is named where it says something that cannot be built, or a
+    network that is far larger than its `weights`."""
     if info.model.library == CUSTOM:
         return build_info(info)  # which knows more to say of it than where it stands
     try:
-        return build_info(info)
+        with models.budget_of(weights):
+            return build_info(info)
     except BinarizeError as problem:
         raise RunError(f'"{file}": {problem.message}', problem.hint) from problem
 

@@ -32,6 +32,7 @@ from binarize.errors import ModelError
 from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
 from binarize.models import logits_of, tensors_in
+from binarize.models.attributes import set_attribute
 from binarize.rewrite.refusals import check_kind, explained
 
 Size = tuple[int, ...]
@@ -54,6 +55,12 @@ class Call:
     arguments: tuple[Any, ...] = ()
     keywords: dict[str, Any] = field(default_factory=dict)
     output: Any = None
+
+    @property
+    def parent(self) -> Call:
+        """The caller of an execution that is not the whole."""
+        assert self.caller is not None
+        return self.caller
 
 
 @dataclass
@@ -170,9 +177,9 @@ def _shorten(model: nn.Module) -> None:
     of what they take, whatever is computed inside. That halves the time of a trace."""
     for module in model.modules():
         if isinstance(module, WeightBinarizer) and module.enabled:
-            module.forward = _shape_of_weight
+            set_attribute(module, "forward", _shape_of_weight)
         elif isinstance(module, InputBinarizer):
-            module.forward = Tensor.detach
+            set_attribute(module, "forward", Tensor.detach)
 
 
 def _shape_of_weight(latent: Tensor, return_scale: bool = False) -> Tensor | tuple[Tensor, Tensor]:

@@ -60,9 +60,10 @@ def _up_through(node: fx.Node | None, functions: set[str]) -> fx.Node | None:
 def _shortens(node: fx.Node, layer: Layer) -> bool:
     """Whether it is a convolution of one position, or one that skips positions."""
     stride = argument(node, 3, "stride")
-    strides = stride if isinstance(stride, (tuple, list)) else (stride or 1,)
+    strides = stride if isinstance(stride, (tuple, list)) else (stride,)
+    skips = any(isinstance(n, int) and n > 1 for n in strides)
     pointwise = math.prod(layer.shape[2:]) == 1
-    return layer.kind in CONVOLUTIONS and (pointwise or max(strides) > 1)
+    return layer.kind in CONVOLUTIONS and (pointwise or skips)
 
 
 def _between(start: fx.Node | None, end: fx.Node, past: fx.Node) -> set[fx.Node]:

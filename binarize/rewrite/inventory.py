@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import fx
+from torch.fx.node import Argument
 
 from binarize.layers import layer_name
 from binarize.rewrite.capture import Trace
@@ -165,18 +166,18 @@ def _uses(node: fx.Node) -> Iterator[tuple[str, fx.Node, fx.Node, str]]:
     name = function_name(node)
     if name in KINDS:
         weight, data = argument(node, 1, "weight"), argument(node, 0, "input")
-        if isinstance(weight, fx.Node):
+        if isinstance(weight, fx.Node) and isinstance(data, fx.Node):
             yield name, weight, data, feeder_of(data)
     elif name == ATTENTION:
         data = argument(node, 0, "query")
         for position, keyword in ATTENTION_WEIGHTS:
             weight = argument(node, position, keyword)
-            if isinstance(weight, fx.Node):
+            if isinstance(weight, fx.Node) and isinstance(data, fx.Node):
                 outgoing = keyword == "out_proj_weight"
                 yield "linear", weight, data, "attention" if outgoing else feeder_of(data)
 
 
-def argument(node: fx.Node, position: int | None, keyword: str) -> fx.Node | None:
+def argument(node: fx.Node, position: int | None, keyword: str) -> Argument:
     """An argument of a call, wherever it stands."""
     if keyword in node.kwargs:
         return node.kwargs[keyword]
@@ -189,10 +190,10 @@ def _parameter(weight: fx.Node) -> tuple[str | None, bool, bool]:
     """(state_dict key, direct, binary) of the parameter that a weight comes from."""
     made = _origin(weight)
     binary = made.op == "call_module"
-    origin = _origin(made.args[0]) if binary else made
+    origin = _origin(made.all_input_nodes[0]) if binary else made
     if origin.op != "get_attr" or origin.target == "constant":
         return None, False, False
-    return origin.target, made is weight, binary
+    return str(origin.target), made is weight, binary
 
 
 def _origin(weight: fx.Node) -> fx.Node:
@@ -214,8 +215,11 @@ def _is_binary(data: fx.Node) -> bool:
 
 def unmoved(node: fx.Node) -> fx.Node:
     """What `node` was before functions that only move values about."""
-    while function_name(node) in PASSING and first_input(node) is not None:
-        node = first_input(node)
+    while function_name(node) in PASSING:
+        before = first_input(node)
+        if before is None:
+            break
+        node = before
     return node
 
 

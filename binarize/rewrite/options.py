@@ -114,7 +114,7 @@ class Options:
         """A new binarizer for what `module.<parameter>` is multiplied by; None where that stays float."""
         if not self.binary_inputs:
             return None
-        shape = module._parameters[parameter].shape
+        shape = module.get_parameter(parameter).shape
         channels = shape[1] * getattr(module, "groups", 1)
         return activation.TABLE[self.activations](channels, 1 - len(shape))
 

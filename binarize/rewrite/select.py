@@ -88,16 +88,16 @@ def _by_rule(
 
 def unseen_layers(
     model: nn.Module, layers: list[Layer], submodule: str | None = None
-) -> list[tuple[str, str, tuple, str]]:
+) -> list[tuple[str, str, tuple[int, ...], str]]:
     """(name, kind, weight shape, reason) of modules with weights that the trace cannot binarize."""
     own = dict(model.named_parameters(remove_duplicate=False))
     seen = {id(own[layer.parameter]) for layer in layers if layer.parameter in own}
-    rows = []
+    rows: list[tuple[str, str, tuple[int, ...], str]] = []
     for name, module in model.named_modules():
         if isinstance(module, RECURRENT):
             rows.append((name, type(module).__name__.lower(), (), type(module).__name__))
         elif isinstance(module, TRANSPOSED):
-            shape = tuple(module._parameters["weight"].shape)
+            shape = tuple(module.weight.shape)
             rows.append((name, "conv_transpose", shape, "transposed convolution"))
         elif isinstance(module, WEIGHTED):
             latent = module._parameters.get("weight")
@@ -117,12 +117,12 @@ def multiplied_otherwise(
     `einsum`, `matmul` and the like."""
     seen = {layer.parameter for layer in layers}
     own = dict(model.named_parameters(remove_duplicate=False))
-    found = {}
+    found: dict[str, tuple[str, str, tuple[int, ...]]] = {}
     for node in trace.graph.nodes:
         if function_name(node).strip("_").removeprefix("r") not in MATRIX_PRODUCTS:
             continue
         for operand in map(unmoved, node.all_input_nodes):
-            key = operand.target if operand.op == "get_attr" else None
+            key = str(operand.target) if operand.op == "get_attr" else ""
             parameter = own.get(key)
             if key in seen or parameter is None or parameter.squeeze().ndim < 2:
                 continue
@@ -220,8 +220,9 @@ def _classifier(
     """The layers of `get_classifier()`; without it, the last executed one that nothing but moves,
     pooling and activations separates from the logits. A part of a model has none."""
     names = {id(module): name for name, module in model.named_modules()}
-    if callable(getattr(model, "get_classifier", None)):
-        heads = model.get_classifier()
+    get_classifier = getattr(model, "get_classifier", None)
+    if callable(get_classifier):
+        heads = get_classifier()
         heads = heads if isinstance(heads, (tuple, list)) else [heads]
         inside = {
             names[id(part)]

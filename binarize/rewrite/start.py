@@ -14,6 +14,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError, RunError
+from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
@@ -42,6 +43,9 @@ CUSTOM_PREPROCESS = Preprocess(
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 COMPILED = "_orig_mod"
 """What torch.compile calls the network inside; its class takes seconds to import."""
+
+_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
+"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -130,7 +134,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """The network inside of nn.DataParallel, DistributedDataParallel or torch.compile; a warning says so."""
     bare = module
     while isinstance(bare, PARALLEL) or COMPILED in bare._modules:
-        bare = bare.module if isinstance(bare, PARALLEL) else bare._modules[COMPILED]
+        bare = bare.get_submodule("module" if isinstance(bare, PARALLEL) else COMPILED)
     if bare is not module:
         warnings.warn(
             f"binarize takes the {type(bare).__name__} inside of {type(module).__name__}; wrap the result "
@@ -179,7 +183,9 @@ def convert_float(
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
     info = float_model.info.replace(kind="converted", conversion=record, created=time.time())
-    float_model.model.binarize_info = info  # so that export knows the preprocessing
+    set_attribute(
+        float_model.model, "binarize_info", info
+    )  # so that export knows the preprocessing
     calibration = None
     if images is not None and options.binary_inputs:
         (progress or Progress()).task("calibrating")
@@ -197,6 +203,11 @@ def image_size(model: nn.Module, img_size: int) -> Size:
 
 
 def _fetch(name: str, options: SourceOptions) -> models.Fetched:
+    for argument in _OPTIONS.intersection(options.kwargs):
+        raise ModelError(
+            f'model.kwargs.{argument} is not an argument that "{name}" may be given',
+            f"{argument} is an option of its own",
+        )
     try:
         return models.fetch(
             name,
@@ -218,7 +229,7 @@ def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    model = build_named(info.undone(), run.path / layout.INFO)
+    model = build_named(info.undone(), run.path / layout.INFO, weights)
     load_weights(model, weights, besides=added_keys(info))
     name = run.path.name
     return FloatModel(

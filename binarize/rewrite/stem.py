@@ -56,6 +56,8 @@ def shrinking_stem(model: nn.Module, trace: Trace, layers: list[Layer]) -> Stem 
 def apply_stem(model: nn.Module, stem: Stem) -> Callable[[], None]:
     """Put the 3x3 convolution in place and an identity where the pooling was; returns what undoes that."""
     old = model.get_submodule(stem.conv)
+    if not isinstance(old, nn.Conv2d):
+        raise TypeError(f'"{stem.conv}" is no 2-d convolution')
     new = nn.Conv2d(
         old.in_channels,
         old.out_channels,
@@ -87,13 +89,14 @@ def _find(model: nn.Module, trace: Trace, layers: list[Layer]) -> Stem | None:
     module = model.get_submodule(first.name)
     if not isinstance(module, nn.Conv2d):
         return None
-    if tuple(module.kernel_size) == tuple(module.stride) and module.stride[0] > 1:  # patches
+    if module.kernel_size == module.stride and module.stride[0] > 1:  # patches
         return None
     return Stem(conv=first.name, pool=_pool_after(model, trace, layers, first))
 
 
 def _shrinks(model: nn.Module, stem: Stem) -> bool:
-    return stem.pool is not None or model.get_submodule(stem.conv).stride[0] > 1
+    conv = model.get_submodule(stem.conv)
+    return stem.pool is not None or (isinstance(conv, nn.Conv2d) and conv.stride[0] > 1)
 
 
 def _pool_after(model: nn.Module, trace: Trace, layers: list[Layer], first: Layer) -> str | None:

@@ -3,6 +3,7 @@
 records   what run.json and the metadata of an ONNX file say, checked and typed
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
+lock      one process at a time
 tables    metrics.csv and indicators.csv
 weights   state dicts in and out, without pickle (this one imports torch)
 """

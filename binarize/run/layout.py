@@ -12,6 +12,7 @@ tensorboard/          the same for TensorBoard, where the recipe wants it
 report.html README.md what `binarize report` made of all that
 twin/                 the float baseline, itself a run, where the recipe trains one
 model.onnx            where `export` wrote it
+.lock                 while it is trained, the process that trains it
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ TENSORBOARD = "tensorboard"
 PAGE, CARD = "report.html", "README.md"
 BASELINE = "twin"
 ONNX = "model.onnx"
+LOCK = ".lock"
 
 REMAKE = "make the run again: binarize convert MODEL"
 

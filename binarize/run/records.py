@@ -36,13 +36,16 @@ from pydantic import (
 )
 from typing_extensions import Self, TypedDict
 
+from binarize.errors import BinarizeError
+
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
 
-CUSTOM = "custom"
+Library = Literal["timm", "torchvision", "custom"]
+CUSTOM: Literal["custom"] = "custom"
 """The library of a module that came from the caller's own code."""
 
-LARGEST_SIZE = 16384
+LARGEST_SIZE = 4096
 LARGEST_COUNT = 1 << 24
 
 
@@ -58,8 +61,11 @@ class Record(BaseModel):
     )
 
     def replace(self, **changes: Any) -> Self:
-        """The same record with other values, checked."""
-        return type(self).model_validate({**dict(self), **changes})
+        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+        try:
+            return type(self).model_validate({**dict(self), **changes})
+        except ValidationError as error:
+            raise BinarizeError(problem_of(error), "give a value that a run can hold") from error
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""
@@ -74,19 +80,24 @@ class Record(BaseModel):
     def from_data(cls, data: Any) -> Self:
         """The record in plain data, as JSON has it. Raises InvalidRecord."""
         try:
-            return cls.model_validate_json(json.dumps(data))  # JSON's lists may be tuples here
+            text = json.dumps(data, allow_nan=False)
+            return cls.model_validate_json(text)  # JSON's lists may be tuples here
         except ValidationError as error:
             raise InvalidRecord(problem_of(error)) from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidRecord("is not plain JSON") from error
+            raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
 
 
 def parse_json(text: str | bytes) -> Any:
     """The data of a JSON text. Raises InvalidRecord where it is none, or is nested without end."""
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRecord("is damaged: it holds half a character (a lone surrogate)") from error
     except (ValueError, RecursionError) as error:
         raise InvalidRecord("is damaged: it is not JSON") from error
+    return data
 
 
 def problem_of(error: ValidationError) -> str:
@@ -159,7 +170,7 @@ class ModelSpec(Record):
     """
 
     name: str = Field(min_length=1, max_length=200)
-    library: Literal["timm", "torchvision", "custom"]
+    library: Library
     library_version: str = ""
     kwargs: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -178,6 +189,7 @@ class ModelSpec(Record):
 
 
 PerChannel = Annotated[list[float], Field(min_length=1, max_length=16)]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
 class Preprocess(Record):
@@ -193,7 +205,7 @@ class Preprocess(Record):
     img_size: int = Field(ge=1, le=LARGEST_SIZE)
     mean: PerChannel
     std: PerChannel
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+    interpolation: Interpolation
     crop_pct: float = Field(gt=0, le=4)
 
     @field_validator("std")
@@ -207,6 +219,8 @@ class Preprocess(Record):
     def _alike(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError("mean and std should have a number for each channel")
+        if self.img_size / self.crop_pct > 2 * LARGEST_SIZE:
+            raise ValueError(f"img_size / crop_pct should be at most {2 * LARGEST_SIZE} pixels")
         return self
 
 

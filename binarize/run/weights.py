@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
@@ -13,11 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from binarize.errors import BinarizeError, CheckpointError
 from binarize.run.files import replacing
 
+METADATA = "__metadata__"
 BROKEN = "its training diverged, or the file is damaged: take weights that are finite"
 
 
@@ -44,11 +46,17 @@ def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = 
     check_values(model, f'"{file}"')
 
 
+class _Versioned(OrderedDict[str, Tensor]):
+    """A state dict with the versions of the modules, where torch keeps them."""
+
+    _metadata: dict[str, Any]
+
+
 def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
     """`model.load_state_dict`, for tensors that were saved without the versions of their modules: they are of
     the versions that `model` has. Modules that ask for theirs cannot be loaded otherwise."""
-    versioned = OrderedDict(state)
-    versioned._metadata = getattr(model.state_dict(), "_metadata", {})  # where torch keeps them
+    versioned = _Versioned(state)
+    versioned._metadata = getattr(model.state_dict(), "_metadata", {})
     model.load_state_dict(versioned, strict=strict)
 
 
@@ -91,7 +99,7 @@ def _check_finite(
 
 def _range(tensor: Tensor) -> tuple[float, float] | None:
     """Smallest and largest value, NaN if there is one; None for what has no values, or no real numbers."""
-    uninitialised = isinstance(tensor, (FakeTensor, UninitializedTensorMixin)) or tensor.is_meta
+    uninitialised = isinstance(tensor, FakeTensor) or is_lazy(tensor) or tensor.is_meta
     if uninitialised or not tensor.is_floating_point() or tensor.numel() == 0:
         return None
     wide = tensor.detach() if tensor.element_size() > 1 else tensor.detach().float()
@@ -116,11 +124,29 @@ def _check_type(key: str, own: Tensor, found: Tensor, file: Path) -> None:
 def save_weights(path: Path, state: Mapping[str, Tensor], **metadata: Any) -> None:
     """Write a state_dict as safetensors, beside and then in the place of `path`.
 
-    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do.
+    Tensors are copied: safetensors refuses tensors that share memory, as tied weights do. Equal tensors and
+    metadata give equal bytes.
     """
     copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state.items()}
     with replacing(path) as temporary:
         save_file(copies, temporary, {key: str(value) for key, value in metadata.items()})
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(file: Path) -> None:
+    """Put the metadata of a safetensors file in the order of its keys; safetensors writes it in any.
+
+    The header is 8 bytes of length, little endian, and so much JSON with spaces at its end.
+    """
+    with file.open("r+b") as content:
+        length = int.from_bytes(content.read(8), "little")
+        header = json.loads(content.read(length))
+        if METADATA in header:
+            header[METADATA] = dict(sorted(header[METADATA].items()))
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            assert len(text) <= length  # the tensors follow at once
+            content.seek(8)
+            content.write(text.ljust(length))
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

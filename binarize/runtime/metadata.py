@@ -21,6 +21,10 @@ PREFIX = "binarize."
 PATHS = (("data", "dir"), ("model", "checkpoint"))
 """The fields of a description or recipe that hold paths of the machine it was made on."""
 
+FormName = Literal["packed", "inline", "int8", "native", "float"]
+ClassifierName = Literal["float", "fp16", "int8", "1bit"]
+Parity = Literal["exact", "up to rounding", "up to sign flips", "quantised"]
+
 
 class FileInfo(Described):
     """An exported file's description of itself.
@@ -39,11 +43,11 @@ class FileInfo(Described):
         versions: of Python and of the packages that made the file.
     """
 
-    form: Literal["packed", "inline", "int8", "native", "float"]
-    parity: Literal["exact", "up to rounding", "up to sign flips", "quantised"]
+    form: FormName
+    parity: Parity
     recipe: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
-    classifier: Literal["float", "fp16", "int8", "1bit"] = "float"
+    classifier: ClassifierName = "float"
 
     what: ClassVar[str] = "the file"
 
@@ -53,6 +57,7 @@ class FileInfo(Described):
         if self.recipe:
             recipe = _without_places(yaml.safe_load(self.recipe))
             content["recipe"] = yaml.safe_dump(recipe, sort_keys=False)
+        content["format"] = content.pop("format")  # last, so that a file that is cut short lacks it
         return {
             PREFIX + name: json.dumps(value, separators=(",", ":"))
             for name, value in content.items()
@@ -60,11 +65,12 @@ class FileInfo(Described):
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> FileInfo:
-        """The inverse of `to_properties`; what other programs wrote is passed over. Raises InvalidRecord."""
+        """The inverse of `to_properties`; what other programs or later versions added is passed over. Raises
+        InvalidRecord."""
         content: dict[str, Any] = {}
         for name, text in properties.items():
-            if name.startswith(PREFIX):
-                field = name.removeprefix(PREFIX)
+            field = name.removeprefix(PREFIX)
+            if name.startswith(PREFIX) and field in cls.model_fields:
                 try:
                     content[field] = parse_json(text)
                 except InvalidRecord as problem:

@@ -4,7 +4,7 @@ plan         the stages of a recipe as epochs
 prepare      what is trained: a run or a model, converted
 calibration  thresholds and shifts of binary inputs, before their first step
 start        the new run's directory, complete before the first step
-resume       from a run's directory to its end
+resume       from a run's directory to its end; `alone` keeps a second training away
 engine       the loop over epochs of one model; `phase` says which, `stages` holds what lives as long as one
              stage, `steps` makes the optimiser steps of one epoch
 checkpoint   last/ and best/, without pickle
@@ -22,6 +22,7 @@ from binarize import outputs
 from binarize.errors import TrainingError, near_words
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
+from binarize.training.alone import alone_in
 from binarize.training.device import cpu_threads, leave_group_at_exit, make_accelerator
 from binarize.training.prepare import RunOrModel
 from binarize.training.resume import TrainResult, go_on, open_training
@@ -55,37 +56,33 @@ def train(
         progress: is told how it goes: a task of optimiser steps for each model, and a row for each epoch.
 
     Under `accelerate launch` every process calls this; the first one writes.
-    Raises the errors of binarize.errors; the run's directory stays resumable through all of them.
+    Raises the errors of binarize.errors, RunBusyError where another training is under way in the run; its
+    directory stays resumable through all of them.
     """
     progress = progress or Progress()
     if resume is not None:
         path = Path(resume)
         training = open_training(path, data_dir)
-        accelerator = _accelerator(training.recipe)
+        accelerator = make_accelerator(training.recipe.engine, training.recipe.data.batch_size)
     elif recipe is None:
         raise TrainingError("there is no recipe to train by", "name one: binarize recipes ls")
     else:
         if out is not None:
             outputs.check_directory(out)
         chosen, name = _recipe(recipe, overrides, data_dir)
-        accelerator = _accelerator(chosen)
-        path = _start(accelerator, chosen, name, target, out and Path(out), progress)
+        accelerator = make_accelerator(chosen.engine, chosen.data.batch_size)
+        directory = Path(out) if out else None
+        path = _start(accelerator, chosen, name, target, directory, progress)
         training = open_training(path)
-    if accelerator.is_main_process:
-        progress.run(training.run.path)
-        progress.say(f"run: {training.run.path}")
-    else:
-        progress = Progress()
-    with cpu_threads(training.recipe.engine.threads):
+    with alone_in(training.run.path, accelerator), cpu_threads(training.recipe.engine.threads):
+        if accelerator.is_main_process:
+            progress.run(training.run.path)
+            progress.say(f"run: {training.run.path}")
+        else:
+            progress = Progress()
         result = go_on(training, accelerator, progress)
     leave_group_at_exit()
     return result
-
-
-def _accelerator(recipe: Recipe) -> Accelerator:
-    """What is not binary in a stage has parameters that are idle there."""
-    idle = any(stage.binary != "all" for stage in recipe.stages)
-    return make_accelerator(recipe.engine, recipe.data.batch_size, idle)
 
 
 def _recipe(

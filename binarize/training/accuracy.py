@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from binarize.data import Loader
 from binarize.layers import IMBALANCED
-from binarize.models import logits_of
+from binarize.models import full_precision, logits_of
 from binarize.run.tables import LOSS, TOP1, TOP5, scored
 from binarize.training.calibration import input_shares
 
@@ -55,11 +55,18 @@ def score(
     model.eval()
     total = torch.zeros(4, dtype=torch.float64)
     shares: dict[str, float] | None = None
-    for number, (images, labels) in enumerate(loader):
-        images = images.to(accelerator.device, memory_format=layout)
-        if number == 0:
-            shares = input_shares(model, images)
-        total += _batch_scores(logits_of(model(images)), labels.to(accelerator.device)).cpu()
+    scores: list[
+        Tensor
+    ] = []  # on the device: the host does not wait for a batch to send the next one
+    with full_precision():
+        for images, labels in loader:
+            images = images.to(accelerator.device, memory_format=layout, non_blocking=True)
+            if not scores:
+                shares = input_shares(model, images)
+            labels = labels.to(accelerator.device, non_blocking=True)
+            scores.append(_batch_scores(logits_of(model(images)), labels))
+    for batch in torch.stack(scores).cpu() if scores else ():  # a process may have no image
+        total += batch
     images, loss, top1, top5 = sum_over_processes(total, accelerator)
     return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
 
@@ -75,4 +82,4 @@ def _batch_scores(logits: Tensor, labels: Tensor) -> Tensor:
     """[4]: images, summed loss, right answers, right answers among the first five."""
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
     loss = F.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([loss.new_tensor(len(labels)), loss, best[:, 0].sum(), best.sum()])
+    return torch.stack([loss.new_full((), len(labels)), loss, best[:, 0].sum(), best.sum()])

@@ -10,11 +10,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from binarize.data import Loader
 from binarize.layers import IMBALANCED, Calibration, binary_inputs, calibrate, imbalance
 from binarize.progress import Progress
 from binarize.recipe.schema import Stage
-from binarize.run.tables import SATURATED
+from binarize.run.tables import SATURATED, number
+from binarize.training.device import TrainingLoader
 from binarize.training.plan import Epoch
 
 BATCHES = 4
@@ -31,7 +31,7 @@ def begins(epoch: Epoch, stages: list[Stage], model: nn.Module) -> bool:
 
 
 def calibrate_inputs(
-    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module, loader: TrainingLoader, accelerator: Accelerator, layout: torch.memory_format
 ) -> Calibration:
     """Calibrate on the first batches of `loader`, in training mode: norms use the batch's statistics.
 
@@ -62,7 +62,7 @@ class Watch:
     """
 
     def __init__(self, rows: list[dict[str, str]], progress: Progress) -> None:
-        counts = [int(row[SATURATED]) for row in rows if row.get(SATURATED)]
+        counts = [int(count) for row in rows if (count := number(row, SATURATED)) is not None]
         self._before, self._progress = (counts or [0])[-1], progress
         self._said = any(after > before for before, after in itertools.pairwise([0, *counts]))
 
@@ -83,6 +83,8 @@ def _listed(layers: list[str]) -> str:
     return ", ".join(layers[:SHOWN]) + more
 
 
-def _images(loader: Loader, device: torch.device, layout: torch.memory_format) -> Iterator[Tensor]:
+def _images(
+    loader: TrainingLoader, device: torch.device, layout: torch.memory_format
+) -> Iterator[Tensor]:
     for _, (images, _) in zip(range(BATCHES), loader, strict=False):
-        yield images.to(device, memory_format=layout)
+        yield images.to(device, memory_format=layout, non_blocking=True)

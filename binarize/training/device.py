@@ -6,23 +6,39 @@ import atexit
 import contextlib
 import functools
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState, PartialState
+from torch import Tensor, nn
 
 from binarize.data import Loader, ResidentLoader
 from binarize.errors import TrainingError
 from binarize.recipe.schema import Engine
+from binarize.training.objective import Objective
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
-def make_accelerator(config: Engine, batch_size: int, idle: bool = False) -> Accelerator:
+class TrainingLoader(Protocol):
+    """A loader of this process's share of the training images: accelerate's, or a `ResidentLoader`."""
+
+    sampler: Any
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+    def end(self) -> None:
+        """To be called by whoever stops before the last batch."""
+
+
+def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
     """The Accelerator of a recipe's `engine` section, also under `accelerate launch`.
 
-    `idle`: some parameters take no part in some stages, and processes do not wait for their gradients.
     Raises TrainingError for a precision that the device does not have, and for a batch that cannot be
     shared evenly among the processes.
     """
@@ -30,8 +46,9 @@ def make_accelerator(config: Engine, batch_size: int, idle: bool = False) -> Acc
     try:
         accelerator = Accelerator(
             mixed_precision=PRECISIONS[config.precision],
-            dataloader_config=DataLoaderConfiguration(split_batches=True),
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=idle)],
+            # The loaders pin their batches: the host does not wait for the copy to the device.
+            dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
+            kwargs_handlers=[DistributedDataParallelKwargs()],
         )
     except ValueError as error:
         raise _no_precision(config) from error
@@ -44,6 +61,23 @@ def make_accelerator(config: Engine, batch_size: int, idle: bool = False) -> Acc
             f"choose a multiple: --set data.batch_size={-(-batch_size // processes) * processes}",
         )
     return accelerator
+
+
+def wrapped(objective: Objective, idle: bool, accelerator: Accelerator) -> nn.Module:
+    """`objective` with autocast and the exchange of gradients among processes, for one stage.
+
+    What exchanges gradients knows the parameters that the model had when it was made: it is made anew for
+    each stage, when the stage's estimators have theirs. The wrapper and the optimiser of the stage before
+    are let go of; accelerate would divide the gradients of fp16 by the loss scale once for each optimiser.
+
+    Args:
+        idle: some parameters take no part in the stage, and processes do not wait for their gradients.
+    """
+    accelerator.free_memory()
+    assert accelerator.ddp_handler is not None
+    accelerator.ddp_handler.find_unused_parameters = idle
+    prepared: nn.Module = accelerator.prepare_model(objective)
+    return prepared
 
 
 @functools.cache
@@ -76,7 +110,7 @@ def shard_test(loader: Loader, accelerator: Accelerator) -> Loader:
     return prepare_data_loader(loader, split_batches=True, even_batches=False)
 
 
-def shard_train(loader: Loader, accelerator: Accelerator) -> Loader:
+def shard_train(loader: Loader, accelerator: Accelerator) -> TrainingLoader:
     """A loader of this process's share of every batch; all shares together are the recipe's batch."""
     if isinstance(loader, ResidentLoader):
         return _on_device(loader, accelerator)

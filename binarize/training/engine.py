@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Any
 
 from timm.utils import distribute_bn
-from torch import nn
 
 from binarize.data import Loader
 from binarize.layers import switch
@@ -21,8 +20,10 @@ from binarize.run.weights import load_state, save_weights
 from binarize.training import checkpoint
 from binarize.training.accuracy import Scores, score
 from binarize.training.calibration import Watch, begins, calibrate_inputs
+from binarize.training.device import wrapped
 from binarize.training.diagnosis import check_finite
 from binarize.training.estimator_progress import EstimatorProgress, use_estimator
+from binarize.training.idle import has_idle_parameters
 from binarize.training.indicators import Indicators
 from binarize.training.norms import reestimate, synchronised
 from binarize.training.objective import Objective
@@ -77,7 +78,6 @@ class RunningPhase:
     def __init__(self, setup: Setup, phase: Phase, state: TrainingState, records: Records) -> None:
         self.setup, self.phase, self.state, self.records = setup, phase, state, records
         self.recipe, self.accelerator = setup.recipe, setup.accelerator
-        self.objective: nn.Module = self.accelerator.prepare_model(Objective(phase.model))
         rank = self.accelerator.process_index
         self.seeds = EpochSeeds(self.recipe.seed, rank, setup.loaders.train)
         self.estimators = EstimatorProgress(self.recipe, setup.per_epoch, phase.own)
@@ -123,11 +123,12 @@ class RunningPhase:
         teacher = phase.teacher(stage.distill) if stage.distill else None
         if teacher is not None:
             teacher = teacher.to(self.accelerator.device).to(memory_format=setup.layout)
+        idle = has_idle_parameters(model, setup.loaders.train, self.accelerator, setup.layout)
         return RunningStage(
             self.recipe,
             epoch.stage,
             model,
-            self.objective,
+            wrapped(Objective(model), idle, self.accelerator),
             self.accelerator,
             setup.per_epoch,
             setup.classes,
@@ -162,6 +163,7 @@ class RunningPhase:
         summary, layers = indicators.record(stage.model, scores.imbalance)
         seconds = time.monotonic() - began
         state.epochs = self.setup.end_of(epoch.stage) if ended else epoch.number
+        state.trained += 1
         state.seconds += seconds
         if ended:
             state.end_stage()

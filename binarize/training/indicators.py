@@ -183,12 +183,18 @@ def _variance(grad: Tensor) -> Tensor:
 
 def _latent_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, module, parameter, _ in binary_weights(model):
-        yield name, module._parameters[parameter]
+        yield name, _latent(module, parameter)
+
+
+def _latent(module: nn.Module, parameter: str) -> Tensor:
+    latent = module._parameters[parameter]
+    assert latent is not None
+    return latent
 
 
 def _weights(model: nn.Module) -> Iterator[_Weight]:
     """Every binary weight: what of the latent weight is binarized depends on the class of its module."""
     for name, module, parameter, binarizer in binary_weights(model):
         float_class = getattr(type(module), "_float_class", type(module))
-        latent, _ = adapters.find(float_class).weight(module, module._parameters[parameter])
+        latent, _ = adapters.find(float_class).weight(module, _latent(module, parameter))
         yield _Weight(name, binarizer.standardised(latent)[1], binarizer)

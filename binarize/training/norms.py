@@ -10,14 +10,14 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from binarize.data import Loader
 from binarize.errors import TrainingError
 from binarize.recipe.schema import Engine
+from binarize.training.device import TrainingLoader
 
 
 def reestimate(
     model: nn.Module,
-    loader: Loader,
+    loader: TrainingLoader,
     images: int,
     accelerator: Accelerator,
     layout: torch.memory_format,
@@ -31,11 +31,11 @@ def reestimate(
 
 
 def _images(
-    loader: Loader, count: int, device: torch.device, layout: torch.memory_format
+    loader: TrainingLoader, count: int, device: torch.device, layout: torch.memory_format
 ) -> Iterator[Tensor]:
     seen = 0
     for batch, _ in loader:
-        yield batch.to(device, memory_format=layout)
+        yield batch.to(device, memory_format=layout, non_blocking=True)
         seen += len(batch)
         if seen >= count:
             return

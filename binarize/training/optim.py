@@ -70,7 +70,8 @@ def grouped(
 
 
 def _spared(model: nn.Module, named: dict[str, nn.Parameter]) -> set[str]:
-    listed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
+    listing = getattr(model, "no_weight_decay", None)
+    listed = listing() if listing is not None else ()
     return {
         name
         for name, parameter in named.items()

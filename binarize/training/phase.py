@@ -13,6 +13,7 @@ from torch import nn
 from binarize.data import Loader
 from binarize.progress import Progress
 from binarize.recipe.schema import Distill, Recipe
+from binarize.training.device import TrainingLoader
 from binarize.training.plan import Epoch, build_schedule
 
 
@@ -45,7 +46,7 @@ class Loaders:
         held_out: training images that are set aside, or None.
     """
 
-    train: Loader
+    train: TrainingLoader
     test: Loader
     held_out: Loader | None = None
 

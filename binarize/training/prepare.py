@@ -59,6 +59,7 @@ def choose_target(
         progress.say(f"training the newest run, {run.path}")
         return run, None
     if target is None:
+        assert section is not None
         return section.name, section
     name = str(target.path if isinstance(target, Run) else target)
     if section is not None and name != section.name:
@@ -137,7 +138,7 @@ def _choice(choice: schema.LayerChoice) -> LayerChoice:
     """An entry of the recipe's `layers` as a run keeps it."""
     return LayerChoice(
         match=choice.match,
-        estimator=choice.estimator and choice.estimator.spec,
+        estimator=choice.estimator.spec if choice.estimator is not None else None,
         scale=choice.scale,
         standardise=choice.standardise,
     )

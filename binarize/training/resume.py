@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from binarize.data import test_loader, train_loader, val_loader
-from binarize.errors import CheckpointError, RunError
+from binarize.errors import CheckpointError, DataError, RunError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
@@ -39,7 +39,7 @@ class TrainResult:
 
     Attributes:
         run: the run's directory.
-        epochs: of each model that was trained.
+        epochs: that the model was trained for: fewer than the recipe's where a stage ended early.
         top1, top5: of the last epoch, which is what every later command uses.
         top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
@@ -109,17 +109,25 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
         for _, directory, _ in training.phases:
             checkpoint.recover(directory)
     accelerator.wait_for_everyone()
-    states = [finished(directory, training.recipe) for _, directory, _ in training.phases]
-    if all(states):
+    found = [finished(directory, training.recipe) for _, directory, _ in training.phases]
+    states = [state for state in found if state is not None]
+    if len(states) == len(found):
         progress.say(f"run {path} is finished: nothing is left to train")
         return result(path, states)
-    trainer = _trainer(training, accelerator, progress)
-    for index, (name, directory, info) in enumerate(training.phases):
-        if states[index] is None:
-            model = build_named(info, directory / layout.INFO)
-            if not (directory / layout.LAST).exists():
+    try:
+        trainer = _trainer(training, accelerator, progress)
+    except DataError as problem:  # of data and classes that the run names
+        raise DataError(f'"{path}": {problem.message}', problem.hint) from problem
+    states = []
+    for state, (name, directory, info) in zip(found, training.phases, strict=True):
+        if state is None:
+            begun = (directory / layout.LAST).exists()
+            weights = directory / layout.LAST / layout.WEIGHTS if begun else path / layout.INITIAL
+            model = build_named(info, directory / layout.INFO, weights)
+            if not begun:
                 _load_initial(model, path, added_keys(training.info))
-            states[index] = trainer.train(_phase(training, name, directory, info, model))
+            state = trainer.train(_phase(training, name, directory, info, model))
+        states.append(state)
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
     return result(path, states)
@@ -154,7 +162,7 @@ def result(path: Path, states: list[TrainingState]) -> TrainResult:
     main = states[-1]
     return TrainResult(
         run=str(path),
-        epochs=main.epochs,
+        epochs=main.trained,
         top1=round(main.top1, 3),
         top5=round(main.top5, 3),
         top1_best=round(main.best_top1, 3),

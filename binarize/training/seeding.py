@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import RandomSampler
 
-from binarize.data import Loader
 from binarize.data.shuffle import Shuffle
+from binarize.training.device import TrainingLoader
 
 SHUFFLE = 1 << 16  # a rank that no process has
 
@@ -37,7 +37,7 @@ class EpochSeeds:
     A model and its float baseline see the same images in the same order, changed in the same ways.
     """
 
-    def __init__(self, seed: int, rank: int, loader: Loader) -> None:
+    def __init__(self, seed: int, rank: int, loader: TrainingLoader) -> None:
         self._seed, self._rank = seed, rank
         self._shuffle = torch.Generator()
         sampler = _sampler(loader)
@@ -53,7 +53,7 @@ class EpochSeeds:
         seed_everything(seed_of(self._seed, epoch, self._rank))
 
 
-def _sampler(loader: Loader) -> Any:
+def _sampler(loader: TrainingLoader) -> Any:
     """What draws the order of the images: a loader of one process's share has it further inside."""
     batches: Any = getattr(loader, "batch_sampler", None)
     while hasattr(batches, "batch_sampler"):

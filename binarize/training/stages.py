@@ -97,7 +97,8 @@ class RunningStage:
             with self._gradients_shared(number == len(parts)):
                 loss, right = self.objective(some_images, some_target)
                 self.accelerator.backward(loss * (len(some_images) / len(images)))
-            count = loss.new_tensor(float(len(some_images)))
+            # A kernel fills in the count; a tensor made of a number is a copy that the host waits for.
+            count = loss.new_full((), float(len(some_images)))
             total += torch.stack([count, loss.detach() * count, right.to(loss.dtype)])
         if self.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)

@@ -38,6 +38,9 @@ def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
 class Renormalised(nn.Module):
     """A model for images that were normalised for another one: by `given`, where it takes `wanted`."""
 
+    gain: Tensor
+    offset: Tensor
+
     def __init__(self, model: nn.Module, given: Preprocess, wanted: Preprocess) -> None:
         super().__init__()
         self.model = model

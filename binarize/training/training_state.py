@@ -15,7 +15,8 @@ class TrainingState:
     """How far, and how good.
 
     Attributes:
-        epochs: done.
+        epochs: of the plan that are over: those that were trained, and those left out by an early stop.
+        trained: epochs that were trained. A checkpoint of 0.1.0 does not tell; then all that are over.
         per_epoch: optimiser steps of one pass over the data.
         top1, top5: of the last epoch, in per cent: on the test images as soon as they are scored.
         best_top1, best_epoch: of the best one, on the held-out images where there are any.
@@ -24,6 +25,7 @@ class TrainingState:
     """
 
     epochs: int = 0
+    trained: int = 0
     per_epoch: int = 0
     top1: float = 0.0
     top5: float = 0.0
@@ -37,6 +39,7 @@ class TrainingState:
     def of(cls, stored: dict[str, Any]) -> TrainingState:
         """The state in a checkpoint's JSON object, which may hold more. Raises CheckpointError."""
         try:
+            stored = {"trained": stored["epochs"], **stored}
             return cls(**{field.name: stored[field.name] for field in fields(cls)})
         except (KeyError, TypeError) as error:
             raise CheckpointError(

@@ -10,7 +10,7 @@ import torch
 import binarize
 from binarize import api
 from binarize.benching.baseline import export_float
-from binarize.rewrite import Options
+from binarize.rewrite import Options, SourceOptions
 from binarize.runtime import metadata
 
 
@@ -19,7 +19,7 @@ def packed_run(tmp_path_factory) -> Path:
     """A `cifar_resnet20` with random weights that holds model.onnx. Tests read it, none changes it."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("bench") / "run"
-    api.convert_to_run("cifar_resnet20", Options(), out=path, pretrained=False)
+    api.convert_to_run("cifar_resnet20", Options(), SourceOptions(pretrained=False), out=path)
     binarize.export(path, path / "model.onnx")
     return path
 

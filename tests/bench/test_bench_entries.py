@@ -13,7 +13,7 @@ from binarize.benching.baseline import export_float
 from binarize.benching.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
 from binarize.progress import Progress
-from binarize.rewrite import Options
+from binarize.rewrite import Options, SourceOptions
 from binarize.runtime import FileInfo
 
 
@@ -70,7 +70,7 @@ def test_kernels_are_used_where_wanted_and_of_use(wanted, useful, ways, packed, 
 
 def test_a_file_that_needs_the_kernels(packed, monkeypatch):
     (file,) = find([packed])
-    native = replace(file, info=replace(file.info, form="native"))
+    native = replace(file, info=file.info.replace(form="native"))
     monkeypatch.setattr(entries, "uses_kernels", lambda path: True)
     assert [entry.kernels for entry in entries_of(native, True)] == [True]
     with pytest.raises(ExportError, match="needs the binarize kernels"):
@@ -90,11 +90,20 @@ def test_the_float_model_is_that_of_the_architecture(packed, tmp_path):
 def test_a_replaced_stem_stays_and_block_surgery_does_not(tmp_path):
     """As in the twin that a recipe trains."""
     options = Options(stem="cifar", activations="sign", structure="bireal")
-    saved = api.convert_to_run("resnet18", options, dry_run=True, pretrained=False, img_size=32)
+    saved = api.convert_to_run(
+        "resnet18", options, SourceOptions(pretrained=False, img_size=32), dry_run=True
+    )
     about, info = saved.info, saved.info.conversion
-    assert info["replaced_stem"]
-    assert info["edits"]
-    said = FileInfo("packed", "exact", about.model, "random", about.preprocess, conversion=info)
+    assert info.replaced_stem
+    assert info.edits
+    said = FileInfo(
+        form="packed",
+        parity="exact",
+        model=about.model,
+        weights="random",
+        preprocess=about.preprocess,
+        conversion=info,
+    )
     export_float(said, tmp_path / "float.onnx")
     graph = onnx.load(tmp_path / "float.onnx").graph
     first = next(node for node in graph.node if node.op_type == "Conv")
@@ -114,7 +123,7 @@ def test_a_float_file_that_is_given_is_the_baseline(packed, float_file, tmp_path
 def test_a_module_of_the_callers_own_is_its_own_baseline(packed, tmp_path):
     (file,) = find([packed])
     spec = {"name": "Net", "library": "custom", "library_version": "", "kwargs": {}}
-    mine = replace(file, info=replace(file.info, model=spec))
+    mine = replace(file, info=file.info.replace(model=spec))
     (first,), notes = stand([mine], tmp_path, int8=True)
     assert (first.form, first.baseline) == ("packed", True)
     assert "ratios are to the file itself in stock onnxruntime" in notes[0]
@@ -128,8 +137,7 @@ def test_another_architecture_has_another_baseline(packed, float_file, tmp_path,
     monkeypatch.setattr(lineup, "float_entry", built)
     (file,) = find([packed])
     larger = replace(
-        file.info.preprocess and file,
-        info=replace(file.info, preprocess={**file.info.preprocess, "img_size": 64}),
+        file, info=file.info.replace(preprocess=file.info.preprocess.replace(img_size=64))
     )
     found, notes = stand([file, larger, file], tmp_path)
     assert [entry.baseline for entry in found] == [True, False, False, True, False]

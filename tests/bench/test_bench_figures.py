@@ -71,7 +71,7 @@ def test_the_ratio_is_the_median_of_the_rounds_own_ratios(packed, float_file, mo
     times = np.array([[1.0, 2.0, 10.0], [0.5, 4.0, 5.0]])
     monkeypatch.setattr(measure, "run_all", lambda *_: times)
     monkeypatch.setattr(measure, "peak_bytes", lambda *_: None)
-    first, other = measure.measure(entries, Setting(1, 1, 3), lambda *_: None)
+    first, other = measure.measure(entries, Setting(1, 1, 3), Progress())
     assert (first.ratio_to_float, other.ratio_to_float) == (1.0, 0.5)
     assert (first.median_ms, other.median_ms) == (2.0, 4.0)
     assert (first.peak_mb, other.peak_mb) == (None, None)

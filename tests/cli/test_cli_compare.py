@@ -53,7 +53,7 @@ def test_a_line_per_trial_the_table_and_what_to_type_next(trained, capsys, folde
     assert run("compare", *VARIANTS) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0] == "grid: grid, 2 variants x 1 seeds"
+    assert lines[0] == "sweep: grid, 2 variants x 1 seeds"
     assert lines[1] == "float, seed 0: top-1 90.00 % after 1 epochs (2 s)"
     assert lines[2] == "ste, seed 0: top-1 88.50 % after 1 epochs (2 s)"
     table = [line.split() for line in lines if line.startswith((" float ", " ste "))]

@@ -11,9 +11,31 @@ from binarize.run import RunInfo, write_info
 
 def info(name="resnet18", size=224, kind="converted", library="timm", **conversion):
     model = {"name": name, "library": library, "library_version": "1", "kwargs": {}}
-    made = {"estimator": "ab-tanh", "structure": "keep", "parameters": ["x"], **conversion}
-    data = {"name": "digits", "dir": None} if kind == "trained" else {}
-    return RunInfo(kind, model, made, "random", {"img_size": size}, data=data)
+    made = {
+        "estimator": {"name": "ab-tanh"},
+        "scale": "channel",
+        "standardise": True,
+        "structure": "keep",
+        "parameters": ["x"],
+        **conversion,
+    }
+    return RunInfo.from_data(
+        {
+            "format": 2,
+            "kind": kind,
+            "model": model,
+            "conversion": made,
+            "weights": "random",
+            "preprocess": {
+                "img_size": size,
+                "mean": [0.5] * 3,
+                "std": [0.25] * 3,
+                "interpolation": "bilinear",
+                "crop_pct": 1.0,
+            },
+            "data": {"name": "digits", "dir": None} if kind == "trained" else {},
+        }
+    )
 
 
 @pytest.mark.parametrize(

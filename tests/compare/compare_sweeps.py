@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from binarize.training.metrics import COLUMNS, write_rows
-
 from binarize.comparing.sweep import Sweep, Trial
 from binarize.comparing.trial import Record, write_record
 from binarize.progress import Progress
 from binarize.recipe import Recipe, dump, load
+from binarize.run.tables import METRICS
 from binarize.training import TrainResult
 
 CONTENTS: dict[str, Any] = {
@@ -40,8 +39,8 @@ def rows(columns: Mapping[str, Iterable[float]]) -> list[dict[str, Any]]:
 
 def write_metrics(run: Path, lines: list[dict[str, Any]]) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    assert {name for line in lines for name in line} <= set(COLUMNS)
-    write_rows(run / "metrics.csv", lines)
+    assert {name for line in lines for name in line} <= set(METRICS.columns)
+    METRICS.append(run, lines)
 
 
 def finish(

@@ -87,7 +87,7 @@ def test_what_its_end_means(sweep):
 def test_never_more_than_jobs_at_a_time_and_each_once(sweep, monkeypatch):
     together, started, done, logged_error = [], [], [], []
 
-    def start(sweep, trial, data_dir, jobs):
+    def start(sweep, trial, data_dir, jobs, gpu):
         started.append(trial.name)
         together.append(len(started) - len(done))
         return child_of(sweep, trial, "")

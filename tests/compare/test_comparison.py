@@ -9,10 +9,10 @@ import pytest
 
 from binarize.comparing import compare
 from binarize.comparing import trial as trials
-from binarize.comparing.lock import held
 from binarize.errors import BinarizeError, DataError, EstimatorError, TrainingError
 from binarize.progress import Progress
 from binarize.reporting import curves
+from binarize.run.lock import held
 from binarize.training import checkpoint
 
 DIVERGED = TrainingError("the loss is no longer a number in epoch 1", "lower the learning rate")

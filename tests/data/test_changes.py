@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from binarize.data import changes, transforms
 from binarize.data.changes import BatchChanges
 from binarize.recipe import Augment
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 12,
-    "mean": [0.5, 0.4, 0.3],
-    "std": [0.2, 0.3, 0.4],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=12,
+    mean=[0.5, 0.4, 0.3],
+    std=[0.2, 0.3, 0.4],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 
 
 def noise(images: int = 5, height: int = 12, width: int = 12) -> torch.Tensor:
@@ -26,7 +27,7 @@ def noise(images: int = 5, height: int = 12, width: int = 12) -> torch.Tensor:
 
 def changed(pixels: torch.Tensor, augment: Augment | None, size: int = 12) -> torch.Tensor:
     """All of `pixels`, in order."""
-    batch = BatchChanges({**PREPROCESS, "img_size": size}, augment)
+    batch = BatchChanges(PREPROCESS.replace(img_size=size), augment)
     frame = (0, 0, batch.padding, batch.padding, batch.padding, batch.padding)
     framed = torch.nn.functional.pad(pixels, frame)
     index = torch.arange(len(pixels))

@@ -9,6 +9,7 @@ import torch
 
 from binarize import data
 from binarize.recipe import Data
+from binarize.run import Preprocess
 
 CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
 pytestmark = pytest.mark.skipif(
@@ -29,13 +30,13 @@ def test_cifar10() -> None:
 
 
 def test_a_limit_takes_every_class() -> None:
-    preprocess = {
-        "img_size": 32,
-        "mean": [0.5] * 3,
-        "std": [0.5] * 3,
-        "interpolation": "bilinear",
-        "crop_pct": 1.0,
-    }
+    preprocess = Preprocess(
+        img_size=32,
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        interpolation="bilinear",
+        crop_pct=1.0,
+    )
     config = Data(name="cifar10", dir=str(CIFAR10), workers=0)
     loader = data.test_loader(config, preprocess, limit=50)
     labels = torch.cat([labels for _, labels in loader])

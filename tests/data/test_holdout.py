@@ -18,14 +18,15 @@ from binarize.data.holdout import held_out
 from binarize.data.images import Images, labels_of
 from binarize.errors import DataError
 from binarize.recipe import Data
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 32,
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=32,
+    mean=[0.5, 0.5, 0.5],
+    std=[0.25, 0.25, 0.25],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 
 
 def digits(holdout: int, **options: object) -> Data:

@@ -14,14 +14,15 @@ from binarize import data
 from binarize.data import CachedImages, Images, open_dataset
 from binarize.errors import DataError
 from binarize.recipe import Data
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 16,
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=16,
+    mean=[0.5, 0.5, 0.5],
+    std=[0.5, 0.5, 0.5],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 
 
 def folder(path: Path, **options: object) -> Data:

@@ -16,14 +16,15 @@ from binarize import data
 from binarize.data.training import WholeBatches
 from binarize.errors import DataError
 from binarize.recipe import Data
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 32,
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=32,
+    mean=[0.5, 0.5, 0.5],
+    std=[0.25, 0.25, 0.25],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 SIMPLE = {"crop_padding": 2, "hflip": 0.5}
 HARD = {"scale": [0.5, 1.0], "color_jitter": 0.2}
 EVERYTHING = {"crop_padding": 2, "hflip": 0.5, "vflip": 0.5, "re_prob": 0.5}
@@ -88,7 +89,7 @@ def test_training_is_shuffled_and_testing_is_not() -> None:
 def test_memory_and_files_give_the_same_test_batches(tmp_path: Path) -> None:
     write_images(tmp_path / "test")
     for size, crop_pct in ((16, 1.0), (16, 0.8), (24, 1.0)):
-        preprocess = {**PREPROCESS, "img_size": size, "crop_pct": crop_pct}
+        preprocess = PREPROCESS.replace(img_size=size, crop_pct=crop_pct)
         batches = [
             epoch(data.test_loader(config, preprocess))[0]
             for cache in (False, True)

@@ -17,14 +17,15 @@ from binarize.data.changes import BatchChanges
 from binarize.data.resident import ResidentImages
 from binarize.errors import DataError
 from binarize.recipe import Data
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 32,
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=32,
+    mean=[0.5, 0.5, 0.5],
+    std=[0.25, 0.25, 0.25],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 AUGMENT = {"crop_padding": 2, "hflip": 0.5, "re_prob": 0.3}
 CPU = torch.device("cpu")
 
@@ -151,7 +152,7 @@ def test_images_of_several_sizes_are_brought_to_one(
     tmp_path: Path, size: int, crop_pct: float
 ) -> None:
     of_several_sizes(tmp_path)
-    preprocess = {**PREPROCESS, "img_size": size, "crop_pct": crop_pct}
+    preprocess = PREPROCESS.replace(img_size=size, crop_pct=crop_pct)
     for kind in (data.train_loader, data.test_loader):
         ours, theirs = (
             epoch(ordered(kind(config, preprocess)))

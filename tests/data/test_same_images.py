@@ -12,15 +12,16 @@ from PIL import Image
 
 from binarize import data
 from binarize.recipe import Data
+from binarize.run import Preprocess
 from binarize.training.seeding import EpochSeeds
 
-PREPROCESS = {
-    "img_size": 20,
-    "mean": [0.5, 0.4, 0.3],
-    "std": [0.25, 0.2, 0.3],
-    "interpolation": "bilinear",
-    "crop_pct": 0.9,
-}
+PREPROCESS = Preprocess(
+    img_size=20,
+    mean=[0.5, 0.4, 0.3],
+    std=[0.25, 0.2, 0.3],
+    interpolation="bilinear",
+    crop_pct=0.9,
+)
 CHANGES = {
     "crop_padding": {"crop_padding": 3},
     "hflip": {"hflip": 0.5},

@@ -13,14 +13,15 @@ from timm.data import create_transform
 from binarize.data import transforms
 from binarize.data.draws import draw
 from binarize.recipe import Augment
+from binarize.run import Preprocess
 
-PREPROCESS = {
-    "img_size": 12,
-    "mean": [0.5, 0.4, 0.3],
-    "std": [0.2, 0.3, 0.4],
-    "interpolation": "bilinear",
-    "crop_pct": 1.0,
-}
+PREPROCESS = Preprocess(
+    img_size=12,
+    mean=[0.5, 0.4, 0.3],
+    std=[0.2, 0.3, 0.4],
+    interpolation="bilinear",
+    crop_pct=1.0,
+)
 
 
 def noise(images: int = 5, height: int = 12, width: int = 12) -> np.ndarray:
@@ -33,7 +34,7 @@ def one_by_one(transform: object, pixels: np.ndarray) -> torch.Tensor:
     )
 
 
-def trained(augment: dict, image: Image.Image, preprocess: dict = PREPROCESS) -> np.ndarray:
+def trained(augment: dict, image: Image.Image, preprocess: Preprocess = PREPROCESS) -> np.ndarray:
     """One image as training sees it, before it is normalised: uint8 [12, 12, 3]."""
     chosen = Augment(**augment)
     drawn = draw(chosen, 12, 0, np.array([3]))
@@ -150,7 +151,7 @@ def test_scale_cuts_out_a_part_and_its_absence_does_not() -> None:
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos"])
 def test_interpolations(name: str) -> None:
-    changed = {**PREPROCESS, "interpolation": name}
+    changed = PREPROCESS.replace(interpolation=name)
     image = Image.new("RGB", (31, 20))
     assert transforms.test_transform(changed)(image).shape == (3, 12, 12)
     assert trained({}, image, changed).shape == (12, 12, 3)
@@ -166,7 +167,7 @@ def test_interpolations(name: str) -> None:
     ],
 )
 def test_what_is_resized(side: tuple[int, int], crop_pct: float, expected: bool) -> None:
-    assert transforms.resizes(side, {**PREPROCESS, "crop_pct": crop_pct}) is expected
+    assert transforms.resizes(side, PREPROCESS.replace(crop_pct=crop_pct)) is expected
 
 
 def test_what_a_batch_can_do() -> None:

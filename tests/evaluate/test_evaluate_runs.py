@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 
 import pytest
@@ -10,10 +9,11 @@ import torch
 from PIL import Image
 
 import binarize
-from binarize import api, rewrite
+from binarize import api
 from binarize.errors import DataError, ExportError, RunError
 from binarize.evaluation import find
 from binarize.progress import Progress
+from binarize.rewrite import Options, SourceOptions
 from binarize.run import Run, write_info
 
 DIGITS = {
@@ -26,9 +26,9 @@ LIMIT = 50
 def make_run(path, **changes):
     """A run with random weights that says it was trained on digits."""
     torch.manual_seed(0)
-    options = rewrite.Options()
-    api.convert_to_run("cifar_resnet20", options, out=path, pretrained=False)
-    write_info(path, dataclasses.replace(Run(path).info, **DIGITS, **changes))
+    options = Options()
+    api.convert_to_run("cifar_resnet20", options, SourceOptions(pretrained=False), out=path)
+    write_info(path, Run(path).info.replace(**DIGITS, **changes))
     return path
 
 
@@ -57,7 +57,9 @@ def test_accuracy_is_that_of_the_module(run):
 
     images = data.open_dataset(Data(name="digits"), "test")
     info = Run(run).info
-    mean, std = (torch.tensor(info.preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1) for values in (info.preprocess.mean, info.preprocess.std)
+    )
     pixels = (images.pixels.float() / 255 - mean) / std
     with torch.inference_mode():
         logits = binarize.load(run)(pixels)
@@ -94,7 +96,7 @@ def test_no_parity_between_different_images(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other, ignore=shutil.ignore_patterns("*.onnx"))
     folder = {"name": "folder", "dir": str(tmp_path / "images")}
-    write_info(other, dataclasses.replace(Run(other).info, data=folder))
+    write_info(other, Run(other).info.replace(data=folder))
     _, _, third = binarize.evaluate([run, other], limit=10, workers=0)
     assert (third.data, third.images) == (str(tmp_path / "images"), 10)
     assert third.compared_with is None
@@ -108,7 +110,7 @@ def test_a_file_is_tested_on_the_images_of_the_run_that_holds_it(tmp_path, monke
         Image.new("RGB", (32, 32)).save(tmp_path / "images/test" / name / "1.png")
     path = make_run(tmp_path / "run")
     folder = {"name": "folder", "dir": str(tmp_path / "images")}
-    write_info(path, dataclasses.replace(Run(path).info, data=folder))
+    write_info(path, Run(path).info.replace(data=folder))
     binarize.export(path, path / "model.onnx")
     _, onnx = binarize.evaluate(path, workers=0)
     assert (onnx.images, onnx.compared_with) == (10, str(path))
@@ -129,7 +131,7 @@ def test_another_folder_takes_the_place_of_digits(run, tmp_path):
 
 def test_a_model_without_class_names_is_held_to_its_logits(tmp_path):
     path = make_run(tmp_path / "run")
-    write_info(path, dataclasses.replace(Run(path).info, classes=[]))
+    write_info(path, Run(path).info.replace(classes=[]))
     for name in ("cat", "dog"):
         (tmp_path / "images/test" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "images/test" / name / "1.png")
@@ -139,7 +141,7 @@ def test_a_model_without_class_names_is_held_to_its_logits(tmp_path):
 
 def test_a_run_that_was_never_trained_has_no_images(tmp_path):
     path = make_run(tmp_path / "run")
-    write_info(path, dataclasses.replace(Run(path).info, data={}, classes=[]))
+    write_info(path, Run(path).info.replace(data={}, classes=[]))
     with pytest.raises(DataError, match="not trained on any data set") as error:
         binarize.evaluate(path)
     assert "--data-dir" in error.value.hint

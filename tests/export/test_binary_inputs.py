@@ -46,7 +46,9 @@ class Mixed(nn.Module):
 
 def converted(activations: str, model: nn.Module | str = "", size: int = 16) -> nn.Module:
     torch.manual_seed(0)
-    float_model = rewrite.open_float(model or Mixed(), pretrained=False, img_size=size)
+    float_model = rewrite.open_float(
+        model or Mixed(), rewrite.SourceOptions(pretrained=False, img_size=size)
+    )
     result = rewrite.convert_float(float_model, Options(activations=activations, stem="keep"))
     made = result.conversion.model.eval()
     layers.calibrate(made, [torch.randn(4, 3, size, size)])

@@ -129,7 +129,7 @@ def test_float_says_nothing_about_a_change(tmp_path) -> None:
 
 def test_a_classifier_that_is_binary_already_is_refused(tmp_path) -> None:
     with pytest.raises(ExportError, match='the last layer, "fc", is binary already'):
-        binarize.export(wide(force=["fc"]), tmp_path / "m.onnx", classifier="fp16")
+        binarize.export(wide(include=["fc"]), tmp_path / "m.onnx", classifier="fp16")
 
 
 def test_an_unknown_type_is_refused_with_those_that_there_are(tmp_path) -> None:

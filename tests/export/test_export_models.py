@@ -19,7 +19,7 @@ from binarize.exporting.functions import DOMAIN, OPS
 from binarize.exporting.validate import Validation
 from binarize.layers import binary_weights
 from binarize.packing import unpack_bits
-from binarize.rewrite import Options
+from binarize.rewrite import Options, SourceOptions
 from binarize.runtime import open_session
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -165,7 +165,9 @@ def test_a_weight_used_in_an_unknown_way_is_an_error_that_names_the_layer(tmp_pa
 
 
 def test_the_file_says_everything_about_itself(tmp_path: Path) -> None:
-    api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
+    api.convert_to_run(
+        "cifar_resnet20", Options(), SourceOptions(pretrained=False), out=tmp_path / "run"
+    )
     binarize.export(tmp_path / "run", tmp_path / "model.onnx")
     props = {
         prop.key: json.loads(prop.value)
@@ -173,7 +175,7 @@ def test_the_file_says_everything_about_itself(tmp_path: Path) -> None:
     }
     assert props["binarize.preprocess"]["img_size"] == 32
     assert props["binarize.model"]["name"] == "cifar_resnet20"
-    assert props["binarize.conversion"]["estimator"] == "ab-tanh"
+    assert props["binarize.conversion"]["estimator"] == {"name": "ab-tanh"}
     assert props["binarize.versions"]["torch"] == torch.__version__.partition("+")[0]
     assert str(tmp_path) not in json.dumps(props)
 

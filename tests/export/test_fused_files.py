@@ -48,8 +48,10 @@ class Residual(nn.Module):
 
 def residual(activations: str) -> nn.Module:
     torch.manual_seed(0)
-    float_model = rewrite.open_float(Residual(), pretrained=False, img_size=8)
-    options = Options(activations=activations, stem="keep", force=["down"])
+    float_model = rewrite.open_float(
+        Residual(), rewrite.SourceOptions(pretrained=False, img_size=8)
+    )
+    options = Options(activations=activations, stem="keep", include=["down"])
     model = rewrite.convert_float(float_model, options).conversion.model.eval()
     layers.calibrate(model, [torch.randn(4, 3, 8, 8)])
     return model

@@ -41,7 +41,7 @@ class Amplifier(nn.Module):
 
 def converted(model: nn.Module, activations: str = "float") -> nn.Module:
     torch.manual_seed(0)
-    float_model = rewrite.open_float(model, pretrained=False, img_size=32)
+    float_model = rewrite.open_float(model, rewrite.SourceOptions(pretrained=False, img_size=32))
     made = rewrite.convert_float(
         float_model, Options(activations=activations)
     ).conversion.model.eval()

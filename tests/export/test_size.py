@@ -16,7 +16,7 @@ from binarize import api, rewrite
 from binarize.exporting.size import TOLERANCE_BYTES, is_close, packed_size, payload
 from binarize.layers import binarization_off
 from binarize.models.fake import without_data
-from binarize.rewrite import Options
+from binarize.rewrite import Options, SourceOptions
 
 MODES = {
     "W1A32": {},
@@ -93,14 +93,16 @@ def test_a_larger_network(tmp_path: Path, name: str) -> None:
 
 
 def test_convert_predicts_what_export_writes(tmp_path: Path) -> None:
-    saved = api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
+    saved = api.convert_to_run(
+        "cifar_resnet20", Options(), SourceOptions(pretrained=False), out=tmp_path / "run"
+    )
     result = binarize.export(tmp_path / "run", tmp_path / "model.onnx")
     assert abs(saved.totals.bytes_packed / result.bytes - 1) <= SMALL_FILE
 
 
 def test_it_needs_no_values() -> None:
     def predicted() -> int:
-        float_model = rewrite.open_float("cifar_resnet20", pretrained=False)
+        float_model = rewrite.open_float("cifar_resnet20", rewrite.SourceOptions(pretrained=False))
         conversion = rewrite.convert_float(float_model, Options(), values=False).conversion
         return packed_size(conversion.model, conversion.trace)
 

@@ -116,9 +116,11 @@ def test_the_size_of_images_comes_from_the_conversion_or_the_caller() -> None:
 
 def test_a_run_has_its_own_size_and_opset(tmp_path: Path) -> None:
     from binarize import api
-    from binarize.rewrite import Options
+    from binarize.rewrite import Options, SourceOptions
 
-    api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
+    api.convert_to_run(
+        "cifar_resnet20", Options(), SourceOptions(pretrained=False), out=tmp_path / "run"
+    )
     with pytest.raises(ExportError, match="fixed size"):
         open_subject(tmp_path / "run", 64)
     assert open_subject(tmp_path / "run").wish("opset") is None

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from binarize import models
+from binarize.errors import ModelError
 from binarize.models.cifar import OptionAShortcut
 
 NAMES = ("cifar_resnet20", "cifar_resnet18", "cifar_vgg_small")
@@ -17,6 +18,10 @@ NAMES = ("cifar_resnet20", "cifar_resnet18", "cifar_vgg_small")
     ("name", "parameters", "layers"),
     [
         ("cifar_resnet20", 269_722, 20),
+        ("cifar_resnet32", 464_154, 32),
+        ("cifar_resnet44", 658_586, 44),
+        ("cifar_resnet56", 853_018, 56),
+        ("cifar_resnet110", 1_727_962, 110),
         ("cifar_resnet18", 11_173_962, 21),  # 18, and three 1x1 shortcuts
         ("cifar_vgg_small", 4_660_106, 7),
     ],
@@ -70,13 +75,50 @@ def test_export_with_any_batch_size(name: str) -> None:
 
 
 def test_option_a_shortcut_has_no_parameters_and_keeps_every_second_pixel() -> None:
-    shortcut = OptionAShortcut(stride=2, extra=3)
+    shortcut = OptionAShortcut(stride=2, extra=3, padding="end")
     x = torch.arange(2 * 2 * 5 * 5.0).reshape(2, 2, 5, 5)
     y = shortcut(x)
     assert not list(shortcut.parameters())
     assert y.shape == (2, 5, 3, 3)
     assert torch.equal(y[:, :2], x[:, :, ::2, ::2])
     assert not y[:, 2:].any()
+
+
+@pytest.mark.parametrize("doubled", [2, 16, 32])
+def test_option_a_shortcut_pads_a_quarter_of_the_channels_before_and_a_quarter_after(
+    doubled: int,
+) -> None:
+    x = torch.randn(2, doubled, 5, 6)
+    y = OptionAShortcut(stride=2, extra=doubled)(x)
+    quarter = doubled * 2 // 4
+    expected = nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, quarter, quarter))
+    assert torch.equal(y, expected)
+
+
+def test_option_a_shortcut_of_an_odd_number_of_channels() -> None:
+    x = torch.ones(1, 2, 2, 2)
+    y = OptionAShortcut(stride=1, extra=3)(x)
+    assert y[0, :, 0, 0].tolist() == [0, 1, 1, 0, 0]
+
+
+def test_where_a_resnet_pads_its_shortcuts() -> None:
+    """The parameters are the same; the networks are not."""
+    assert models.describe("cifar_resnet20").kwargs == {"shortcut": "centre"}
+    assert models.describe("cifar_resnet110", shortcut="end").kwargs == {"shortcut": "end"}
+    assert "shortcut" not in models.describe("cifar_resnet18").kwargs
+    centre, end = models.create("cifar_resnet20"), models.create("cifar_resnet20", shortcut="end")
+    end.load_state_dict(centre.state_dict())
+    for name, before in (("layer2", 16), ("layer3", 32)):
+        x = torch.randn(1, before, 4, 4)
+        pixels, zeros = x[:, :, ::2, ::2], torch.zeros(1, before // 2, 2, 2)
+        padded = torch.cat([zeros, pixels, zeros], 1)
+        assert torch.equal(getattr(centre, name)[0].downsample(x), padded)
+        padded = torch.cat([pixels, zeros, zeros], 1)
+        assert torch.equal(getattr(end, name)[0].downsample(x), padded)
+    images = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(centre.eval()(images), end.eval()(images))
+    with pytest.raises(ModelError, match="shortcut should be"):
+        models.create("cifar_resnet20", shortcut="middle")
 
 
 def test_resnet18_stem_keeps_the_image_size() -> None:

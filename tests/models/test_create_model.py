@@ -10,6 +10,7 @@ import torch
 
 from binarize import models
 from binarize.errors import ModelError
+from binarize.run import ModelSpec
 
 
 @pytest.mark.parametrize(
@@ -25,22 +26,22 @@ from binarize.errors import ModelError
 )
 def test_description_builds_the_same_module(name: str, options: dict, size: int) -> None:
     fetched = models.fetch(name, pretrained=False, **options)
-    again = models.create(json.loads(json.dumps(fetched.spec)))
+    again = models.create(ModelSpec.from_json(json.dumps(fetched.spec.to_json())))
     again.load_state_dict(fetched.model.state_dict())
     images = torch.randn(1, 3, size, size)
     with torch.no_grad():
         assert torch.equal(again.eval()(images), fetched.model.eval()(images))
     assert fetched.weights == "random"
-    assert set(fetched.spec) == {"name", "library", "library_version", "kwargs"}
+    assert set(fetched.spec.to_json()) == {"name", "library", "library_version", "kwargs"}
     assert models.num_classes(again) == options.get("num_classes", models.num_classes(again))
 
 
 def test_image_size_is_an_argument_only_where_the_network_is_tied_to_one() -> None:
-    assert models.describe("resnet18", img_size=64)["kwargs"] == {}
-    assert models.describe("vit_tiny_patch16_224", img_size=64)["kwargs"] == {"img_size": 64}
-    assert models.describe("swin_tiny_patch4_window7_224")["kwargs"] == {}
-    assert models.describe("torchvision/vit_b_16", img_size=64)["kwargs"] == {"image_size": 64}
-    assert models.describe("torchvision/resnet18", img_size=64)["kwargs"] == {}
+    assert models.describe("resnet18", img_size=64).kwargs == {}
+    assert models.describe("vit_tiny_patch16_224", img_size=64).kwargs == {"img_size": 64}
+    assert models.describe("swin_tiny_patch4_window7_224").kwargs == {}
+    assert models.describe("torchvision/vit_b_16", img_size=64).kwargs == {"image_size": 64}
+    assert models.describe("torchvision/resnet18", img_size=64).kwargs == {}
 
 
 @pytest.mark.parametrize("name", ["torchvision/inception_v3", "torchvision/googlenet"])

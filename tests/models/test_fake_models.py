@@ -43,7 +43,7 @@ def test_a_network_larger_than_memory_is_created_and_converted():
 
 @pytest.mark.parametrize("name", ["resnet10t", "test_vit2", "torchvision/shufflenet_v2_x0_5"])
 def test_it_converts_like_the_real_one(name):
-    size = (3, *[models.default_preprocess(name)["img_size"]] * 2)
+    size = (3, *[models.default_preprocess(name).img_size] * 2)
     tables = [
         convert(model, Options(), size, values=False).rows
         for model in (create_fake(name), models.create(name))

@@ -49,9 +49,8 @@ SHORTCUTS = 64 * 128 + 128 * 256 + 256 * 512  # weights of the 1x1 convolutions
 def converted(name: str, options: dict[str, str], **source: object) -> Conversion:
     torch.manual_seed(0)
     size = SIZES[name]
-    made = api.make(
-        name, Options(**options), values=False, pretrained=False, img_size=size, **source
-    )
+    source_options = rewrite.SourceOptions(pretrained=False, img_size=size, **source)
+    made = api.make(name, Options(**options), source_options, values=False)
     return made.conversion
 
 
@@ -95,8 +94,10 @@ def test_first_and_last_layer_stay_float(name: str, options: dict[str, str]) -> 
 def test_vgg_small_learns_in_every_form(options: dict[str, str]) -> None:
     """A narrow one, on a few images that differ in brightness; every parameter has a gradient."""
     torch.manual_seed(0)
-    narrow = {"num_classes": 4, "channels": (16, 16, 32)}
-    float_model = rewrite.open_float("cifar_vgg_small", pretrained=False, **narrow)
+    float_model = rewrite.open_float(
+        "cifar_vgg_small",
+        rewrite.SourceOptions(pretrained=False, num_classes=4, kwargs={"channels": (16, 16, 32)}),
+    )
     images = CalibrationImages(None)
     model = rewrite.convert_float(float_model, Options(**options), images=images).conversion.model
     set_progress(model.train(), 0.5)

@@ -9,6 +9,7 @@ import timm
 
 from binarize import models
 from binarize.errors import ModelError
+from binarize.run import Preprocess
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,8 @@ def test_no_such_model(name: str) -> None:
 
 def test_list_takes_parts_and_globs() -> None:
     everything = [listing.name for listing in models.list_models()]
-    assert everything[:3] == ["cifar_resnet20", "cifar_resnet18", "cifar_vgg_small"]
+    resnets = [f"cifar_resnet{layers}" for layers in (20, 32, 44, 56, 110, 18)]
+    assert everything[:7] == [*resnets, "cifar_vgg_small"]
     assert len(everything) == len(set(everything)) > 1000
     assert "torchvision/vgg11" in everything
     names = [listing.name for listing in models.list_models("*resnet18")]
@@ -78,14 +80,14 @@ def test_has_pretrained() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "torchvision/resnet50", "cifar_resnet20"])
 def test_default_preprocess_can_be_written_as_json(name: str) -> None:
     preprocess = models.default_preprocess(name)
-    assert set(preprocess) == {"img_size", "mean", "std", "interpolation", "crop_pct"}
-    assert json.loads(json.dumps(preprocess)) == preprocess
+    assert set(preprocess.to_json()) == {"img_size", "mean", "std", "interpolation", "crop_pct"}
+    assert Preprocess.from_json(json.dumps(preprocess.to_json())) == preprocess
 
 
 def test_default_preprocess_is_the_librarys() -> None:
     ours = models.default_preprocess("resnet18")
     theirs = timm.data.resolve_data_config(model=timm.create_model("resnet18"))
-    assert ours["mean"] == list(theirs["mean"])
-    assert ours["crop_pct"] == theirs["crop_pct"]
-    assert ours["img_size"] == 224
-    assert models.default_preprocess("torchvision/vgg11")["crop_pct"] == 224 / 256
+    assert ours.mean == list(theirs["mean"])
+    assert ours.crop_pct == theirs["crop_pct"]
+    assert ours.img_size == 224
+    assert models.default_preprocess("torchvision/vgg11").crop_pct == 224 / 256

@@ -44,7 +44,7 @@ def test_what_is_not_supported_says_so(name: str) -> None:
 )
 def test_preprocessing(name: str, img_size: int, mean: float) -> None:
     preprocess = models.default_preprocess(f"torchvision/{name}")
-    assert (preprocess["img_size"], preprocess["mean"][0]) == (img_size, mean)
+    assert (preprocess.img_size, preprocess.mean[0]) == (img_size, mean)
 
 
 @pytest.mark.parametrize(

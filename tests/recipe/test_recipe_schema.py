@@ -45,6 +45,21 @@ def test_a_bare_name_stands_for_its_section() -> None:
     assert recipe.binarize.estimator.constants == {}
 
 
+def test_force_is_still_read_as_include() -> None:
+    recipe = load(with_keys(binarize={"include": ["fc"], "force": ["conv1", "layer1.*"]}))
+    assert recipe.binarize is not None
+    assert recipe.binarize.include == ["fc", "conv1", "layer1.*"]
+    assert load(with_keys(binarize={"force": []})).binarize.include == []
+
+
+@pytest.mark.parametrize(
+    "section", [{"force": 3}, {"include": 3, "force": ["fc"]}, {"force": "fc"}]
+)
+def test_force_is_checked_as_include_is(section: dict[str, object]) -> None:
+    with pytest.raises(RecipeError):
+        load(with_keys(binarize=section))
+
+
 def test_estimator_constants_are_the_keys_besides_name() -> None:
     estimator = {"name": "ab-tanh", "a_end": 0.5, "clip": None, "n": 9}
     recipe = load(with_keys(binarize={"estimator": estimator}))

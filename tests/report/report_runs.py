@@ -67,18 +67,25 @@ def info(**changes: Any) -> RunInfo:
         "scale": "channel",
         "standardise": True,
         "activations": "float",
+        "layers": [{"match": "conv2", "estimator": {"name": "ste"}}],
     }
     given = {
         "kind": "trained",
         "model": {"name": "toy", "library": "timm"},
         "conversion": conversion,
         "weights": "random",
-        "preprocess": {"img_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3},
+        "preprocess": {
+            "img_size": 32,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+        },
         "data": {"name": "folder", "dir": "images"},
         "classes": ["cat", "dog"],
         "created": 0.0,
     }
-    return RunInfo(**{**given, **changes})
+    return RunInfo.from_data({"format": 2, **given, **changes})
 
 
 def trained(path: Path) -> Path:

@@ -70,7 +70,7 @@ def test_the_figures(written):
         "- warm: 1 epochs, adamw, learning rate 0.01, cosine, binary: none",
         "- stage 2: 2 epochs, sgd, learning rate 0.1, cosine",
         "    binarize train --recipe recipe.resolved.yaml --data-dir DIR",
-        "| last epoch, test images | 71.25 % top-1, 95.50 % top-5 |",
+        "| last epoch, test images | 71.25 % top-1 |",
         "| best epoch (2), chosen and measured on held-out images | 72.50 % top-1 |",
         "| float baseline, last epoch, test images | 75.50 % top-1 |",
         "on 1970-01-01; Abacus, 2 cores; python 3.11, binarize 0.1.0, torch 9.9.",
@@ -85,13 +85,22 @@ def test_the_card_says(written, words):
 
 def test_the_cards_of_other_estimators_speak_of_no_reconstruction(tmp_path):
     path = runs.trained(tmp_path / "run")
-    conversion = {**runs.info().conversion, "estimator": "ede"}
-    runs.write_info(path, runs.info(conversion=conversion))
+    conversion = runs.info().conversion.replace(estimator={"name": "ede"})
+    runs.write_info(path, runs.info().replace(conversion=conversion))
     report(path)
     card = (path / "README.md").read_text()
     assert "Estimator: ede." in card
     assert "reconstruction" not in card
     assert "reconstruction" not in (path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (6, True), (0, True)])
+def test_top_5_is_told_of_more_than_five_classes(tmp_path, classes, shown):
+    path = runs.trained(tmp_path / "run")
+    runs.write_info(path, runs.info(classes=[str(number) for number in range(classes)]))
+    report(path)
+    row = "| last epoch, test images | 71.25 % top-1, 95.50 % top-5 |"
+    assert (row in (path / "README.md").read_text()) == shown
 
 
 def test_a_run_that_was_only_converted(tmp_path):
@@ -109,6 +118,7 @@ def test_a_run_that_was_only_converted(tmp_path):
 def test_a_training_that_goes_on_says_so(tmp_path):
     path = runs.trained(tmp_path / "run")
     (path / "initial").mkdir()
+    (path / "initial" / "model.safetensors").touch()
     report(path)
     assert "3 epochs so far, not finished" in (path / "report.html").read_text()
     assert "Its training is not finished" in (path / "README.md").read_text()

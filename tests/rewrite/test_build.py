@@ -13,8 +13,9 @@ import binarize
 from binarize import api
 from binarize.errors import CheckpointError, ModelError, RunError
 from binarize.layers import binary_weights
-from binarize.rewrite import Options, build, load_weights, open_float, read_state
+from binarize.rewrite import Options, SourceOptions, build, open_float
 from binarize.run import open_run, write_info
+from binarize.run.weights import load_weights, read_state
 
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -22,7 +23,7 @@ IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    api.convert_to_run("cifar_resnet20", Options(), out=path, pretrained=False)
+    api.convert_to_run("cifar_resnet20", Options(), SourceOptions(pretrained=False), out=path)
     return path
 
 
@@ -63,7 +64,10 @@ def test_converting_a_run_again_starts_from_its_latent_weights(run: Path) -> Non
 def test_a_replaced_stem_survives_saving_and_converting_again(tmp_path: Path) -> None:
     first = tmp_path / "first"
     api.convert_to_run(
-        "resnet10t", Options(), out=first, pretrained=False, img_size=32, num_classes=4
+        "resnet10t",
+        Options(),
+        SourceOptions(pretrained=False, img_size=32, num_classes=4),
+        out=first,
     )
     api.convert_to_run(first, Options("ede"), out=tmp_path / "second")
     one, two = binarize.load(first), binarize.load(tmp_path / "second")
@@ -71,7 +75,7 @@ def test_a_replaced_stem_survives_saving_and_converting_again(tmp_path: Path) ->
 
 
 def test_a_checkpoint_of_the_float_model_loads(tmp_path: Path) -> None:
-    model = open_float("cifar_resnet20", pretrained=False).model
+    model = open_float("cifar_resnet20", SourceOptions(pretrained=False)).model
     state = model.state_dict()
     save_file(state, tmp_path / "float.safetensors")
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "float.pth")
@@ -138,16 +142,18 @@ def test_a_directory_that_is_no_run_is_not_taken_for_a_model_name(tmp_path: Path
 
 
 def test_the_classifier_is_reset_where_another_size_is_asked_for(run: Path) -> None:
-    float_model = open_float(run, num_classes=3)
+    float_model = open_float(run, SourceOptions(num_classes=3))
     assert float_model.model(IMAGE).shape == (2, 3)
-    assert float_model.info.model["kwargs"]["num_classes"] == 3
+    assert float_model.info.model.kwargs["num_classes"] == 3
 
 
 def test_a_failed_conversion_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(import_module("binarize.rewrite.build"), "save_file", full)
+    monkeypatch.setattr(import_module("binarize.run.weights"), "save_file", full)
     with pytest.raises(OSError, match="No space"):
-        api.convert_to_run("cifar_resnet20", Options(), out=tmp_path / "run", pretrained=False)
+        api.convert_to_run(
+            "cifar_resnet20", Options(), SourceOptions(pretrained=False), out=tmp_path / "run"
+        )
     assert list(tmp_path.iterdir()) == []

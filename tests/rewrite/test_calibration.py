@@ -15,7 +15,7 @@ from torch import nn
 import binarize
 from binarize.errors import BinarizeError, DataError
 from binarize.layers import binary_inputs
-from binarize.rewrite import CalibrationImages, Options, convert_float, open_float
+from binarize.rewrite import CalibrationImages, Options, SourceOptions, convert_float, open_float
 from binarize.rewrite.calibration import BATCH, NOISE, calibrate_part
 from binarize.rewrite.model_part import ModelPart
 
@@ -40,7 +40,7 @@ def network(channels: int = 3) -> nn.Module:
 
 
 def converted(images: CalibrationImages | None, options: Options = STEP, model=None):
-    float_model = open_float(model or network(), img_size=SIDE)
+    float_model = open_float(model or network(), SourceOptions(img_size=SIDE))
     return convert_float(float_model, options, images=images, values=False)
 
 
@@ -81,11 +81,11 @@ def test_images_come_as_the_run_takes_them(pictures: Path) -> None:
     result = converted(None)
     fed: list[torch.Tensor] = []
     result.conversion.model.register_forward_pre_hook(lambda _, args: fed.append(args[0]))
-    preprocess = {**result.info.preprocess, "mean": [0.0] * 3, "std": [0.5] * 3}
+    preprocess = result.info.preprocess.replace(mean=[0.0] * 3, std=[0.5] * 3)
     part = ModelPart(result.conversion.model, (3, SIDE, SIDE))
     calibrate_part(part, preprocess, CalibrationImages(pictures / "flat", 1))
     first = Image.open(pictures / "flat" / "0.png")
-    side = int(SIDE / preprocess["crop_pct"])
+    side = int(SIDE / preprocess.crop_pct)
     pixels = np.asarray(first.resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
     torch.testing.assert_close(
         fed[0][0], torch.from_numpy(pixels).permute(2, 0, 1) / 0.5, atol=0.02, rtol=0
@@ -109,7 +109,7 @@ def test_without_a_folder_it_is_seeded_noise_and_says_so() -> None:
     assert torch.equal(thresholds(first.conversion.model), thresholds(second.conversion.model))
     assert first.calibration is not None
     assert first.calibration.source == NOISE
-    assert "without --calib-data" in first.calibration.description
+    assert "no --calib-data" in first.calibration.description
     assert "train calibrates again" in first.calibration.description
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from binarize import models
 from binarize.layers import binarization_off, binary_weights
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 
 FAMILIES = {
     "cifar_resnet20": 32,
@@ -47,7 +47,9 @@ class Pair:
 def pair(request: pytest.FixtureRequest) -> Pair:
     torch.manual_seed(0)
     name, size = request.param, FAMILIES[request.param]
-    float_model = open_float(name, pretrained=False, img_size=size, **SMALLER.get(name, {}))
+    float_model = open_float(
+        name, SourceOptions(pretrained=False, img_size=size, kwargs=SMALLER.get(name, {}))
+    )
     before = copy.deepcopy(float_model.model)
     after = convert_float(float_model, Options(stem="keep"), values=False).conversion.model
     return Pair(before.double().eval(), after.double().eval(), size)

@@ -112,7 +112,7 @@ def test_a_model_that_is_switched_off_has_the_float_models_inventory() -> None:
 
     model = Attending()
     before = [layer.name for layer in inventory(capture(model, SIZE))]
-    convert(model, Options(activations="step", stem="keep", force=("*",)), SIZE)
+    convert(model, Options(activations="step", stem="keep", include=("*",)), SIZE)
     with binarization_off(model):
         layers = inventory(capture(model, SIZE))
     assert [layer.name for layer in layers] == before

@@ -14,7 +14,7 @@ import binarize
 from binarize import api
 from binarize.errors import ModelError, PatternError
 from binarize.layers import binary_weights
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 from binarize.run import open_run
 
 DETECTOR = "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -24,7 +24,12 @@ SEGMENTER = "torchvision/lraspp_mobilenet_v3_large"
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "detector"
-    api.convert_to_run(DETECTOR, Options(), out=path, pretrained=False, img_size=96, num_classes=3)
+    api.convert_to_run(
+        DETECTOR,
+        Options(),
+        SourceOptions(pretrained=False, img_size=96, num_classes=3),
+        out=path,
+    )
     return path
 
 
@@ -35,8 +40,8 @@ def test_a_detector_converts_by_its_backbone(detector: Path) -> None:
     assert sum(row["action"] == "binarized" for row in inside) > 30
     assert {row["reason"] for row in outside} == {"outside the backbone"}
     conversion = open_run(detector).info.conversion
-    assert conversion["submodule"] == "backbone"
-    assert all(name.startswith("backbone.") for name in conversion["parameters"])
+    assert conversion.submodule == "backbone"
+    assert all(name.startswith("backbone.") for name in conversion.parameters)
 
 
 def test_a_detector_is_rebuilt_and_detects(detector: Path) -> None:
@@ -63,7 +68,7 @@ def test_what_is_for_classification_only_says_so(detector: Path, tmp_path: Path)
 
 
 def test_a_segmenter_runs_whole_and_converts_by_its_backbone() -> None:
-    float_model = open_float(SEGMENTER, pretrained=False, img_size=96)
+    float_model = open_float(SEGMENTER, SourceOptions(pretrained=False, img_size=96))
     rows = convert_float(float_model, Options()).conversion.rows
     kept = {row.name: row.macs for row in rows if row.reason == "outside the backbone"}
     assert kept
@@ -76,7 +81,7 @@ def test_a_part_of_a_network_that_runs_whole() -> None:
     names = [name for name, *_ in binary_weights(model)]
     assert len(names) == 5
     assert all(name.startswith("layer3.") for name in names)
-    assert model.binarize_info.conversion["submodule"] == "layer3"
+    assert model.binarize_info.conversion.submodule == "layer3"
 
 
 def test_a_part_of_a_network_that_does_not() -> None:
@@ -108,11 +113,13 @@ def test_a_submodule_that_is_not_there() -> None:
 
 def test_forcing_a_layer_outside_the_submodule_is_refused() -> None:
     with pytest.raises(PatternError, match="outside the layer3"):
-        binarize.convert("resnet18", pretrained=False, submodule="layer3", force=["fc"])
+        binarize.convert("resnet18", pretrained=False, submodule="layer3", include=["fc"])
 
 
 def test_a_clip_through_a_video_network(tmp_path: Path) -> None:
-    float_model = open_float("torchvision/r3d_18", pretrained=False, img_size=32, num_classes=3)
+    float_model = open_float(
+        "torchvision/r3d_18", SourceOptions(pretrained=False, img_size=32, num_classes=3)
+    )
     assert float_model.size == (3, 16, 32, 32)
     converted = convert_float(float_model, Options(stem="keep"), values=False).conversion
     assert {row.kind for row in converted.rows} == {"conv3d", "linear"}

@@ -12,7 +12,22 @@ import pytest
 from binarize.errors import ExportError
 from binarize.runtime import FileInfo, metadata, open_session
 
-INFO = FileInfo("float", "exact", {"name": "sum"}, "none", {"img_size": 2})
+INFO = FileInfo.from_data(
+    {
+        "format": 2,
+        "form": "float",
+        "parity": "exact",
+        "model": {"name": "sum", "library": "custom"},
+        "weights": "none",
+        "preprocess": {
+            "img_size": 2,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+        },
+    }
+)
 GRAPH = """
 <ir_version: 10, opset_import: ["" : 20]>
 sum (float[batch, 3, 2, 2] image) => (float[batch, 3] logits) {
@@ -68,7 +83,7 @@ def test_files_that_are_none_of_ours(tmp_path: Path, file: Path, read) -> None:
         "text": "corrupt, truncated",
         "empty": "corrupt, truncated",
         "half": "corrupt, truncated",
-        "foreign": "not written by this version",
+        "foreign": "format None",
         "missing": "there is no file",
     }
     for name, words in says.items():

@@ -238,6 +238,11 @@ class TestSaturation:
         watch.update(["a", "b", "c"])
         assert heard.warned == []
 
+    def test_a_damaged_row_counts_as_none(self):
+        heard = Heard()
+        calibration.Watch([{"saturated": "\ufffd"}], heard).update(["a"])
+        assert len(heard.warned) == 1
+
     def test_rows_of_earlier_versions_have_no_such_column(self):
         heard = Heard()
         calibration.Watch([{"epoch": "1"}], heard).update([f"layer{n}" for n in range(7)])

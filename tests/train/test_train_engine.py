@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 import train_toys as toys
-from binarize.training.metrics import COLUMNS
 from torch import nn
 from train_toys import KillAt, Killed, last, rows
 
 from binarize.errors import TrainingError
 from binarize.layers import binary_weights
-from binarize.training import checkpoint, metrics, stages
+from binarize.run.tables import METRICS, Table
+from binarize.training import checkpoint, engine, stages
+
+COLUMNS = METRICS.columns
 
 EMA = {"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}, "ema": {"decay": 0.8}}
 CUT = {
@@ -87,13 +89,19 @@ def test_killed_and_resumed_is_never_interrupted_to_the_bit(tmp_path, epoch, eve
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "at"),
-    [(metrics, "add_row", 3), (checkpoint, "save_weights", 1), (checkpoint, "save", 2)],
+    ("place", "name", "at"),
+    [  # each epoch adds to metrics.csv, then to indicators.csv
+        (Table, "append", 5),
+        (Table, "append", 6),
+        (engine, "save_weights", 1),
+        (checkpoint, "save_weights", 1),
+        (checkpoint, "save", 2),
+    ],
 )
-def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, module, name, at):
+def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, place, name, at):
     chosen = toys.recipe({"epochs": 3, "optimizer": {"name": "momentum", "lr": 0.05}})
     toys.train(chosen, tmp_path / "whole")
-    original, calls = getattr(module, name), []
+    original, calls = getattr(place, name), []
 
     def killed(path, *args, **kwargs):
         calls.append(path)
@@ -101,7 +109,7 @@ def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, module, nam
         if len(calls) == at:
             raise Killed
 
-    monkeypatch.setattr(module, name, killed)
+    monkeypatch.setattr(place, name, killed)
     with pytest.raises(Killed):
         toys.train(chosen, tmp_path / "cut")
     monkeypatch.undo()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import train_toys
-from binarize.training.metrics import read_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import StdConv2d
@@ -20,8 +18,8 @@ from torch import Tensor, nn
 from binarize import estimators
 from binarize.estimators import Estimator
 from binarize.layers import WeightBinarizer, binarize_weight, scale, set_progress, switch
-from binarize.training import indicators
-from binarize.training.indicators import IN_METRICS, Indicators
+from binarize.run.tables import OF_WEIGHTS
+from binarize.training.indicators import Indicators
 
 
 def binary(
@@ -170,9 +168,9 @@ def test_where_weights_are_float_only_the_inputs_have_something_to_tell() -> Non
     model(torch.ones(2, 6)).sum().backward()
     now.read_gradients(model)
     row, layers = now.record(model, {"1": 0.875})
-    assert row == dict.fromkeys(IN_METRICS)
-    assert layers[0] == {"layer": "0", **dict.fromkeys(IN_METRICS), "saturation": None}
-    assert layers[1] == {"layer": "1", **dict.fromkeys(IN_METRICS), "saturation": 0.875}
+    assert row == dict.fromkeys(OF_WEIGHTS)
+    assert layers[0] == {"layer": "0", **dict.fromkeys(OF_WEIGHTS), "saturation": None}
+    assert layers[1] == {"layer": "1", **dict.fromkeys(OF_WEIGHTS), "saturation": 0.875}
 
 
 def test_signs_that_changed_while_weights_were_float_are_no_flips() -> None:
@@ -190,7 +188,7 @@ def test_a_model_without_binary_weights_has_no_indicators() -> None:
     model = train_toys.network(binary=False)
     now = Indicators(model)
     now.read_gradients(model)
-    assert now.record(model) == (dict.fromkeys(IN_METRICS), [])
+    assert now.record(model) == (dict.fromkeys(OF_WEIGHTS), [])
 
 
 def walk(model: nn.Module, now: Indicators, steps: range) -> list[object]:
@@ -232,7 +230,7 @@ def test_any_shape(out: int, fan_in: int, standardise: bool, estimator: str) -> 
     model(torch.ones(2, fan_in)).sum().backward()
     now.read_gradients(model)
     row, (layer,) = now.record(model)
-    assert row == {name: layer[name] for name in IN_METRICS}
+    assert row == {name: layer[name] for name in OF_WEIGHTS}
     assert row["flip_ratio"] == 0
     assert row["gradient_stability"] >= 0
     assert 0 <= row["dead_weights"] <= 1
@@ -246,29 +244,6 @@ def test_half_precision_weights_are_judged_in_single() -> None:
     now.read_gradients(model)
     expected = latent(model[0]).grad.float().abs().var()
     assert now.record(model)[0]["gradient_stability"] == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_rows_are_added_and_cut_back_by_epoch(tmp_path: Path) -> None:
-    file = tmp_path / "indicators.csv"
-    model = pair()
-    now = Indicators(model)
-    _, layers = now.record(model, {"0": 0.75})
-    for epoch in (1, 2, 3):
-        indicators.add_rows(file, epoch, layers)
-    indicators.keep_rows(file, 2)
-    rows = read_rows(file)
-    assert [(row["epoch"], row["layer"]) for row in rows] == [
-        ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1"),
-    ]  # fmt: skip
-    assert file.read_text().splitlines()[0] == ",".join(indicators.COLUMNS)
-    assert rows[0]["saturation"] == "0.75"
-    assert rows[1]["saturation"] == rows[1]["gradient_stability"] == ""
-    assert float(rows[1]["estimating_error"]) == layers[1]["estimating_error"]
-
-
-def test_cutting_back_touches_only_what_there_is(tmp_path: Path) -> None:
-    indicators.keep_rows(tmp_path / "indicators.csv", 0)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", estimators.TABLE)

@@ -85,7 +85,7 @@ def test_killed_with_sigkill_and_resumed_it_ends_with_the_same_weights(recipe_fi
 def test_ctrl_c_says_how_to_go_on(recipe_file):
     said, errors, code = stop_in_second_epoch(signal.SIGINT, "--recipe", recipe_file, "-o", "cut")
     assert code == 130
-    assert "to resume: binarize train --resume cut" in said
+    assert "resume it: binarize train --resume cut" in said
     assert errors == "error: interrupted\n"
     assert train(resume="cut").epochs == 3
 
@@ -141,7 +141,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import following, torch, train_toys as toys
 from accelerate import PartialState
-from binarize.layers import Step, binarize_weight
+from binarize.layers import StepBinarizer, binarize_weight
 
 following.save_losses(Path("losses"))
 
@@ -149,8 +149,7 @@ stage = {{"steps": 2, "optimizer": {{"name": "momentum", "lr": 0.05}}}}
 chosen = toys.recipe(*({{**stage, "binary": name}} for name in ("none", "activations", "all")))
 model = toys.network(binary=False)
 binarizer = toys.WeightBinarizer(toys.estimators.get("ab-tanh"), toys.scale.get("channel"))
-binarize_weight(model[2], "weight", binarizer, Step(8, 1))
-toys.make_accelerator = lambda config, size, make=toys.make_accelerator: make(config, size, True)
+binarize_weight(model[2], "weight", binarizer, StepBinarizer(8, 1))
 toys.train(chosen, Path("here"), model=model)
 torch.save(model.state_dict(), f"rank{{PartialState().process_index}}.pt")
 """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from binarize import api
 from binarize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from binarize.layers import binary_weights
 from binarize.recipe import load
-from binarize.rewrite import Options, build
-from binarize.run import open_run
+from binarize.rewrite import Options, SourceOptions, build
+from binarize.run import EstimatorSpec, open_run
 from binarize.training import train
 
+SMALL = SourceOptions(pretrained=False, img_size=8)
 STEPS = 5
 """Of an epoch: the training images of digits make so many batches."""
 
@@ -30,7 +32,7 @@ def converted(tmp_path_factory):
     """A run made by convert, with random weights and ten classes without names."""
     path = tmp_path_factory.mktemp("converted") / "run"
     options = Options(estimator="ede", scale="layer", keep=("layer3.*",))
-    return api.convert_to_run(tiny.MODEL, options, out=path, pretrained=False, img_size=8).run
+    return api.convert_to_run(tiny.MODEL, options, SMALL, out=path).run
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,8 @@ def test_the_finished_run_has_what_later_commands_read(whole):
     path, _, _ = whole
     info = open_run(path).info
     assert (info.kind, info.classes) == ("trained", [str(digit) for digit in range(10)])
-    assert info.data == {"name": "digits", "dir": None}
-    assert info.preprocess["img_size"] == 8
+    assert info.data.to_json() == {"name": "digits", "dir": None}
+    assert info.preprocess.img_size == 8
     summary = json.loads((path / "summary.json").read_text())
     assert summary["totals"]["params_1bit"] == 267_264
     assert json.loads((path / "env.json").read_text())
@@ -134,8 +136,8 @@ def test_a_run_keeps_its_conversion(converted, tmp_path):
     told = tiny.Told()
     result = train(tiny.recipe(1), converted, out=tmp_path / "run", progress=told)
     before, after = open_run(converted).info, open_run(tmp_path / "run").info
-    assert after.conversion["parameters"] == before.conversion["parameters"]
-    assert (after.conversion["estimator"], after.conversion["scale"]) == ("ede", "layer")
+    assert after.conversion.parameters == before.conversion.parameters
+    assert (after.conversion.estimator.name, after.conversion.scale) == ("ede", "layer")
     assert after.parent == "run"
     assert after.created > before.created
     assert result.top1_float is None
@@ -147,17 +149,15 @@ def test_what_the_recipe_sets_wins_over_the_run_and_the_rest_stays(converted, tm
     chosen = tiny.recipe(1, binarize={"estimator": {"name": "ab-tanh", "k_end": 4}})
     train(chosen, converted, out=tmp_path / "run", progress=told)
     after = open_run(tmp_path / "run").info.conversion
-    assert after["estimator"] == {"name": "ab-tanh", "k_end": 4}
-    assert (after["scale"], after["keep"]) == ("layer", ["layer3.*"])
+    assert after.estimator == EstimatorSpec(name="ab-tanh", k_end=4)
+    assert (after.scale, after.keep) == ("layer", ["layer3.*"])
     assert told.heard("not ede")
     resolved = load(tmp_path / "run" / "recipe.resolved.yaml")
     assert (resolved.binarize.scale, resolved.binarize.keep) == ("layer", ["layer3.*"])
 
 
 def test_a_classifier_for_other_classes_starts_anew(tmp_path):
-    api.convert_to_run(
-        tiny.MODEL, Options(), out=Path("seven"), pretrained=False, img_size=8, num_classes=7
-    )
+    api.convert_to_run(tiny.MODEL, Options(), replace(SMALL, num_classes=7), out=Path("seven"))
     told = tiny.Told()
     train(tiny.recipe(1), "seven", out=tmp_path / "run", progress=told)
     assert told.heard("it had 7 classes, the data has 10 (0, 1, 2, …)")
@@ -169,14 +169,14 @@ def test_the_target_wins_over_the_recipes_model(converted, tmp_path):
     chosen = tiny.recipe(1, model={"name": "resnet18", "pretrained": False})
     train(chosen, converted, out=tmp_path / "run", progress=told)
     assert told.heard("not the recipe's model (resnet18)")
-    assert open_run(tmp_path / "run").info.model["name"] == tiny.MODEL
+    assert open_run(tmp_path / "run").info.model.name == tiny.MODEL
     assert load(tmp_path / "run" / "recipe.resolved.yaml").model is None
 
 
 def test_left_out_it_is_the_newest_run(tmp_path):
     with pytest.raises(RunError, match="no run under runs"):
         train(tiny.recipe(1))
-    made = api.convert_to_run(tiny.MODEL, Options(), pretrained=False, img_size=8)
+    made = api.convert_to_run(tiny.MODEL, Options(), SMALL)
     told = tiny.Told()
     result = train(tiny.recipe(1), progress=told)
     assert told.heard(f"the newest run, {made.run}")
@@ -185,7 +185,7 @@ def test_left_out_it_is_the_newest_run(tmp_path):
 
 def test_a_model_takes_the_default_conversion(tmp_path):
     train(tiny.recipe(1, model={"name": tiny.MODEL, "pretrained": False}), out=tmp_path / "run")
-    assert open_run(tmp_path / "run").info.conversion["estimator"] == {"name": "ab-tanh"}
+    assert open_run(tmp_path / "run").info.conversion.estimator == EstimatorSpec(name="ab-tanh")
 
 
 def test_a_float_run_stays_float_and_says_so(whole, tmp_path):

@@ -15,7 +15,7 @@ from binarize.errors import PatternError, RecipeError, TrainingError
 from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, scale
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill, Optimizer
-from binarize.rewrite import Options, convert_float, open_float
+from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 from binarize.training import stages
 from binarize.training.diagnosis import first_bad_layer
 from binarize.training.norms import reestimate
@@ -91,7 +91,7 @@ class TestLayers:
     )
 
     def converted(self, choices):
-        float_model = open_float("cifar_resnet20", pretrained=False, img_size=32)
+        float_model = open_float("cifar_resnet20", SourceOptions(pretrained=False, img_size=32))
         convert_float(float_model, Options(layers=choices), values=False)
         return {name: binarizer for name, _, _, binarizer in binary_weights(float_model.model)}
 

@@ -10,6 +10,7 @@ import torch
 from onnx import TensorProto, helper
 
 from binarize.exporting.functions import DOMAIN, append_functions
+from binarize.exporting.passes.graph import input_of, name_of
 from binarize.runtime import quiet_session
 
 Ranges = dict[str, tuple[float, float]]
@@ -23,7 +24,9 @@ def clone(model: ir.Model) -> ir.Model:
 
 def ranges(model: ir.Model, batches: Iterable[torch.Tensor]) -> Ranges:
     """The ranges of the inputs of every binarize op in a graph without functions, in stock onnxruntime."""
-    nodes = {node.name: node.inputs[0].name for node in model.graph if node.domain == DOMAIN}
+    nodes = {
+        node.name or "": name_of(input_of(node, 0)) for node in model.graph if node.domain == DOMAIN
+    }
     copy = clone(model)
     append_functions(copy)
     proto = ir.to_proto(copy)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, GELU_OPSET, OPS, ROOT, Op
-from binarize.exporting.passes.graph import add_constant, constant, replace
+from binarize.exporting.passes.graph import add_constant, elements_of, input_of, name_of, replace
 
 MASKS = 2 ** np.arange(8, dtype=np.uint8)
 ABOVE = "/above"
@@ -26,13 +26,15 @@ class Emitter:
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
-        self.before: ir.Node | None = None
+        self.before: ir.Node
         self._taken = {value.name for node in graph for value in node.outputs}
         self._count = 0
         self._constants: dict[str, ir.Value] = {}
         self._signs: dict[tuple[str, tuple[int, ...], bool], ir.Value] = {}
 
-    def __call__(self, op: str, *inputs: ir.Value | None, name: str = "", **attributes: Any):
+    def __call__(
+        self, op: str, *inputs: ir.Value | None, name: str = "", **attributes: Any
+    ) -> ir.Value:
         """The output of a new node."""
         node = ir.node(op, inputs, attributes, num_outputs=1)
         node.outputs[0].name = self._fresh()
@@ -40,7 +42,7 @@ class Emitter:
         node.name = name or None  # the graph gives it a name otherwise
         return node.outputs[0]
 
-    def finish(self, op: str, *inputs: ir.Value, **attributes: Any) -> None:
+    def finish(self, op: str, *inputs: ir.Value | None, **attributes: Any) -> None:
         """What gives what the op gave: this node, and behind it those that the op's name ends with."""
         residual = self.before.inputs[-1]
         for each in OPS[self.before.op_type].epilogue:
@@ -76,14 +78,14 @@ class Emitter:
     def shaped(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
         """A stored constant of a binarize op in another shape; a copy where somebody else reads it as it
         is."""
-        elements = constant(value)
+        elements = elements_of(value)
         if elements.shape == tuple(shape):
             return value
         return self.restored(value, elements.reshape(shape))
 
     def restored(self, value: ir.Value, elements: np.ndarray) -> ir.Value:
         """Other elements for a stored constant; a copy where somebody else reads it too."""
-        name = value.name
+        name = name_of(value)
         if len(value.uses()) > 1 or not value.is_initializer():
             return add_constant(self.graph, name, elements)
         tensor = ir.tensor(elements, name=name)
@@ -92,8 +94,8 @@ class Emitter:
 
     def signs(self, columns: bool = False) -> ir.Value:
         """bool of the weight's shape, or turned round, from the bits of the node that is replaced."""
-        bits, shape = self.before.inputs[1], list(self.before.attributes.get_ints("shape"))
-        key = (bits.name, tuple(shape), columns)
+        bits, shape = input_of(self.before, 1), list(self.before.attributes.get_ints("shape"))
+        key = (name_of(bits), tuple(shape), columns)
         if key not in self._signs:
             self._signs[key] = self._turned(shape) if columns else self._unpacked(bits, shape)
         return self._signs[key]
@@ -103,7 +105,7 @@ class Emitter:
 
     def _unpacked(self, bits: ir.Value, shape: list[int]) -> ir.Value:
         """Broad columns of eight from a byte each, then the weight's shape."""
-        elements = constant(bits)
+        elements = elements_of(bits)
         if elements.ndim == 1:  # other readers of these bits find the signs, not the bits
             column = elements.reshape(-1, 1)
             bits.const_value = ir.tensor(column, name=bits.name)
@@ -141,7 +143,7 @@ def rewrite(model: ir.Model, write: Callable[[Emitter, ir.Node, Op], None]) -> N
 def along(node: ir.Node, op: Op, value: ir.Value, emit: Emitter) -> ir.Value:
     """A constant of one element a channel, in the shape in which it meets an activation."""
     axes = len(node.attributes.get_ints("shape")) - 2
-    size = constant(value).size
+    size = elements_of(value).size
     return emit.shaped(value, [size, *[1] * axes] if op.product == "Conv" else [size])
 
 
@@ -152,8 +154,8 @@ def attributes(node: ir.Node) -> dict[str, Any]:
 
 def above(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
     """bool: where the binary input is the larger value."""
-    boundary = emit.before.inputs[4]
+    boundary, name = input_of(emit.before, 4), f"{node.name or ''}{ABOVE}"
     if op.binary == "Sign":
         moved = emit("Add", node.inputs[0], along(node, op, boundary, emit))
-        return emit("GreaterOrEqual", moved, emit.scalar(0.0), name=node.name + ABOVE)
-    return emit("GreaterOrEqual", node.inputs[0], boundary, name=node.name + ABOVE)
+        return emit("GreaterOrEqual", moved, emit.scalar(0.0), name=name)
+    return emit("GreaterOrEqual", node.inputs[0], boundary, name=name)

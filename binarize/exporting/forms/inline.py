@@ -16,6 +16,7 @@ import onnx_ir as ir
 from binarize.exporting.forms.calibration import Ranges
 from binarize.exporting.forms.emit import Emitter, above, along, attributes, rewrite
 from binarize.exporting.functions import Op
+from binarize.exporting.passes.graph import input_of
 from binarize.layers.activation import SLOPE
 
 LIMIT = 3e38
@@ -32,19 +33,19 @@ def write_op(emit: Emitter, node: ir.Node, op: Op, smooth: bool = False) -> None
     if op.binary:
         _integer(emit, node, op, smooth)
     elif op.product == "Conv":
-        x, _, scale, bias = node.inputs[:4]
+        x, _, scale, bias = (input_of(node, index) for index in range(4))
         shape = node.attributes.get_ints("shape")
         scale = emit.shaped(scale, [shape[0], *[1] * (len(shape) - 1)])
         weight = emit("Where", emit.signs(), scale, emit("Neg", scale))
         emit.finish("Conv", x, weight, bias, **attributes(node))
     else:
-        x, _, scale, bias = node.inputs[:4]
+        x, _, scale, bias = (input_of(node, index) for index in range(4))
         weight = emit("Where", emit.signs(columns=True), scale, emit("Neg", scale))
         emit.finish("Add", emit("MatMul", x, weight), bias)
 
 
 def _integer(emit: Emitter, node: ir.Node, op: Op, smooth: bool) -> None:
-    scale, bias = (along(node, op, value, emit) for value in node.inputs[2:4])
+    scale, bias = (along(node, op, input_of(node, index), emit) for index in (2, 3))
     one, minus = emit.scalar(1.0), emit.scalar(-1.0)
     b = (_smooth if smooth else _binary)(emit, node, op)
     weight = emit("Where", emit.signs(columns=op.product == "Linear"), one, minus)
@@ -63,7 +64,7 @@ def _binary(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
 
 
 def _smooth(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
-    x, boundary = node.inputs[0], node.inputs[4]
+    x, boundary = input_of(node, 0), input_of(node, 4)
     slope, one = emit.scalar(SLOPE), emit.scalar(1.0)
     if op.binary == "Sign":
         smoothed = emit("Mul", emit("Add", x, along(node, op, boundary, emit)), slope)

@@ -21,7 +21,7 @@ from binarize.exporting.forms.calibration import Ranges
 from binarize.exporting.forms.emit import FLOAT32, INT8, Emitter, above, along, attributes, rewrite
 from binarize.exporting.forms.inline import write_op
 from binarize.exporting.functions import DOMAIN, OPS, Op
-from binarize.exporting.passes.graph import constant
+from binarize.exporting.passes.graph import elements_of, input_of
 
 LOWEST, SPAN = -128, 255
 
@@ -39,8 +39,9 @@ def write_int8(model: ir.Model, ranges: Ranges | None = None) -> None:
 
 
 def _write(emit: Emitter, node: ir.Node, op: Op, ranges: Ranges | None) -> None:
+    input_scale: float | np.float32 = 1.0
     if op.binary:
-        x, input_scale, zero = _binary(emit, node, op), 1.0, emit.scalar(0, np.int8)
+        x, zero = _binary(emit, node, op), emit.scalar(0, np.int8)
     elif ranges is None:
         write_op(emit, node, op)
         return
@@ -50,9 +51,11 @@ def _write(emit: Emitter, node: ir.Node, op: Op, ranges: Ranges | None) -> None:
         x = emit(
             "QuantizeLinear", node.inputs[0], emit.constant(f"{node.name}.step", input_scale), zero
         )
-    scale, bias = node.inputs[2:4]
+    scale, bias = input_of(node, 2), input_of(node, 3)
     if input_scale != 1.0:
-        scale = emit.restored(scale, (constant(scale) * np.float64(input_scale)).astype(np.float32))
+        scale = emit.restored(
+            scale, (elements_of(scale) * np.float64(input_scale)).astype(np.float32)
+        )
     scale, bias = (along(node, op, value, emit) for value in (scale, bias))
     signs = emit.signs(columns=op.product == "Linear")
     weight = emit("Where", signs, emit.scalar(2, np.uint8), emit.scalar(0, np.uint8))
@@ -72,12 +75,13 @@ def _binary(emit: Emitter, node: ir.Node, op: Op) -> ir.Value:
 
 
 def _range(ranges: Ranges, node: ir.Node) -> tuple[float, float]:
-    if node.name not in ranges:
+    name = node.name or ""
+    if name not in ranges:
         raise ExportError(
-            f'layer "{node.name}" was not calibrated',
+            f'layer "{name}" was not calibrated',
             "this is a defect of binarize: please report the model's name",
         )
-    return ranges[node.name]
+    return ranges[name]
 
 
 def quantisation(low: float, high: float) -> tuple[np.float32, int]:

@@ -6,7 +6,14 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, OPS
-from binarize.exporting.passes.graph import add_constant, constant, only_user
+from binarize.exporting.passes.graph import (
+    add_constant,
+    constant,
+    graph_of,
+    input_of,
+    name_of,
+    only_user,
+)
 
 
 class FoldNorm(ir.passes.InPlacePass):
@@ -37,9 +44,10 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     scale, bias = constant(node.inputs[2]), constant(node.inputs[3])
     values = [constant(value) for value in norm.inputs[1:]]
-    if scale is None or bias is None or any(value is None for value in values):
+    known = [value.astype(np.float64) for value in values if value is not None]
+    if scale is None or bias is None or len(known) < len(values):
         return False
-    gain, shift, mean, variance = (value.astype(np.float64) for value in values)
+    gain, shift, mean, variance = known
     ratio = gain / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
     _put(graph, node, 2, scale * ratio)
     _put(graph, node, 3, (bias - mean) * ratio + shift)
@@ -60,8 +68,8 @@ def _same_channels(node: ir.Node) -> bool:
 
 def _put(graph: ir.Graph, node: ir.Node, index: int, elements: np.ndarray) -> None:
     """Replace a constant of this node; the old one goes where nobody else reads it."""
-    old = node.inputs[index]
-    name = old.name
+    old = input_of(node, index)
+    name = name_of(old)
     if len(old.uses()) == 1:
         graph.initializers.pop(name)
     node.replace_input_with(index, add_constant(graph, name, elements.astype(np.float32)))
@@ -71,4 +79,4 @@ def _take_over(node: ir.Node, norm: ir.Node) -> None:
     output, normalised = node.outputs[0], norm.outputs[0]
     normalised.replace_all_uses_with(output, replace_graph_outputs=True)
     output.name, output.shape, output.type = normalised.name, normalised.shape, normalised.type
-    norm.graph.remove(norm, safe=True)
+    graph_of(norm).remove(norm, safe=True)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 import onnx_ir as ir
 
 from binarize.errors import ExportError
 from binarize.exporting.functions import DOMAIN, OPS, VERSION, Op
-from binarize.exporting.passes.graph import constant, only_user, replace, unique_name
+from binarize.exporting.passes.graph import (
+    constant,
+    input_of,
+    name_of,
+    only_user,
+    replace,
+    unique_name,
+)
 from binarize.layers import layer_name
 
 SCALE = "Scale"
@@ -40,7 +49,7 @@ class FuseInputs(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-def _is_marker(node: ir.Node | None) -> bool:
+def _is_marker(node: ir.Node | None) -> TypeGuard[ir.Node]:
     return node is not None and node.domain == DOMAIN and node.op_type in MARKERS
 
 
@@ -69,9 +78,9 @@ def _fuse(node: ir.Node) -> ir.Node | None:
 
 def _before(node: ir.Node) -> tuple[ir.Node | None, ir.Node | None]:
     """(Pad, marker) that made the op's input, each None where it is not there."""
-    producer = node.inputs[0].producer()
+    producer = input_of(node, 0).producer()
     pad = producer if producer is not None and producer.op_type == "Pad" else None
-    marker = pad.inputs[0].producer() if pad is not None else producer
+    marker = input_of(pad, 0).producer() if pad is not None else producer
     binary = _is_marker(marker) and marker.op_type != SCALE
     return pad, marker if binary else None
 
@@ -108,8 +117,8 @@ def _refuse_markers(graph: ir.Graph) -> None:
     left = [node for node in graph if _is_marker(node)]
     if not left:
         return
-    names = [value.name for node in left for value in node.inputs if value is not None]
-    key = next((name for name in names if name and name.endswith(BOUNDARY)), names[-1])
+    names = [name_of(value) for node in left for value in node.inputs if value is not None]
+    key = next((name for name in names if name.endswith(BOUNDARY)), names[-1])
     parameter = key.removesuffix(BOUNDARY)
     raise ExportError(
         f'layer "{layer_name(*parameter.rpartition(".")[::2])}" uses its binary input in a way that '
@@ -122,7 +131,7 @@ def _name_constants(graph: ir.Graph, node: ir.Node) -> None:
     """Call what the markers held by the names that constants of binarize ops have."""
     parts = dict(zip(OPS[node.op_type].inputs[2:], node.inputs[2:], strict=True))
     for part, value in parts.items():
-        if "_binarizer." in value.name and value.is_initializer():
-            graph.initializers.pop(value.name)
+        if value is not None and value.is_initializer() and "_binarizer." in name_of(value):
+            graph.initializers.pop(name_of(value))
             value.name = unique_name(graph, f"{node.name}.{part}")
             graph.initializers.add(value)

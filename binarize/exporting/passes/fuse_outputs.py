@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, OPS, ROOT, VERSION, Op
-from binarize.exporting.passes.graph import constant, only_user
+from binarize.exporting.passes.graph import constant, graph_of, only_user
 
 Order = dict[ir.Node, int]
 """Where each node stands in the graph."""
@@ -34,10 +35,11 @@ class FuseOutputs(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, any(fused))
 
 
-def _is_open(node: ir.Node | None) -> bool:
+def _is_open(node: ir.Node | None) -> TypeGuard[ir.Node]:
     """A binarize op that nothing was fused to yet."""
-    own = node is not None and node.domain == DOMAIN and node.op_type in OPS
-    return own and not OPS[node.op_type].epilogue
+    if node is None or node.domain != DOMAIN or node.op_type not in OPS:
+        return False
+    return not OPS[node.op_type].epilogue
 
 
 @dataclass
@@ -82,9 +84,9 @@ def _fuse(node: ir.Node, order: Order) -> bool:
         del order[one]
     old, output = epilogue.value, new.outputs[0]
     output.name, output.shape, output.type = old.name, old.shape, old.type
-    node.graph.insert_before(epilogue.place, new)
+    graph_of(node).insert_before(epilogue.place, new)
     old.replace_all_uses_with(output, replace_graph_outputs=True)
-    node.graph.remove(epilogue.nodes, safe=True)
+    graph_of(node).remove(epilogue.nodes, safe=True)
     return True
 
 
@@ -94,10 +96,12 @@ def _take_add(epilogue: _Epilogue, order: Order) -> None:
     if add is None or add.op_type != "Add" or add.domain:
         return
     residual = next(value for value in add.inputs if value is not node.outputs[0])
+    assert residual is not None
     maker = residual.producer()
+    made_at = -1 if maker is None else order.get(maker, -1)
     if constant(residual) is not None or not _same_shape(residual.shape, node.outputs[0].shape):
         return
-    if order.get(maker, -1) > order[node]:
+    if made_at > order[node]:
         if _is_open(maker) and only_user(residual) is add:
             return  # it is fused to that one
         between = [one for one in order if order[node] < order[one] < order[add]]

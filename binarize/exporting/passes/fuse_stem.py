@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, STEM, STEM_CHANNELS, VERSION
-from binarize.exporting.passes.graph import add_constant, constant, only_user, replace
+from binarize.exporting.passes.graph import (
+    add_constant,
+    constant,
+    elements_of,
+    input_of,
+    name_of,
+    only_user,
+    replace,
+)
 
 CONVOLUTION = {"strides": [2, 2], "pads": [3, 3, 3, 3], "dilations": [1, 1], "group": 1}
 POOLING = {
@@ -61,7 +71,7 @@ def _convolution_of(pool: ir.Node) -> ir.Node | None:
 
 def _before(node: ir.Node, op: str) -> ir.Node | None:
     """What makes the input of `node`, if that is such an op and only `node` reads it."""
-    made = node.inputs[0].producer()
+    made = input_of(node, 0).producer()
     return made if made is not None and made.op_type == op and only_user(made.outputs[0]) else None
 
 
@@ -72,7 +82,7 @@ def _is(node: ir.Node, expected: dict[str, object]) -> bool:
     return all(_plain(given.get(name)) == value for name, value in expected.items())
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int) else list(value)
 
 
@@ -81,12 +91,13 @@ def _bias(convolution: ir.Node) -> ir.Value | None:
 
 
 def _fuse(graph: ir.Graph, convolution: ir.Node, pool: ir.Node) -> None:
-    image, weight, name = convolution.inputs[0], convolution.inputs[1], convolution.name
+    image, weight, name = convolution.inputs[0], input_of(convolution, 1), convolution.name
     bias = _bias(convolution)
     if bias is None:
-        zeros = np.zeros(constant(weight).shape[0], np.float32)
-        bias = add_constant(graph, f"{weight.name.removesuffix('.weight')}.bias", zeros)
-    relu = pool.inputs[0].producer()
+        zeros = np.zeros(elements_of(weight).shape[0], np.float32)
+        bias = add_constant(graph, f"{name_of(weight).removesuffix('.weight')}.bias", zeros)
+    relu = input_of(pool, 0).producer()
+    assert relu is not None
     new = ir.node(STEM, [image, weight, bias], domain=DOMAIN, version=VERSION, num_outputs=1)
     replace(pool, new)
     new.name = name

@@ -40,11 +40,37 @@ def only_user(value: ir.Value) -> ir.Node | None:
     return next(iter(uses)).node
 
 
+def input_of(node: ir.Node, index: int) -> ir.Value:
+    """An input that the op of `node` cannot do without."""
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def elements_of(value: ir.Value) -> np.ndarray:
+    """The elements of a value that is known to be constant."""
+    elements = constant(value)
+    assert elements is not None
+    return elements
+
+
+def name_of(value: ir.Value) -> str:
+    """The name of a value in an exported graph, where all have one."""
+    assert value.name is not None
+    return value.name
+
+
+def graph_of(node: ir.Node) -> ir.Graph:
+    """The graph that `node` is in."""
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph
+
+
 def replace(node: ir.Node, new: ir.Node) -> None:
     """Put `new` where `node` was; its first output takes over the name, type and readers."""
     old, output = node.outputs[0], new.outputs[0]
     output.name, output.shape, output.type = old.name, old.shape, old.type
-    graph = node.graph
+    graph = graph_of(node)
     graph.insert_before(node, new)
     old.replace_all_uses_with(output, replace_graph_outputs=True)
     graph.remove(node, safe=True)

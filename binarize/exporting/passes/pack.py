@@ -11,7 +11,15 @@ import onnx_ir as ir
 
 from binarize.errors import ExportError
 from binarize.exporting.functions import DOMAIN, VERSION
-from binarize.exporting.passes.graph import add_constant, constant, only_user, replace
+from binarize.exporting.passes.graph import (
+    add_constant,
+    constant,
+    graph_of,
+    input_of,
+    name_of,
+    only_user,
+    replace,
+)
 from binarize.layers import FrozenWeight, layer_name
 from binarize.packing import pack_bits
 
@@ -39,7 +47,7 @@ class PackWeights(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         marked = [value for value in model.graph.inputs if value.name in self.frozen]
         for value in marked:
-            weight = _Weight(model.graph, value.name, self.frozen[value.name])
+            weight = _Weight(model.graph, name_of(value), self.frozen[name_of(value)])
             for node, index in tuple(value.uses()):
                 weight.pack(node, index)
             _unseal(model.graph, value)
@@ -77,11 +85,11 @@ class _Weight:
     def _emit_matmul(self, matmul: ir.Node) -> None:
         add = only_user(matmul.outputs[0])
         bias = _added_bias(add, matmul, self.shape[0])
-        if bias is None:
+        if add is None or bias is None:
             self._emit("BinaryLinear", matmul, None, {})
         else:
             self._emit("BinaryLinear", add, bias, {}, matmul.inputs[0])
-            matmul.graph.remove(matmul, safe=True)
+            graph_of(matmul).remove(matmul, safe=True)
 
     def _emit(
         self,
@@ -118,7 +126,7 @@ def _unseal(graph: ir.Graph, value: ir.Value) -> None:
     for node, _ in tuple(value.uses()):
         if any(output.uses() or output.is_graph_output() for output in node.outputs):
             raise ExportError(
-                f'layer "{layer_name(*value.name.rpartition(".")[::2])}" uses its binary weight in a way '
+                f'layer "{layer_name(*name_of(value).rpartition(".")[::2])}" uses its binary weight in a way '
                 f"that cannot be packed ({node.op_type})",
                 "leave it float: binarize convert … --keep, with its name",
             )
@@ -158,7 +166,7 @@ def _convolution(node: ir.Node, shape: list[int]) -> dict[str, Any]:
     if auto == "VALID":
         pads = [0] * 2 * axes
     elif auto != "NOTSET":
-        pads = _same_pads(node.inputs[0].shape, shape[2:], strides, dilations, auto)
+        pads = _same_pads(input_of(node, 0).shape, shape[2:], strides, dilations, auto)
     return {
         "strides": strides,
         "pads": pads,
@@ -171,8 +179,9 @@ def _same_pads(
     image: ir.Shape | None, kernel: list[int], strides: list[int], dilations: list[int], auto: str
 ) -> list[int]:
     """The pads that SAME_UPPER or SAME_LOWER means for images of that shape: ceil(size / stride) out."""
-    sizes = list(image)[2:] if image is not None else []
-    if len(sizes) != len(kernel) or not all(isinstance(size, int) for size in sizes):
+    given = list(image)[2:] if image is not None else []
+    sizes = [size for size in given if isinstance(size, int)]
+    if not len(sizes) == len(given) == len(kernel):
         raise ExportError(
             f"a convolution with auto_pad={auto} has images of no fixed size",
             "give the convolution explicit padding",

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import ALL_OPS, DOMAIN, VERSION, Op
-from binarize.exporting.passes.graph import add_constant, constant
+from binarize.exporting.passes.graph import add_constant, constant, graph_of, input_of
 from binarize.packing import WORD
 
 
@@ -28,7 +28,7 @@ class PackActivations(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         names = _names(model.graph)
-        changed = [_pack(node, names) for node in model.graph if _op(node) is not None]
+        changed = [_pack(node, op, names) for node in model.graph if (op := _op(node)) is not None]
         for name, value in tuple(model.graph.initializers.items()):
             if not value.uses() and not value.is_graph_output():
                 model.graph.initializers.pop(name)
@@ -47,13 +47,17 @@ def _op(node: ir.Node) -> Op | None:
     return op if op is not None and op.binary else None
 
 
-def _pack(node: ir.Node, names: Iterator[str]) -> bool:
-    op, y = _op(node), node.outputs[0]
-    readers = [use.node for use in y.uses() if use.idx == 0 and _takes_bits(use.node, op.product)]
-    if not readers or not _fills(node, outputs=True):
+def _pack(node: ir.Node, op: Op, names: Iterator[str]) -> bool:
+    y = node.outputs[0]
+    found = [
+        (use.node, own)
+        for use in y.uses()
+        if use.idx == 0 and (own := _boundary_of_bits(use.node, op.product)) is not None
+    ]
+    if not found or not _fills(node, outputs=True):
         return False
-    boundary = _boundary(readers[0])
-    readers = [reader for reader in readers if np.array_equal(_boundary(reader), boundary)]
+    boundary = found[0][1]
+    readers = [reader for reader, own in found if np.array_equal(own, boundary)]
     new = ir.node(
         replace(op, packs=True).name,
         [*node.inputs, _next(node, readers[0], boundary)],
@@ -66,21 +70,22 @@ def _pack(node: ir.Node, names: Iterator[str]) -> bool:
     bits, values = new.outputs
     bits.name, bits.type = next(names), ir.TensorType(ir.DataType.UINT32)
     values.name, values.shape, values.type = y.name, y.shape, y.type
-    node.graph.insert_before(node, new)
+    graph_of(node).insert_before(node, new)
     for reader in readers:
         _read_bits(reader, bits)
     y.replace_all_uses_with(values, replace_graph_outputs=True)
-    node.graph.remove(node, safe=True)
+    graph_of(node).remove(node, safe=True)
     if not values.uses() and not values.is_graph_output():
         new.resize_outputs(1)
     return True
 
 
-def _takes_bits(node: ir.Node, product: str) -> bool:
+def _boundary_of_bits(node: ir.Node, product: str) -> np.ndarray | None:
+    """The decision boundary of a node that can take its input bit-packed; None for any other one."""
     op = _op(node)
-    if op is None or op.packed or op.product != product or _boundary(node) is None:
-        return False
-    return _fills(node, outputs=False)
+    if op is None or op.packed or op.product != product or not _fills(node, outputs=False):
+        return None
+    return _boundary(node, op)
 
 
 def _fills(node: ir.Node, outputs: bool) -> bool:
@@ -89,20 +94,22 @@ def _fills(node: ir.Node, outputs: bool) -> bool:
     return group == 1 or channels % WORD == 0
 
 
-def _boundary(node: ir.Node) -> np.ndarray | None:
+def _boundary(node: ir.Node, op: Op) -> np.ndarray | None:
     """Where the larger value of this node's input begins: one number, or one a channel."""
     boundary = constant(node.inputs[4])
-    return -boundary if boundary is not None and _op(node).binary == "Sign" else boundary
+    return -boundary if boundary is not None and op.binary == "Sign" else boundary
 
 
 def _next(node: ir.Node, reader: ir.Node, boundary: np.ndarray) -> ir.Value:
-    if _op(reader).binary == "Step":
-        return reader.inputs[4]
-    return add_constant(node.graph, f"{reader.name}.next", boundary)
+    op = _op(reader)
+    if op is not None and op.binary == "Step":
+        return input_of(reader, 4)
+    return add_constant(graph_of(node), f"{reader.name}.next", boundary)
 
 
 def _read_bits(node: ir.Node, bits: ir.Value) -> None:
     op = _op(node)
+    assert op is not None
     inputs = [bits, *node.inputs[1:4], *node.inputs[5:]]
     new = ir.node(
         replace(op, packed=True).name,
@@ -116,5 +123,5 @@ def _read_bits(node: ir.Node, bits: ir.Value) -> None:
     for old, output in zip(node.outputs, new.outputs, strict=True):
         output.name, output.shape, output.type = old.name, old.shape, old.type
         old.replace_all_uses_with(output, replace_graph_outputs=True)
-    node.graph.insert_before(node, new)
-    node.graph.remove(node, safe=True)
+    graph_of(node).insert_before(node, new)
+    graph_of(node).remove(node, safe=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from binarize.exporting.passes.graph import add_constant
+from binarize.exporting.passes.graph import add_constant, graph_of, input_of, name_of
 
 LIMIT = np.float32(3e38)
 
@@ -36,6 +36,6 @@ def _separate(graph: ir.Graph, pool: ir.Node) -> None:
         add_constant(graph, "highest", np.asarray(LIMIT)),
     ]
     clip = ir.node("Clip", [pool.inputs[0], *limits], num_outputs=1)
-    clip.outputs[0].name = f"{pool.inputs[0].name}_parted"
-    pool.graph.insert_before(pool, clip)
+    clip.outputs[0].name = f"{name_of(input_of(pool, 0))}_parted"
+    graph_of(pool).insert_before(pool, clip)
     pool.replace_input_with(0, clip.outputs[0])

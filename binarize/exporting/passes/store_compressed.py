@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from binarize.exporting.classifier import CompressedTensor
-from binarize.exporting.passes.graph import add_constant
+from binarize.exporting.passes.graph import add_constant, name_of
 
 
 class StoreCompressed(ir.passes.InPlacePass):
@@ -27,7 +27,8 @@ class StoreCompressed(ir.passes.InPlacePass):
         graph = model.graph
         marked = [value for value in graph.inputs if value.name in self.stored]
         for value in marked:
-            compressed, key = self.stored[value.name], value.name
+            key = name_of(value)
+            compressed = self.stored[key]
             graph.inputs.remove(value)
             value.name = f"{key}_float"
             nodes = [ir.node("Cast", [add_constant(graph, key, compressed.elements)], {"to": 1})]

@@ -7,6 +7,7 @@ from collections import Counter
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN
+from binarize.exporting.passes.graph import name_of
 
 
 class StripMetadata(ir.passes.InPlacePass):
@@ -20,7 +21,8 @@ class StripMetadata(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
-        changed, count = _forget(graph), Counter()
+        changed = _forget(graph)
+        count: Counter[str] = Counter()
         for value in (*graph.inputs, *graph.initializers.values()):
             changed |= _forget(value)
         for node in graph.all_nodes():
@@ -52,5 +54,7 @@ def _rename(node: ir.Node, count: Counter[str]) -> bool:
 def _layer(node: ir.Node) -> str | None:
     if node.domain == DOMAIN:
         return node.name.partition("@")[0] if node.name else None
-    weights = [value.name for value in node.inputs if value is not None and value.is_initializer()]
+    weights = [
+        name_of(value) for value in node.inputs if value is not None and value.is_initializer()
+    ]
     return next((w.removesuffix(".weight") for w in weights if w.endswith(".weight")), None)

@@ -9,6 +9,8 @@ experts     convolutions whose weight is mixed from experts for each image
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.layers import (
     CondConv2d,
     Conv2dSame,
@@ -25,7 +27,7 @@ from binarize.layers.adapters.experts import ExpertsAdapter
 from binarize.layers.adapters.padded import PaddedAdapter
 from binarize.layers.adapters.standard import StandardAdapter
 
-TABLE: dict[type[nn.Module], Adapter] = {
+TABLE: dict[type[nn.Module], Adapter[Any]] = {
     StdConv2d: StandardAdapter(),
     StdConv2dSame: StandardAdapter(),
     ScaledStdConv2d: StandardAdapter(),
@@ -34,10 +36,10 @@ TABLE: dict[type[nn.Module], Adapter] = {
     nn.MultiheadAttention: AttentionAdapter(),
     CondConv2d: ExpertsAdapter(),
 }
-_PLAIN = Adapter()
+_PLAIN = Adapter[nn.Module]()
 
 
-def find(cls: type[nn.Module]) -> Adapter:
+def find(cls: type[nn.Module]) -> Adapter[Any]:
     """The adapter of a module class or of the nearest class that it inherits from."""
     return next((TABLE[base] for base in cls.__mro__ if base in TABLE), _PLAIN)
 

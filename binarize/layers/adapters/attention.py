@@ -22,10 +22,10 @@ from binarize.layers.adapters.base import Adapter
 from binarize.layers.product import BinaryWeight
 
 
-class AttentionAdapter(Adapter):
+class AttentionAdapter(Adapter[nn.MultiheadAttention]):
     """torch.nn.MultiheadAttention; `in_proj_weight` or, for inputs of several widths, three weights."""
 
-    def methods(self, cls: type[nn.Module]) -> dict[str, Any]:
+    def methods(self, cls: type[nn.MultiheadAttention]) -> dict[str, Any]:
         def forward(
             module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, **options: Any
         ) -> tuple[Tensor, Tensor | None]:

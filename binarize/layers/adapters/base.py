@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
 from binarize.layers.product import BinaryWeight
 from binarize.layers.weight import FrozenWeight, WeightBinarizer
 
+M = TypeVar("M", bound=nn.Module)
 
-class Adapter:
+
+class Adapter(Generic[M]):
     """For module classes that use `module.<parameter>` as it is.
 
     Attributes:
@@ -22,27 +24,26 @@ class Adapter:
     binary_inputs = True
     why_not = ""
 
-    def methods(self, cls: type[nn.Module]) -> dict[str, Any]:
+    def methods(self, cls: type[M]) -> dict[str, Any]:
         """Attributes of the class that replaces `cls`, such as its `forward`."""
         return {}
 
-    def weight(self, module: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+    def weight(self, module: M, latent: Tensor) -> tuple[Tensor, Tensor | None]:
         """(float weight [out, ...] that is to be binarized, gain [out, 1, ...] to multiply it by)."""
         return latent, None
 
-    def read(
-        self, module: nn.Module, binarizer: WeightBinarizer, latent: Tensor
-    ) -> Tensor | BinaryWeight:
+    def read(self, module: M, binarizer: WeightBinarizer, latent: Tensor) -> Tensor | BinaryWeight:
         """What `module.<parameter>` reads as."""
         return binarizer.read(*self.weight(module, latent))
 
     def freeze(
-        self, module: nn.Module, parameter: str, binarizer: WeightBinarizer
+        self, module: M, parameter: str, binarizer: WeightBinarizer
     ) -> dict[str, FrozenWeight]:
         """The constants that the weight becomes, by their names in the module. A name other than
         `parameter` is that of a parameter which this method has put there itself."""
         latent = module._parameters[parameter]
+        assert latent is not None
         return {parameter: binarizer.frozen(*self.weight(module, latent))}
 
-    def prepare_export(self, module: nn.Module) -> None:
+    def prepare_export(self, module: M) -> None:
         """Make a float module of the class, in place, one that torch.export can follow."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import pad_same
+from timm.layers import CondConv2d, pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,23 +22,24 @@ from binarize.layers.weight import FrozenWeight, WeightBinarizer
 EXPERT = "expert{}"
 
 
-class ExpertsAdapter(Adapter):
+class ExpertsAdapter(Adapter[CondConv2d]):
     """timm's CondConv2d, whose `weight` is [experts, weights of one]."""
 
     transforms = True
     binary_inputs = False
     why_not = "mixed from experts: its sums are no integers"
 
-    def weight(self, module: nn.Module, latent: Tensor) -> tuple[Tensor, None]:
+    def weight(self, module: CondConv2d, latent: Tensor) -> tuple[Tensor, None]:
         return self._one_by_one(module, latent), None
 
-    def read(self, module: nn.Module, binarizer: WeightBinarizer, latent: Tensor) -> Tensor:
+    def read(self, module: CondConv2d, binarizer: WeightBinarizer, latent: Tensor) -> Tensor:
         return binarizer(self._one_by_one(module, latent)).reshape_as(latent)
 
     def freeze(
-        self, module: nn.Module, parameter: str, binarizer: WeightBinarizer
+        self, module: CondConv2d, parameter: str, binarizer: WeightBinarizer
     ) -> dict[str, FrozenWeight]:
         latent = module._parameters[parameter]
+        assert latent is not None
         whole = binarizer.frozen(self._one_by_one(module, latent))
         split = zip(
             whole.positive.chunk(module.num_experts),
@@ -49,11 +50,11 @@ class ExpertsAdapter(Adapter):
         _separate(module, [expert.value for expert in experts])
         return {EXPERT.format(n): expert for n, expert in enumerate(experts)}
 
-    def prepare_export(self, module: nn.Module) -> None:
+    def prepare_export(self, module: CondConv2d) -> None:
         if "weight" in module._parameters:
             _separate(module, self._one_by_one(module, module.weight).chunk(module.num_experts))
 
-    def _one_by_one(self, module: nn.Module, latent: Tensor) -> Tensor:
+    def _one_by_one(self, module: CondConv2d, latent: Tensor) -> Tensor:
         """[experts, n] -> [experts·out, in/groups, height, width]."""
         return latent.reshape(-1, *module.weight_shape[1:])
 
@@ -61,16 +62,27 @@ class ExpertsAdapter(Adapter):
 class _Separate(nn.Module):
     """The forward of a CondConv whose experts are parameters of their own."""
 
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    dynamic_padding: bool
+    bias: nn.Parameter | None
+
     def forward(self, x: Tensor, routing_weights: Tensor) -> Tensor:
         padding = (0, 0) if self.dynamic_padding else self.padding
         if self.dynamic_padding:
-            x = pad_same(x, self.kernel_size, self.stride, self.dilation)
+            size, stride, dilation = self.kernel_size, self.stride, self.dilation
+            x = pad_same(x, size, stride, dilation)  # type: ignore[arg-type]  # annotated for TorchScript
         total = None
         for number, share in enumerate(routing_weights.unbind(1)):
             weight = self._parameters[EXPERT.format(number)]
+            assert weight is not None
             y = F.conv2d(x, weight, None, self.stride, padding, self.dilation, self.groups)
             y = y * share[:, None, None, None]
             total = y if total is None else total + y
+        assert total is not None
         if self.bias is None:
             return total
         return total + torch.matmul(routing_weights, self.bias)[:, :, None, None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.layers import pad_same
+from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,11 +18,11 @@ from binarize.layers.product import BinaryWeight
 NONE = (0, 0)
 
 
-class PaddedAdapter(Adapter):
+class PaddedAdapter(Adapter[Conv2dSame]):
     """timm's Conv2dSame."""
 
-    def methods(self, cls: type[nn.Module]) -> dict[str, Any]:
-        def forward(module: nn.Conv2d, x: Tensor) -> Tensor:
+    def methods(self, cls: type[Conv2dSame]) -> dict[str, Any]:
+        def forward(module: Conv2dSame, x: Tensor) -> Tensor:
             weight = module.weight
             if not isinstance(weight, BinaryWeight):
                 return cls.forward(module, x)
@@ -35,7 +35,10 @@ def convolve(module: nn.Conv2d, weight: Tensor | BinaryWeight, x: Tensor, same: 
     """The convolution of `module` with that weight; `same`: its padding is TensorFlow's."""
 
     def padded(x: Tensor) -> Tensor:
-        return pad_same(x, module.kernel_size, module.stride, module.dilation) if same else x
+        if not same:
+            return x
+        size, stride, dilation = module.kernel_size, module.stride, module.dilation
+        return pad_same(x, size, stride, dilation)  # type: ignore[arg-type]  # annotated for TorchScript
 
     def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padding = NONE if same else module.padding

@@ -11,32 +11,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from timm.layers import ScaledStdConv2d, StdConv2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.layers.adapters.base import Adapter
 from binarize.layers.adapters.padded import convolve
 
+Standardising = StdConv2d | ScaledStdConv2d
 
-class StandardAdapter(Adapter):
+
+class StandardAdapter(Adapter[Standardising]):
     """timm's StdConv2d and ScaledStdConv2d, and those of them with "same" padding."""
 
     transforms = True
 
-    def methods(self, cls: type[nn.Module]) -> dict[str, Any]:
+    def methods(self, cls: type[Standardising]) -> dict[str, Any]:
         def forward(module: nn.Conv2d, x: Tensor) -> Tensor:
             same = getattr(module, "same_pad", False)
             return convolve(module, module.weight, x, same)
 
         return {"forward": forward}
 
-    def weight(self, module: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+    def weight(self, module: Standardising, latent: Tensor) -> tuple[Tensor, Tensor | None]:
         flat = latent.reshape(1, len(latent), -1)
         standard = F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=module.eps)
-        gain = getattr(module, "gain", None)
-        return standard.reshape_as(latent), None if gain is None else gain * module.scale
+        gain = module.gain * module.scale if isinstance(module, ScaledStdConv2d) else None
+        return standard.reshape_as(latent), gain
 
-    def prepare_export(self, module: nn.Module) -> None:
+    def prepare_export(self, module: Standardising) -> None:
         """Standardise a float weight once and for all; the graph would do it for every image."""
         if hasattr(type(module), "_float_class"):  # binary, or frozen
             return

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import copyreg
 import inspect
 import itertools
 import linecache
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+from binarize.layers.unnamed import reduced
 
 RELUS = (torch.relu, torch.relu_, torch.nn.functional.relu, torch.nn.functional.relu_)
 RELU_METHODS = ("relu", "relu_")
@@ -91,10 +93,7 @@ class _Executing:
         self.base, self.graph = base, graph
 
         def reduce_ex(block: nn.Module, protocol: Any) -> Any:
-            make, arguments, *state = base.__reduce_ex__(block, protocol)
-            if make is not copyreg.__newobj__:
-                return (make, arguments, *state)
-            return (self.new, arguments[1:], *state)
+            return reduced(block, protocol, base, self.new)
 
         body = {
             "forward": _compiled(graph, base.__name__),
@@ -190,7 +189,7 @@ def _compiled(graph: fx.Graph, name: str) -> Callable[..., Any]:
 class _TensorProxy(fx.Proxy):
     """A proxy that is a tensor to `isinstance`: blocks take tensors or lists of them and look which."""
 
-    @property
+    @property  # type: ignore[misc]  # read-only, unlike that of object
     def __class__(self) -> type:
         return Tensor
 
@@ -220,6 +219,10 @@ class _BlockTracer(fx.Tracer):
         if self.arguments[name] == "tensor":
             return _TensorProxy(node, self)
         kind, length = self.arguments[name]
-        parts = [fx.Proxy(node, self)[index] for index in range(length)]
+        whole = fx.Proxy(node, self)
+        parts = [
+            self.create_proxy("call_function", operator.getitem, (whole, index), {})
+            for index in range(length)
+        ]
         items = [_TensorProxy(part.node, self) for part in parts]
         return items if kind == "list" else tuple(items)

@@ -93,7 +93,7 @@ class ReplaceRelu:
         elif len(scene.calls_of(call.name)) == 1:
             return ReplacedRelu(*common, module=call.name)
         else:
-            block = scene.block(call.caller)
+            block = scene.block(call.parent)
             target, ordinal = scene.target(call), scene.ordinal(call)
         owner = scene.model.get_submodule(block.module)
         if isinstance(owner, CONTAINERS) or hasattr(owner, _child(target, ordinal)):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import fx, nn
 
 from binarize.rewrite.capture import Call, Trace
 from binarize.rewrite.inventory import KINDS, Layer, argument, function_name
 from binarize.rewrite.surgery.block_graph import Unfit, children_called, editable, is_relu
+from binarize.run.records import Edit
 
 RELUS = ("relu", "relu_")
 """How a trace calls a ReLU; relu6, leaky_relu and the like have names of their own."""
@@ -70,7 +71,7 @@ class Scene:
 
     def ordinal(self, call: Call) -> int:
         """How often the caller had called the same module before."""
-        same = [child for child in self.children(call.caller) if child.name == call.name]
+        same = [child for child in self.children(call.parent) if child.name == call.name]
         return same.index(call)
 
     def relus(self, call: Call) -> list[fx.Node]:
@@ -96,8 +97,8 @@ class Scene:
 
     def target(self, call: Call) -> str:
         """The attribute by which the caller's trace calls the module of `call`."""
-        block = self.block(call.caller)
-        return self._targets[block.module][self.children(call.caller).index(call)]
+        block = self.block(call.parent)
+        return self._targets[block.module][self.children(call.parent).index(call)]
 
     def _checked(self, call: Call) -> Block:
         module = self.model.get_submodule(call.name)
@@ -119,9 +120,9 @@ class Scene:
         self.skipped.append((name, str(reason)))
 
 
-def as_edit(name: str, edit: Any) -> dict[str, Any]:
+def as_edit(name: str, edit: Any) -> Edit:
     """An edit as a run keeps it: plain, with the name of the pass that makes it."""
-    return {"pass": name, **asdict(edit)}
+    return cast(Edit, {"pass": name, **asdict(edit)})
 
 
 def _arguments(module: nn.Module, call: Call) -> dict[str, Any]:

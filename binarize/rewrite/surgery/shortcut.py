@@ -129,7 +129,7 @@ def _place(scene: Scene, layer: Layer) -> _Place:
     conv = _conv(scene, layer)
     norm = _norm(conv.output)
     beside = _beside(conv, norm) if norm is not None else None
-    return beside or _Place(conv.caller, conv, 0, conv, conv.arguments[0], conv.output)
+    return beside or _Place(conv.parent, conv, 0, conv, conv.arguments[0], conv.output)
 
 
 def _beside(conv: Call, norm: fx.Node) -> _Place | None:

@@ -1,4 +1,4 @@
-"""What a user forces: `binarize convert --binarize PATTERN`, `binarize.convert(force=…)`."""
+"""What a user includes: `binarize convert --include PATTERN`, `binarize.convert(include=…)`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import binarize
 from binarize.errors import PatternError
 from binarize.layers import binarization_off, binary_weights
 from binarize.rewrite import Options, convert, options_of, replay
+from binarize.run import ConversionRecord
 
 DEFAULTS = {"stem", "depthwise", "reduce", "expand", "head"}
 
@@ -46,22 +47,22 @@ def binarized(model: nn.Module, **options: object) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
 def test_a_pattern_overrides_each_default_reason(name: str) -> None:
-    assert binarized(Excited(), force=(name,)) - binarized(Excited()) == {name}
+    assert binarized(Excited(), include=(name,)) - binarized(Excited()) == {name}
 
 
 def test_everything_can_be_forced() -> None:
     model = Excited()
-    assert binarized(model, force=("*",)) == DEFAULTS | {"point", "grouped"}
+    assert binarized(model, include=("*",)) == DEFAULTS | {"point", "grouped"}
     assert len(list(binary_weights(model))) == 7
 
 
 def test_a_layer_that_is_fed_by_constants_can_be_forced() -> None:
     assert "places" not in binarized(Odd())
-    assert "places" in binarized(Odd(), force=("places",))
+    assert "places" in binarized(Odd(), include=("places",))
 
 
 def test_keep_wins_where_both_match() -> None:
-    assert binarized(Excited(), keep=("re*",), force=("reduce", "head")) == {
+    assert binarized(Excited(), keep=("re*",), include=("reduce", "head")) == {
         "head",
         "point",
         "grouped",
@@ -74,33 +75,35 @@ def test_keep_wins_where_both_match() -> None:
 )
 def test_what_cannot_be_binarized_is_refused_with_the_reason(name: str, why: str) -> None:
     with pytest.raises(PatternError, match=f'matches only what cannot .* "{name}" .{why}') as error:
-        binarized(Odd(), force=("stem", name))
+        binarized(Odd(), include=("stem", name))
     assert error.value.hint
 
 
 def test_a_weight_that_its_module_transforms_is_refused() -> None:
     with pytest.raises(PatternError, match="transforms the weight before use"):
-        binarized(plain(middle=Standardised(8, 8, 3, 1, 1)), force=("4",))
+        binarized(plain(middle=Standardised(8, 8, 3, 1, 1)), include=("4",))
 
 
 def test_a_pattern_that_matches_nothing_names_what_there_is() -> None:
-    with pytest.raises(PatternError, match='no layer matches binarize "haed"') as error:
-        binarized(Excited(), force=("haed",))
+    with pytest.raises(PatternError, match='no layer matches include "haed"') as error:
+        binarized(Excited(), include=("haed",))
     assert 'did you mean "head"?' in error.value.hint
 
 
 def test_a_pattern_may_match_more_than_what_can_be_binarized() -> None:
-    assert "stem" in binarized(Odd(), force=("*",))
+    assert "stem" in binarized(Odd(), include=("*",))
 
 
 def test_a_run_keeps_what_was_forced_and_older_runs_have_nothing_of_it() -> None:
     model = Excited()
-    conversion = convert(model, Options(stem="keep", force=("depth*",)), SIZE).replay
-    assert conversion["force"] == ["depth*"]
-    assert options_of(conversion).force == ("depth*",)
-    older = {k: v for k, v in conversion.items() if k not in ("force", "submodule")}
-    assert options_of(older).force == ()
-    assert options_of(older).submodule is None
+    conversion = convert(model, Options(stem="keep", include=("depth*",)), SIZE).replay
+    assert conversion.include == ["depth*"]
+    assert options_of(conversion).include == ("depth*",)
+    fields = conversion.to_json().items()
+    older = {k: v for k, v in fields if k not in ("include", "submodule")}
+    older_options = options_of(ConversionRecord.from_data(older))
+    assert older_options.include == ()
+    assert older_options.submodule is None
     again = replay(Excited(), conversion)
     again.load_state_dict(model.state_dict())
     image = torch.randn(1, *SIZE)
@@ -111,14 +114,14 @@ def test_switched_off_a_forced_model_is_the_float_model() -> None:
     model = Excited().double().eval()
     image = torch.randn(2, *SIZE, dtype=torch.float64)
     before = model(image)
-    convert(model, Options(stem="keep", force=("*",)), SIZE)
+    convert(model, Options(stem="keep", include=("*",)), SIZE)
     with binarization_off(model):
         torch.testing.assert_close(model(image), before, rtol=1e-10, atol=0)
 
 
 def test_a_forced_model_exports_packed(tmp_path: Path) -> None:
     """The first layer, the classifier, a depthwise convolution and a gate, through onnxruntime."""
-    own = binarize.convert(Excited(), force=["*"], img_size=16)
+    own = binarize.convert(Excited(), include=["*"], img_size=16)
     result = binarize.export(own, tmp_path / "model.onnx", input_size=16)
     assert result.form == "packed"
     assert result.max_abs_diff <= 1e-4 * result.max_abs_logit
@@ -181,4 +184,12 @@ def test_a_downsample_convolution_is_kept_for_binary_inputs_unless_forced() -> N
     assert kept() == {}
     names = {f"layer{n}.0.downsample.0" for n in (2, 3, 4)}
     assert kept(activations="step") == dict.fromkeys(names, "downsample convolution")
-    assert kept(activations="step", force=("layer?.0.downsample.0",)) == {}
+    assert kept(activations="step", include=("layer?.0.downsample.0",)) == {}
+
+
+def test_force_is_still_read_as_include_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="include") as caught:
+        model = binarize.convert(Excited(), include=["reduce"], force=["depthwise"], img_size=16)
+    assert [warning.filename for warning in caught] == [__file__]  # the caller's line is named
+    names = {name for name, *_ in binary_weights(model)}
+    assert names == {"reduce", "depthwise", "point", "grouped"}

@@ -1,13 +1,16 @@
-"""One process per trial: a lock file that the system gives back when its holder dies, however it dies."""
+"""One process at a time: a lock file that the system gives back when its holder dies, however it dies."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -15,7 +18,9 @@ def held(path: Path) -> Iterator[bool]:
     """Whether this process is the only one in the block. The file holds its process id, for people.
 
     The lock is the system's own (flock, or its like on Windows): nobody has to find out whether the process
-    that is named in a file left behind still lives, or whether its number was given to another one.
+    that is named in a file left behind still lives, or whether its number was given to another one. A
+    process that this one forks does not hold it. Where nothing can be written no other process can be
+    writing, and the answer is True.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -23,6 +28,11 @@ def held(path: Path) -> Iterator[bool]:
         lock.acquire(timeout=0)
     except Timeout:
         yield False
+        return
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        yield not path.exists()  # one that is there belongs to another user
         return
     try:
         with contextlib.suppress(PermissionError):  # Windows: nobody writes to a locked file
@@ -34,3 +44,11 @@ def held(path: Path) -> Iterator[bool]:
         with contextlib.suppress(PermissionError):
             path.unlink(missing_ok=True)
         lock.release()
+
+
+def holder(path: Path) -> str:
+    """The process id in a lock file, as text; empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 
-from binarize.comparing.lock import held
+from binarize.run.lock import held
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from binarize.comparing.lock import held
+from binarize.run.lock import held
 with held(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     time.sleep(60)

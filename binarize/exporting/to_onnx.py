@@ -70,9 +70,10 @@ def _name_batch(model: ir.Model) -> None:
     values += [value for node in model.graph.all_nodes() for value in node.outputs]
     name = re.compile(rf"\b{re.escape(own)}\b")
     for value in values:
-        for axis, dim in enumerate(value.shape or ()):
-            if not isinstance(dim, int) and dim.value is not None:
-                value.shape[axis] = name.sub(BATCH_NAME, str(dim.value))
+        sizes = value.shape
+        for axis, dim in enumerate(sizes or ()):
+            if sizes is not None and not isinstance(dim, int) and dim.value is not None:
+                sizes[axis] = name.sub(BATCH_NAME, str(dim.value))
 
 
 def _reason(error: BaseException) -> str:

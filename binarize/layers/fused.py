@@ -111,28 +111,26 @@ class _BinaryWeight(torch.autograd.Function):
         factor = scale if gain is None else scale * gain
         standard = is_standardised(c, config.standardise)
         sigma = deviation(c) if standard else None
-        equal = sigma <= FLAT * mu.abs() if standard else scale == 0
+        equal = scale == 0 if sigma is None else sigma <= FLAT * mu.abs()
         alone = 1.0 if gain is None else gain
         to_scale = _along_signs(g, c) if gain is not None or config.scale.in_graph else None
         to_gain = _like(to_scale * scale, gain) if ctx.needs_input_grad[1] else None
-        share = (
-            _share(c, to_scale if gain is None else to_scale * gain)
-            if config.scale.in_graph
-            else None
-        )
-        spread = torch.where(equal, math.inf, sigma + EPSILON) if standard else None
-        z = c.div_(spread) if standard else c
+        share = None
+        if to_scale is not None and config.scale.in_graph:
+            share = _share(c, to_scale if gain is None else to_scale * gain)
+        spread = None if sigma is None else torch.where(equal, math.inf, sigma + EPSILON)
+        z = c if spread is None else c.div_(spread)
         own = config.estimator.own(z, ctx.progress, learned)
         to_learned = (
             learned_grads(config.estimator, g * factor, z, ctx.progress, own) if learned else []
         )
         d = config.estimator.surrogate_grad(z, ctx.progress, *own) * g
-        if standard:
+        if sigma is None or spread is None:
+            to_latent = d.mul_(torch.where(equal, alone, factor))
+        else:
             inner = (d * z).sum(_inner(d), keepdim=True) * factor / ((d[0].numel() - 1) * sigma)
             slow = torch.where(equal, alone, factor / spread)
             to_latent = _through_z(d, z, slow, torch.where(equal, 0, inner))
-        else:
-            to_latent = d.mul_(torch.where(equal, alone, factor))
         if share is not None:
             to_latent.add_(share - mean(share) if standard else share)
         return to_latent.to(latent.dtype), to_gain, None, None, *to_learned

@@ -12,7 +12,6 @@ weights to one fused function) are those of `layers.adapters`.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
@@ -24,6 +23,7 @@ from binarize.errors import ModelError
 from binarize.layers import adapters
 from binarize.layers.activation import InputBinarizer
 from binarize.layers.product import BinaryWeight
+from binarize.layers.unnamed import reduced
 from binarize.layers.weight import FrozenProduct, FrozenWeight, WeightBinarizer
 
 SUFFIX = "_binarizer"
@@ -77,19 +77,13 @@ def _class_with(
     kept = {"_float_class": cls, "_binary_parameters": parameters, "__module__": __name__}
 
     def __reduce_ex__(module: nn.Module, protocol: Any) -> Any:
-        """pickle and copy find the class by what it was made from; it has no name to import."""
-        make, arguments, *state = cls.__reduce_ex__(module, protocol)
-        if make is not copyreg.__newobj__:
-            return (make, arguments, *state)
-        return (_new, (cls, sorted(parameters), frozen, *arguments[1:]), *state)
+        return reduced(module, protocol, cls, _new, cls, sorted(parameters), frozen)
 
     kept["__reduce_ex__"] = __reduce_ex__
     return type(f"Binary{cls.__name__}", (cls,), adapter.methods(cls) | body | kept)
 
 
-def _new(
-    cls: type[nn.Module], parameters: Collection[str], frozen: bool, *arguments: Any
-) -> nn.Module:
+def _new(cls: Any, parameters: Collection[str], frozen: bool, *arguments: Any) -> Any:
     """An object of the subclass of `cls`, as pickle makes one: without `__init__`."""
     made = _class_with(cls, frozenset(parameters), frozen)
     return made.__new__(made, *arguments)

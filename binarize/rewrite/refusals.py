@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import fx, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from binarize.errors import ModelError
 
@@ -27,7 +27,7 @@ def check_kind(model: nn.Module) -> None:
                 "convert the nn.Module that was given to torch.jit.script or torch.jit.trace",
             )
         tensors = (*module._parameters.values(), *module._buffers.values())
-        if any(isinstance(tensor, UninitializedTensorMixin) for tensor in tensors):
+        if any(map(is_lazy, tensors)):
             raise ModelError(
                 f"{where} is a {type(module).__name__} that has no weights yet",
                 "run the model once on an image, which gives it its shapes, and convert it then",

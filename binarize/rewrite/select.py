@@ -117,12 +117,12 @@ def multiplied_otherwise(
     `einsum`, `matmul` and the like."""
     seen = {layer.parameter for layer in layers}
     own = dict(model.named_parameters(remove_duplicate=False))
-    found = {}
+    found: dict[str, tuple[str, str, tuple[int, ...]]] = {}
     for node in trace.graph.nodes:
         if function_name(node).strip("_").removeprefix("r") not in MATRIX_PRODUCTS:
             continue
         for operand in map(unmoved, node.all_input_nodes):
-            key = operand.target if operand.op == "get_attr" else None
+            key = str(operand.target) if operand.op == "get_attr" else ""
             parameter = own.get(key)
             if key in seen or parameter is None or parameter.squeeze().ndim < 2:
                 continue

@@ -40,11 +40,12 @@ CUSTOM_PREPROCESS = Preprocess(
     crop_pct=1.0,
 )
 
-_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
-"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 COMPILED = "_orig_mod"
 """What torch.compile calls the network inside; its class takes seconds to import."""
+
+_OPTIONS = frozenset({"pretrained", "num_classes", "img_size"})
+"""What `SourceOptions` has fields for; the same in its `kwargs` would say it twice."""
 
 FRAMES = 16
 """Of a clip: torchvision's MViT takes no other number, its other networks take any."""
@@ -133,7 +134,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """The network inside of nn.DataParallel, DistributedDataParallel or torch.compile; a warning says so."""
     bare = module
     while isinstance(bare, PARALLEL) or COMPILED in bare._modules:
-        bare = bare.module if isinstance(bare, PARALLEL) else bare._modules[COMPILED]
+        bare = bare.get_submodule("module" if isinstance(bare, PARALLEL) else COMPILED)
     if bare is not module:
         warnings.warn(
             f"binarize takes the {type(bare).__name__} inside of {type(module).__name__}; wrap the result "

@@ -29,8 +29,9 @@ def test_what_is_kept_by_default_and_why() -> None:
 
 
 def test_a_weight_that_its_module_transforms_is_kept() -> None:
-    reasons = reasons_of(plain(middle=Standardised(8, 8, 3, 1, 1)))
-    assert reasons["4"] == "its module transforms the weight before use"
+    middle = nn.Sequential(Standardised(8, 8, 3, 1, 1), nn.Conv2d(8, 8, 1))
+    reasons = reasons_of(plain(middle=middle))
+    assert reasons["4.0"] == "its module transforms the weight before use"
 
 
 def test_downsample_convolutions_are_binarized() -> None:
@@ -44,11 +45,12 @@ def test_lstms_are_listed_as_kept() -> None:
             super().__init__()
             self.stem = nn.Conv2d(3, 8, 4, 4)
             self.lstm = nn.LSTM(8, 8, batch_first=True)
+            self.middle = nn.Linear(8, 8)
             self.head = nn.Linear(8, 5)
 
         def forward(self, x):
             x = self.stem(x).flatten(2).transpose(1, 2)
-            return self.head(self.lstm(x)[0].mean(1))
+            return self.head(self.middle(self.lstm(x)[0]).mean(1))
 
     assert reasons_of(Recurrent())["lstm"] == "LSTM"
 

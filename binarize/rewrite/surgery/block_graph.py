@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import copyreg
 import inspect
 import itertools
 import linecache
@@ -22,6 +21,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+from binarize.layers.unnamed import reduced
 
 RELUS = (torch.relu, torch.relu_, torch.nn.functional.relu, torch.nn.functional.relu_)
 RELU_METHODS = ("relu", "relu_")
@@ -92,10 +93,7 @@ class _Executing:
         self.base, self.graph = base, graph
 
         def reduce_ex(block: nn.Module, protocol: Any) -> Any:
-            make, arguments, *state = base.__reduce_ex__(block, protocol)
-            if make is not copyreg.__newobj__:
-                return (make, arguments, *state)
-            return (self.new, arguments[1:], *state)
+            return reduced(block, protocol, base, self.new)
 
         body = {
             "forward": _compiled(graph, base.__name__),

@@ -32,6 +32,13 @@ def no_terminal_width(monkeypatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def short_work(request, monkeypatch) -> None:
+    """Work that takes a busy machine more than ten seconds says as little as it does elsewhere."""
+    if request.module.__name__ != "test_command_progress":
+        monkeypatch.setattr("binarize.cli.progress.FIRST", 600.0)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """An empty current directory."""

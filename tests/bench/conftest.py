@@ -33,5 +33,5 @@ def packed(packed_run) -> Path:
 def float_file(packed, tmp_path_factory) -> Path:
     """The float model that `packed` is held against."""
     path = tmp_path_factory.mktemp("float") / "float.onnx"
-    export_float(metadata(packed), path)
+    export_float(metadata(packed), path, packed)
     return path

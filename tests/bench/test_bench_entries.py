@@ -104,7 +104,7 @@ def test_a_replaced_stem_stays_and_block_surgery_does_not(tmp_path):
         preprocess=about.preprocess,
         conversion=info,
     )
-    export_float(said, tmp_path / "float.onnx")
+    export_float(said, tmp_path / "float.onnx", tmp_path / "weights")
     graph = onnx.load(tmp_path / "float.onnx").graph
     first = next(node for node in graph.node if node.op_type == "Conv")
     (weight,) = [one for one in graph.initializer if one.name == first.input[1]]

@@ -67,7 +67,7 @@ def test_profile_shows_the_longest_nodes_and_sums_up_the_rest(capsys, trained):
 def test_it_says_that_there_are_no_kernels(capsys, trained, monkeypatch):
     for module in (kernels, session):
         monkeypatch.setattr(module, "installed", lambda: None)
-    said = "this installation has no kernels: stock onnxruntime alone"
+    said = "this installation has no binarize kernels"
     assert said in answer(capsys, trained, "--rounds", "1").out
     assert said not in answer(capsys, trained, "--rounds", "1", "--no-kernels").out
 

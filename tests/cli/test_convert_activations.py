@@ -47,7 +47,7 @@ def test_there_is_a_column_only_where_an_input_is_binary(capsys, folder):
 def test_a_run_is_calibrated_and_says_on_what(capsys, folder):
     flags = ["--activations", "step", "--calib-images", "2", "--img-size", "8"]
     out, _ = answer(capsys, *flags)
-    assert "calibrated on 2 standard-normal images, without --calib-data" in out
+    assert "calibrated on 2 standard-normal images, as no --calib-data was given" in out
     (path,) = (folder / "runs").iterdir()
     assert path.name == "cifar_resnet20-ab-tanh-step"
     steps = [binarizer for _, binarizer in binary_inputs(build(path))]

@@ -115,7 +115,8 @@ def options_of(command):
     found = typer.main.get_command(app.build())
     for name in command:
         found = found.commands[name]
-    return {name for param in found.params for name in param.opts if name.startswith("--")}
+    shown = [param for param in found.params if not getattr(param, "hidden", False)]
+    return {name for param in shown for name in param.opts if name.startswith("--")}
 
 
 def arguments_of(command):

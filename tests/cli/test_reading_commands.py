@@ -92,7 +92,7 @@ def test_models_are_found_by_a_part_of_their_name(capsys):
     assert err == ""
     for name in ("cifar_resnet20", "cifar_resnet18", "cifar_vgg_small"):
         assert name in out
-    assert out.splitlines()[-2:] == ["3 models", "next: binarize convert cifar_resnet20"]
+    assert out.splitlines()[-2:] == ["7 models", "next: binarize convert cifar_resnet20"]
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_checks_pass_and_leave_nothing_behind(capsys, folder):
 
 
 def test_checks_that_fail_exit_with_one(capsys, folder, monkeypatch):
-    from binarize import export
+    from binarize import exporting
     from binarize.errors import ExportError
 
     def broken(*_, **__):
         raise ExportError("onnxruntime refuses the file")
 
-    monkeypatch.setattr(export, "export", broken)
+    monkeypatch.setattr(exporting, "export", broken)
     assert run("checks", "--json") == 1
     out, err = capsys.readouterr()
     facts = json.loads(out)

@@ -35,7 +35,7 @@ for module, names in ATTRIBUTES.items():
 
 import binarize
 seen = 0
-for module in pkgutil.walk_packages(binarize.__path__, "binarize."):
+for module in pkgutil.walk_packages([os.path.dirname(binarize.__file__)], "binarize."):
     if not module.name.endswith("__main__"):
         __import__(module.name)
         seen += 1

@@ -223,7 +223,7 @@ class TestSaturation:
         for threshold, expected in ((0.0, ["2"]), (values.median(), []), (values.max(), ["2"])):
             binarizer.threshold.data[:] = threshold
             shares = calibration.input_shares(model, images)
-            assert Scores(1, 0.0, 0.0, 0.0, shares).imbalanced == expected
+            assert Scores(1, 0.0, 0.0, 0.0, shares).saturated == expected
 
     def test_it_warns_once_when_the_count_grows(self):
         heard = Heard()

@@ -113,7 +113,7 @@ def test_a_full_disk_later_on_keeps_the_last_epoch_and_says_how_to_go_on(
             restore()
     captured = capsys.readouterr()
     assert "error: the disk is full" in captured.err
-    assert "to resume: binarize train --resume run" in captured.out
+    assert "binarize train --resume run" in captured.out
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert checkpoint.load(tmp_path / "run" / "last").state["epochs"] == 1

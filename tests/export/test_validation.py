@@ -14,7 +14,7 @@ from binarize.exporting import exporting
 from binarize.exporting.images import Images, images_for
 from binarize.exporting.subject import Subject, open_subject
 from binarize.exporting.validate import Validation, validate
-from binarize.run import Run
+from binarize.run import DataRecord, Run
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def file(subject: Subject, tmp_path_factory) -> Path:
 
 
 def trained_on(subject: Subject, **data: str) -> Subject:
-    return replace(subject, info=replace(subject.info, data=data))
+    return replace(subject, info=subject.info.replace(data=DataRecord(**data)))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_else_noise_and_never_a_download(
 
 
 def test_data_of_other_classes_are_not_test_images(subject: Subject) -> None:
-    other = replace(subject.info, data={"name": "digits"}, classes=["cat", "dog"])
+    other = subject.info.replace(data=DataRecord(name="digits"), classes=["cat", "dog"])
     assert "noise" in images_for(replace(subject, info=other)).description
 
 

@@ -30,7 +30,7 @@ class Evaluation:
         kind: "torch" or "onnx".
         data: the data set's name, or its folder.
         images: how many test images were asked.
-        classes: how many classes the target tells apart; of up to five, top-5 is always 100.
+        classes: how many classes the target knows; of up to five, top-5 is always 100.
         top1, top5: percent.
         images_per_s: images per second of prediction alone, without loading.
         ms_per_image: median milliseconds of a prediction for one image alone.

@@ -25,7 +25,7 @@ from binarize.rewrite.stem import SMALL, apply_stem, plan_stem, shrinking_stem
 from binarize.rewrite.surgery import apply_edits, graphs_reused, plan_edits
 from binarize.rewrite.verify import logits, verify_executed, verify_keys, verify_values
 from binarize.run import ConversionRecord, Stem
-from binarize.run.records import Edit
+from binarize.run.edits import Edit
 
 SHOWN = 3
 """Examples in a note."""

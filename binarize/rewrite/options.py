@@ -15,7 +15,7 @@ from binarize.errors import BinarizeError, did_you_mean
 from binarize.layers import InputBinarizer, WeightBinarizer, activation, scale
 from binarize.rewrite.surgery import STRUCTURES
 from binarize.run import ConversionRecord, EstimatorSpec, LayerChoice, Stem
-from binarize.run.records import Edit
+from binarize.run.edits import Edit
 
 STEMS = ("auto", "keep", "cifar")
 

@@ -1,6 +1,6 @@
 """A run: the directory that `convert` or `train` makes and that every later command reads. No torch in here.
 
-records   what run.json and the metadata of an ONNX file say, checked and typed
+records   what run.json and the metadata of an ONNX file say, checked and typed; edits: of block surgery
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
 lock      one process at a time

@@ -34,9 +34,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from typing_extensions import Self, TypedDict
+from typing_extensions import Self
 
 from binarize.errors import BinarizeError
+from binarize.run.edits import Edit
 
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
@@ -46,7 +47,6 @@ CUSTOM: Literal["custom"] = "custom"
 """The library of a module that came from the caller's own code."""
 
 LARGEST_SIZE = 4096
-LARGEST_COUNT = 1 << 24
 
 
 class InvalidRecord(ValueError):
@@ -252,44 +252,6 @@ class LayerChoice(Record):
     estimator: EstimatorSpec | None = None
     scale: str | None = None
     standardise: bool | None = None
-
-
-class Block(TypedDict):
-    """A module whose forward was edited, and what of its arguments are tensors."""
-
-    module: str
-    arguments: dict[str, Literal["tensor"] | tuple[Literal["list", "tuple"], Small]]
-
-
-Small = Annotated[int, Field(ge=-64, le=4096)]
-Channels = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-ReplacedRelu = TypedDict(
-    "ReplacedRelu",
-    {
-        "pass": Literal["replace_relu"],
-        "form": Literal["dropped", "rprelu"],
-        "inplace": bool,
-        "channels": Channels,
-        "axis": Small,
-        "module": "str | None",
-        "block": "Block | None",
-        "target": str,
-        "ordinal": Small,
-    },
-)
-AddedShortcut = TypedDict(
-    "AddedShortcut",
-    {
-        "pass": Literal["shortcut"],
-        "layer": str,
-        "block": Block,
-        "taken": tuple[str, Small, Small],
-        "behind": tuple[str, Small],
-        "stride": Small,
-    },
-)
-Edit = Annotated[ReplacedRelu | AddedShortcut, Field(discriminator="pass")]
-"""One edit of block surgery, see `rewrite.surgery`."""
 
 
 class ConversionRecord(Record):

@@ -19,7 +19,7 @@ from binarize.rewrite.surgery.block_graph import Unfit, graphs_reused
 from binarize.rewrite.surgery.replace_relu import ReplaceRelu
 from binarize.rewrite.surgery.scene import Scene, as_edit
 from binarize.rewrite.surgery.shortcut import AddShortcut
-from binarize.run.records import Edit
+from binarize.run.edits import Edit
 
 STRUCTURES: dict[str, tuple[ReplaceRelu | AddShortcut, ...]] = {
     "keep": (),

@@ -12,7 +12,7 @@ from torch import fx, nn
 from binarize.rewrite.capture import Call, Trace
 from binarize.rewrite.inventory import KINDS, Layer, argument, function_name
 from binarize.rewrite.surgery.block_graph import Unfit, children_called, editable, is_relu
-from binarize.run.records import Edit
+from binarize.run.edits import Edit
 
 RELUS = ("relu", "relu_")
 """How a trace calls a ReLU; relu6, leaky_relu and the like have names of their own."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from binarize import outputs
-from binarize.errors import BinarizeError, near_words
+from binarize.errors import BinarizeError, EstimatorError, RunError, near_words
 from binarize.reporting.card import write_card
 from binarize.reporting.curves import NEEDS_PLOT, can_draw
 from binarize.reporting.facts import Facts, facts_of
@@ -48,7 +48,10 @@ def report(run: Run | str | Path | None = None, out: str | Path | None = None) -
     files, notes = [], facts.damage()
     page = Path(out) if out else path / layout.PAGE
     if can_draw():
-        write_run_page(facts, page)
+        try:
+            write_run_page(facts, page)
+        except EstimatorError as error:  # of what the run says was used
+            raise RunError(f'"{path / layout.INFO}": {error.message}', error.hint) from error
         files.append(str(page))
     else:
         notes.append(NEEDS_PLOT)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import report_runs as runs
@@ -195,3 +197,14 @@ def test_damaged_tables_are_said_and_the_rest_is_reported(tmp_path):
     ]
     assert written.facts.rows == whole.rows
     assert written.facts.figures() == whole.figures()
+
+
+def test_an_estimator_that_there_is_not_is_said_of_the_file(tmp_path):
+    fixture = Path(__file__).parents[1] / "run" / "v0.1.0" / "trained"
+    shutil.copytree(fixture, tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    stored = json.loads(file.read_text())
+    stored["conversion"]["estimator"] = "zzz"
+    file.write_text(json.dumps(stored))
+    with pytest.raises(RunError, match=r'run\.json": there is no estimator "zzz"'):
+        report(tmp_path / "run")

@@ -27,18 +27,18 @@ def write_card(facts: Facts, path: Path) -> None:
         path,
         "card.md",
         mark=MARK,
-        name=facts.run.path.resolve().name,
+        name=plain(facts.run.path.resolve().name),
         model=facts.model,
         words=describe_run(facts),
-        weights=facts.info.weights,
+        weights=plain(facts.info.weights),
         binary=facts.binary,
-        kept=[x["name"] for x in facts.summary["layers"] if x["action"] == "kept"],
+        kept=[plain(str(x["name"])) for x in facts.summary["layers"] if x["action"] == "kept"],
         inputs=conversion.activations if conversion else "float",
         scale=conversion.scale if conversion else None,
         standardised=conversion.standardise if conversion else None,
         estimators=[_estimator(each) for each in facts.estimators()],
-        data=facts.info.data.name,
-        classes=facts.info.classes,
+        data=plain(facts.info.data.name or ""),
+        classes=[plain(name) for name in facts.info.classes],
         preprocess=facts.info.preprocess.to_json(),
         recipe=_recipe(facts),
         finished=facts.finished,
@@ -55,6 +55,11 @@ def write_card(facts: Facts, path: Path) -> None:
         times=f"{totals['bytes_float'] / max(totals['bytes_packed'], 1):.1f}",
         version=_version(facts),
     )
+
+
+def plain(text: str) -> str:
+    """A word of the run's for the inside of Markdown, which hands HTML on to whoever reads it."""
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
 
 
 def _estimator(each: EstimatorSpec) -> dict[str, str]:

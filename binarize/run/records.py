@@ -46,6 +46,9 @@ Library = Literal["timm", "torchvision", "custom"]
 CUSTOM: Literal["custom"] = "custom"
 """The library of a module that came from the caller's own code."""
 
+LARGEST_PIXEL = 1e4
+"""Of a mean or deviation of pixels, which are in [0, 1] or [0, 255]."""
+SMALLEST_DEVIATION = 1e-4
 LARGEST_SIZE = 4096
 
 
@@ -188,7 +191,10 @@ class ModelSpec(Record):
         return f"{self.library}/{self.name}"
 
 
-PerChannel = Annotated[list[float], Field(min_length=1, max_length=16)]
+PerChannel = Annotated[
+    list[Annotated[float, Field(ge=-LARGEST_PIXEL, le=LARGEST_PIXEL)]],
+    Field(min_length=1, max_length=16),
+]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
@@ -211,8 +217,8 @@ class Preprocess(Record):
     @field_validator("std")
     @classmethod
     def _positive(cls, std: list[float]) -> list[float]:
-        if min(std) <= 0:
-            raise ValueError("should be positive numbers")
+        if min(std) < SMALLEST_DEVIATION:
+            raise ValueError(f"should be numbers of at least {SMALLEST_DEVIATION:g}")
         return std
 
     @model_validator(mode="after")

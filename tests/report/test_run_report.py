@@ -208,3 +208,17 @@ def test_an_estimator_that_there_is_not_is_said_of_the_file(tmp_path):
     file.write_text(json.dumps(stored))
     with pytest.raises(RunError, match=r'run\.json": there is no estimator "zzz"'):
         report(tmp_path / "run")
+
+
+def test_the_card_holds_no_markup_of_the_run(tmp_path):
+    fixture = Path(__file__).parents[1] / "run" / "v0.1.0" / "trained"
+    shutil.copytree(fixture, tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    stored = json.loads(file.read_text())
+    stored["weights"], stored["classes"][3] = "<script>alert(1)</script>", "<b>three"
+    file.write_text(json.dumps(stored))
+    report(tmp_path / "run")
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "<script" not in card
+    assert "<b>" not in card
+    assert "&lt;script>" in card

@@ -260,6 +260,10 @@ class LayerChoice(Record):
     standardise: bool | None = None
 
 
+Word = Annotated[str, Field(max_length=64)]
+"""One of the words that options are chosen by; which ones there are, `rewrite.Options` knows."""
+
+
 class ConversionRecord(Record):
     """What was binarized and how: enough to do it again on a fresh module.
 
@@ -272,14 +276,14 @@ class ConversionRecord(Record):
     """
 
     estimator: EstimatorSpec
-    scale: str
+    scale: Word
     standardise: bool
     keep: list[str] = Field(default_factory=list)
-    stem: str = "auto"
+    stem: Word = "auto"
     include: list[str] = Field(default_factory=list)
-    submodule: str | None = None
-    activations: str = "float"
-    structure: str = "keep"
+    submodule: Annotated[str, Field(max_length=500)] | None = None
+    activations: Word = "float"
+    structure: Word = "keep"
     layers: list[LayerChoice] = Field(default_factory=list)
     replaced_stem: Stem | None = None
     parameters: list[str] = Field(default_factory=list)

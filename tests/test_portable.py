@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 HIDDEN = """
-import builtins, os, pkgutil, signal
+import builtins, importlib.machinery, os, pkgutil, signal
 
 # What other libraries do on this system is theirs: they are imported while everything is there.
 import accelerate, onnx, onnx_ir, onnxruntime, onnxscript, sklearn.datasets, timm, torch, torchvision
@@ -36,9 +36,12 @@ for module, names in ATTRIBUTES.items():
 import binarize
 seen = 0
 for module in pkgutil.walk_packages([os.path.dirname(binarize.__file__)], "binarize."):
-    if not module.name.endswith("__main__"):
-        __import__(module.name)
-        seen += 1
+    # The kernels' library lies among the modules and has a module's ending, but is onnxruntime's to load.
+    loader = module.module_finder.find_spec(module.name).loader
+    if isinstance(loader, importlib.machinery.ExtensionFileLoader) or module.name.endswith("__main__"):
+        continue
+    __import__(module.name)
+    seen += 1
 print(seen)
 """
 

@@ -54,13 +54,13 @@ class Renormalised(nn.Module):
 
 
 def _float_model(path: Path, info: RunInfo) -> nn.Module:
-    """The run's float baseline, or without one the float model with the weights that the run began with."""
+    """The run's float baseline; without one the float model that it was fitted to, or that it began with."""
     model = build_info(info.undone())
-    trained = path / layout.BASELINE / layout.LAST / layout.WEIGHTS
-    if trained.is_file():
-        load_weights(model, trained)
-    else:
-        load_weights(model, path / layout.INITIAL, besides=added_keys(info))
+    for weights in (path / layout.BASELINE / layout.LAST / layout.WEIGHTS, path / layout.PARENT):
+        if weights.is_file():
+            load_weights(model, weights)
+            return model
+    load_weights(model, path / layout.INITIAL, besides=added_keys(info))
     return model
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from binarize.fitting.fit import IMAGES, STEPS, fit
 from binarize.fitting.images import CalibrationData, FitImages, read_images
-from binarize.fitting.matched import matched_outputs
+from binarize.fitting.matched import matched_outputs, outputs_of_run
 from binarize.fitting.outputs import Watched
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
@@ -34,6 +34,7 @@ __all__ = [
     "fit",
     "fit_converted",
     "matched_outputs",
+    "outputs_of_run",
     "read_images",
 ]
 

@@ -11,10 +11,24 @@ from collections.abc import Collection
 
 from torch import fx
 
-from binarize.rewrite import Trace, inventory
+from binarize.rewrite import Trace, build_info, capture, image_size, inventory
 from binarize.rewrite.inventory import FEEDERS, PASSING, function_name
+from binarize.run import RunInfo
 
 NORMS = frozenset(FEEDERS["norm"].split())
+
+
+def outputs_of_run(info: RunInfo) -> list[str]:
+    """The same for the network that a run describes."""
+    if info.conversion is None:
+        return []
+    model = build_info(info.undone())
+    trace = capture(model, image_size(model, info.preprocess.img_size))
+    binary = set(info.conversion.parameters)
+    layers = inventory(trace)
+    return matched_outputs(
+        trace, {x.name for x in layers if binary.intersection(trace.names[x.parameter])}
+    )
 
 
 def matched_outputs(trace: Trace, binary: Collection[str]) -> list[str]:

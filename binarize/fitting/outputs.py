@@ -37,18 +37,21 @@ class Watched:
         model: the network.
         names: of its modules. Of what they return, only single tensors count.
         submodule: the part of it that is run on images; "" for all.
+        within: what the names are relative to, "" for the network itself.
     """
 
     model: nn.Module
     names: Sequence[str]
     submodule: str = ""
+    within: str = ""
 
     def outputs(self, images: Tensor) -> Outputs:
-        """What the network returns for `images` [N, C, H, W], inside and at its end, as `KEPT` copies."""
+        """What the network returns for `images` [N, C, H, W]: inside it as `KEPT` copies, and the logits."""
         found: dict[str, list[Tensor]] = {}
 
         def keep(name: str, _: int, output: Tensor) -> None:
-            found.setdefault(name, []).append(output.detach().to(KEPT))
+            kept = output.dtype if name == LOGITS else KEPT
+            found.setdefault(name, []).append(output.detach().to(kept))
 
         self.run(images, keep)
         return found
@@ -89,7 +92,8 @@ class Watched:
 
             return look
 
-        modules = [(name, self.model.get_submodule(name)) for name in self.names]
+        root = self.model.get_submodule(self.within)
+        modules = [(name, root.get_submodule(name)) for name in self.names]
         handles = [module.register_forward_hook(hook(name)) for name, module in modules]
         try:
             yield

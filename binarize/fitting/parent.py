@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from binarize.fitting.outputs import KEPT, LOGITS, Outputs, Watched
+from binarize.fitting.outputs import Outputs, Watched
 
 LARGEST = 2 << 30
 """Bytes of outputs that are kept; where there would be more, they are computed each time."""
@@ -54,9 +54,5 @@ class Parent:
         tensors = [one for every in found.values() for one in every]
         if any(one.ndim == 0 or len(one) != batch for one in tensors):
             return False
-        size = sum(one.numel() for one in tensors) // batch * KEPT.itemsize
+        size = sum(one.numel() * one.element_size() for one in tensors) // batch
         return size * self._images <= self._largest
-
-    def answers(self, outputs: Outputs) -> Tensor:
-        """The logits among the outputs."""
-        return outputs[LOGITS][0]

@@ -282,8 +282,8 @@ class FitRecord(Record):
         ]
         if self.agreement_before is not None:
             found.append(
-                f"same answer as the float model: {self.agreement_before:.1f} -> {self.agreement_after:.1f} % "
-                "of images held aside"
+                f"same answer as the float model: {self.agreement_before:.1f} -> "
+                f"{self.agreement_after:.1f} % of images held aside"
             )
         return found
 

@@ -15,7 +15,7 @@ import binarize
 from binarize import training
 from binarize.api import Calibration, convert_to_run
 from binarize.cli.app import main
-from binarize.errors import RunError
+from binarize.errors import RunError, TrainingError
 from binarize.models import fetch
 from binarize.recipe.schema import Distill
 from binarize.rewrite import Options, SourceOptions, build, open_float
@@ -117,16 +117,31 @@ def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones
         original(path, weights, **metadata)
 
     monkeypatch.setitem(training.start.__globals__, "save_weights", spy)
-    train(made / "fitted", made / "trained", {**RECIPE, "distill": {"teacher": "float"}})
+    matching = {"teacher": "float", "weight": 0.0, "features": 1.0, "labels": False}
+    train(made / "fitted", made / "trained", {**RECIPE, "distill": matching})
     fitted = read_state(open_run(made / "fitted").weights)
     assert equal(began["initial"], fitted)
     run = open_run(made / "trained")
     assert run.info.fit == open_run(made / "fitted").info.fit
     parent = read_state(made / "float.safetensors")
     assert equal(read_state(run.path / layout.PARENT), parent)
-    teacher = make_teacher(Distill(), run.path, run.info)
-    assert equal(state(teacher), parent)
+    teacher = make_teacher(Distill(features=1.0), run.path, run.info)
+    assert equal(state(teacher.model), parent)
+    assert teacher.names[:2] == ("layer1.0.bn1", "layer1.0.bn2")
+    assert set(teacher.names) == run.info.fit.outputs.keys() - {""}
     assert equal(state(open_float(run.path).model), parent)
+
+
+def test_inner_outputs_are_learned_of_the_same_architecture_alone(made, monkeypatch):
+    monkeypatch.setattr(
+        "binarize.training.teacher._from_library",
+        lambda name: fetch("resnet18", pretrained=False, num_classes=10).model,
+    )
+    run = open_run(made / "fitted")
+    distill = Distill(teacher="resnet18", features=1.0)
+    with pytest.raises(TrainingError, match=r"has no module \"layer1\.2\.bn1\"") as caught:
+        make_teacher(distill, run.path, run.info.replace(classes=[str(n) for n in range(10)]))
+    assert "same architecture" in caught.value.hint
 
 
 def test_its_float_baseline_begins_with_the_float_weights(made, monkeypatch):
@@ -168,7 +183,15 @@ def test_the_command_says_what_came_of_it(made, capsys, tmp_path):
 
 
 def test_random_weights_are_not_fitted(made, capsys, tmp_path):
-    call = ["convert", "cifar_resnet20", "--no-pretrained", "--img-size", SIDE, "-o", tmp_path / "r"]
+    call = [
+        "convert",
+        "cifar_resnet20",
+        "--no-pretrained",
+        "--img-size",
+        SIDE,
+        "-o",
+        tmp_path / "r",
+    ]
     out, _ = command(capsys, *call, "--calib-data", made / "images")
     assert "nothing is fitted: the weights of the float model are random" in out
     assert open_run(tmp_path / "r").info.fit is None

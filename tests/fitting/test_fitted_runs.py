@@ -180,6 +180,15 @@ def test_the_command_says_what_came_of_it(made, capsys, tmp_path):
     assert "--calib-data DIR fits them" in err
     out, _ = command(capsys, "summary", tmp_path / "a")
     assert "fitted on 35 images" in out
+    out, _ = command(capsys, "report", tmp_path / "a", "--json")
+    assert json.loads(out)["fit"] == fit
+    page = (tmp_path / "a" / layout.PAGE).read_text()
+    before, after = fit["outputs"]["layer1.0.bn1"]
+    assert (
+        f'<td>layer1.0.bn1</td><td class="n">{before:.3g}</td><td class="n">{after:.3g}</td>'
+        in page
+    )
+    assert "the network (logits)" in page
 
 
 def test_random_weights_are_not_fitted(made, capsys, tmp_path):

@@ -3,6 +3,7 @@
 binarize.convert("resnet18", estimator="ab-tanh")  -> nn.Module
 binarize.load("runs/resnet18-ab-tanh")             -> nn.Module, in eval mode
 binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training run
+binarize.sensitivity("resnet18", calib_data="photos")  -> what each layer costs alone
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
 binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
@@ -13,7 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from binarize.rewrite import (
     build,
     convert_float,
     open_float,
+    options_of,
     summary,
     totals,
 )
@@ -52,6 +54,8 @@ from binarize.run import (
 )
 from binarize.run.weights import save_weights
 
+SENSED = 256
+"""Images that the answers of a network are compared on, layer by layer."""
 CALIBRATED = 32
 """Images that thresholds and shifts of binary inputs are set by, before everything is fitted."""
 
@@ -126,6 +130,65 @@ def convert(
         calibration=Calibration(calib_data, calib_images, calib_steps, seed),
     )
     return made.converted.conversion.model
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What binarizing each layer alone does, the most sensitive first.
+
+    Attributes:
+        model: the float model.
+        images: that the answers were compared on.
+    """
+
+    model: str
+    images: int
+    layers: list[fitting.LayerSensitivity]
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `binarize sensitivity`."""
+        return asdict(self)
+
+
+@near_words
+def sensitivity(
+    model_or_name: nn.Module | str | Path,
+    *,
+    calib_data: CalibrationData,
+    calib_images: int = SENSED,
+    options: Options | None = None,
+    model_options: SourceOptions | None = None,
+    progress: Progress | None = None,
+) -> Sensitivities:
+    """What binarizing one layer at a time does to the answers of a float model, on images without labels.
+
+    The layers are those that `options` make binary: by default those of the run, if it is one, else the ones
+    of `convert`. Images are as for `convert`; binary inputs are calibrated on the first 32.
+
+    Raises ModelError for a model that does not classify, and the errors of `convert`.
+    """
+    progress = progress or Progress()
+    if isinstance(calib_data, (str, Path)):
+        check_exists(Path(calib_data))
+    progress.task("loading the model")
+    opened = open_float(model_or_name, model_options or SourceOptions())
+    record = opened.info.conversion
+    if options is None:
+        options = options_of(record) if record is not None and record.parameters else Options()
+        options = replace(options, stem="keep")
+    images = fitting.read_images(
+        calib_data, calib_images, opened.info.preprocess, opened.size, progress.say
+    )
+    first = images.spread(CALIBRATED)
+    converted = convert_float(
+        opened,
+        options,
+        values=False,
+        progress=progress,
+        images=CalibrationImages(images.source, len(first), first),
+    )
+    found = fitting.sensitivities(converted.conversion.model, images.fitted, progress)
+    return Sensitivities(opened.info.model.title, len(images.fitted), found)
 
 
 def load(run: Run | str | Path) -> nn.Module:

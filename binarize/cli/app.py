@@ -35,6 +35,7 @@ from binarize.cli import (
     recipes,
     render,
     report,
+    sensitivity,
     summary,
     train,
 )
@@ -51,6 +52,7 @@ COMMANDS: dict[str, ModuleType] = {
     "bench": bench,
     "compare": compare,
     "report": report,
+    "sensitivity": sensitivity,
     "summary": summary,
     "checks": checks,
 }

@@ -12,7 +12,7 @@ from binarize.cli.progress import working
 
 EXAMPLES = """
 binarize sensitivity resnet18 --calib-data photos
-binarize sensitivity runs/resnet18-ab-tanh --calib-data photos --calib-images 500
+binarize sensitivity runs/resnet18-ab-tanh --calib-data photos
 """
 
 

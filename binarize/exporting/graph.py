@@ -13,8 +13,10 @@ from binarize.errors import ExportError
 from binarize.exporting.classifier import CompressedTensor
 from binarize.exporting.optimise import optimise
 from binarize.exporting.passes import (
+    CompressTables,
     DeduplicateInitializers,
     FoldNorm,
+    FoldStatistics,
     FuseInputs,
     FuseOutputs,
     MarkAsInput,
@@ -53,10 +55,12 @@ def to_graph(
     StoreCompressed(stored)(graph)
     ir.passes.Sequential(
         FoldNorm(),
+        FoldStatistics(),
         FuseOutputs(),
         SeparatePoolPadding(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),
+        CompressTables(),
         DeduplicateInitializers(),
         StripMetadata(),
     )(graph)

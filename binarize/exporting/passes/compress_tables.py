@@ -1,0 +1,120 @@
+"""Index tables and masks are stored with the bits that their values need."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from binarize.exporting.passes.graph import add_constant, name_of
+from binarize.packing import pack_bits
+
+INTEGERS = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
+"""From small to large, the unsigned one of a width first."""
+TABLE, MASK = 64, 1024
+"""Elements from which on the nodes that restore a tensor take less than what is saved."""
+PLACES = 2 ** np.arange(8, dtype=np.uint8)
+
+
+class CompressTables(ir.passes.InPlacePass):
+    """Store large constants of few values smaller, behind nodes that make of them what they were.
+
+    1. int64 or int32: T = Cast(t), t of the smallest integer type that has all values.
+    2. bool, or float32 of exactly two values: T = Where(signs, higher, lower), a bit for each element in
+       the order of `packing`; signs = Reshape(Cast<bool>(BitwiseAnd(bits[n, 1], [1, 2, …, 128])), shape), cut
+       first where 8·n is more than there are.
+    3. A runtime folds these nodes when it makes the session: what it computes with is what it was.
+    4. Weights have as many values as elements, and stay.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        restored: dict[object, ir.Value] = {}
+        changed = [
+            _compress(model.graph, value, elements, restored)
+            for value in tuple(model.graph.initializers.values())
+            if (elements := _elements(value)) is not None
+        ]
+        return ir.passes.PassResult(model, any(changed))
+
+
+def _elements(value: ir.Value) -> np.ndarray | None:
+    """Those of a constant that is large enough."""
+    tensor = value.const_value
+    if tensor is None or tensor.size < TABLE or value.is_graph_output():
+        return None
+    return tensor.numpy()
+
+
+def _compress(
+    graph: ir.Graph, value: ir.Value, elements: np.ndarray, restored: dict[object, ir.Value]
+) -> bool:
+    """Whether that was done; equal constants are restored once."""
+    write = None
+    if elements.dtype in (np.int64, np.int32) and _smallest(elements) != elements.dtype:
+        write = _as_small_integers
+    elif elements.dtype in (np.float32, np.bool_) and elements.size >= MASK and _is_mask(elements):
+        write = _as_bits
+    if write is None:
+        return False
+    graph.initializers.pop(name_of(value))
+    key = (elements.dtype, elements.shape, elements.tobytes())
+    if key not in restored:
+        restored[key] = write(_Nodes(graph, name_of(value)), elements)
+    value.replace_all_uses_with(restored[key])
+    return True
+
+
+def _smallest(elements: np.ndarray) -> np.dtype:
+    """The first of INTEGERS that has all of them, or their own type."""
+    low, high = elements.min(), elements.max()
+    for kind in INTEGERS:
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return np.dtype(kind)
+    return elements.dtype
+
+
+def _is_mask(elements: np.ndarray) -> bool:
+    """Whether there are exactly two values."""
+    low, high = elements.min(), elements.max()
+    return bool(low != high and ((elements == low) | (elements == high)).all())
+
+
+def _as_small_integers(nodes: _Nodes, elements: np.ndarray) -> ir.Value:
+    stored = nodes.constant(nodes.name, elements.astype(_smallest(elements)))
+    return nodes.add("Cast", stored, to=int(ir.DataType.from_numpy(elements.dtype)))
+
+
+def _as_bits(nodes: _Nodes, elements: np.ndarray) -> ir.Value:
+    low, high = elements.min(), elements.max()
+    bits = nodes.constant(nodes.name, pack_bits(elements == high).reshape(-1, 1))
+    octets = nodes.add("BitwiseAnd", bits, nodes.constant("places", PLACES))
+    signs = nodes.add("Cast", octets, to=int(ir.DataType.BOOL))
+    if elements.size % 8:
+        flat = nodes.add("Reshape", signs, nodes.integers(-1))
+        signs = nodes.add("Slice", flat, nodes.integers(0), nodes.integers(elements.size))
+    signs = nodes.add("Reshape", signs, nodes.integers(*elements.shape))
+    if elements.dtype == np.bool_:
+        return signs
+    ends = [nodes.constant("end", np.asarray(end)) for end in (high, low)]
+    return nodes.add("Where", signs, *ends)
+
+
+class _Nodes:
+    """Adds nodes at the beginning of a graph, in order, and constants, that make one called `name`."""
+
+    def __init__(self, graph: ir.Graph, name: str) -> None:
+        self.graph, self.name = graph, name
+        self.before = graph[0]
+        self.count = 0
+
+    def add(self, op: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
+        node = ir.node(op, inputs, attributes, num_outputs=1)
+        self.count += 1
+        node.outputs[0].name = f"{self.name}_{self.count}"
+        self.graph.insert_before(self.before, node)
+        return node.outputs[0]
+
+    def constant(self, name: str, elements: np.ndarray) -> ir.Value:
+        return add_constant(self.graph, name, elements)
+
+    def integers(self, *numbers: int) -> ir.Value:
+        return self.constant("sizes", np.asarray(numbers))

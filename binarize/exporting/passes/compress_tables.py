@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -29,41 +31,27 @@ class CompressTables(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         restored: dict[object, ir.Value] = {}
         changed = [
-            _compress(model.graph, value, elements, restored)
+            _compress(model.graph, value, tensor.numpy(), restored)
             for value in tuple(model.graph.initializers.values())
-            if (elements := _elements(value)) is not None
+            if (tensor := value.const_value) is not None
+            and tensor.size >= TABLE
+            and not value.is_graph_output()
         ]
         return ir.passes.PassResult(model, any(changed))
 
 
-def _elements(value: ir.Value) -> np.ndarray | None:
-    """Those of a constant that is large enough."""
-    tensor = value.const_value
-    if tensor is None or tensor.size < TABLE or value.is_graph_output():
-        return None
-    return tensor.numpy()
+def compress(elements: np.ndarray) -> np.ndarray | None:
+    """What is stored in their place: small integers of the same shape, or bits uint8[n, 1]; None: they stay
+    as they are."""
+    if elements.dtype in (np.int64, np.int32) and elements.size >= TABLE:
+        kind = _smallest_type(elements)
+        return elements.astype(kind) if kind != elements.dtype else None
+    if elements.dtype in (np.float32, np.bool_) and elements.size >= MASK and _is_mask(elements):
+        return pack_bits(elements == elements.max()).reshape(-1, 1)
+    return None
 
 
-def _compress(
-    graph: ir.Graph, value: ir.Value, elements: np.ndarray, restored: dict[object, ir.Value]
-) -> bool:
-    """Whether that was done; equal constants are restored once."""
-    write = None
-    if elements.dtype in (np.int64, np.int32) and _smallest(elements) != elements.dtype:
-        write = _as_small_integers
-    elif elements.dtype in (np.float32, np.bool_) and elements.size >= MASK and _is_mask(elements):
-        write = _as_bits
-    if write is None:
-        return False
-    graph.initializers.pop(name_of(value))
-    key = (elements.dtype, elements.shape, elements.tobytes())
-    if key not in restored:
-        restored[key] = write(_Nodes(graph, name_of(value)), elements)
-    value.replace_all_uses_with(restored[key])
-    return True
-
-
-def _smallest(elements: np.ndarray) -> np.dtype:
+def _smallest_type(elements: np.ndarray) -> np.dtype[Any]:
     """The first of INTEGERS that has all of them, or their own type."""
     low, high = elements.min(), elements.max()
     for kind in INTEGERS:
@@ -78,14 +66,29 @@ def _is_mask(elements: np.ndarray) -> bool:
     return bool(low != high and ((elements == low) | (elements == high)).all())
 
 
-def _as_small_integers(nodes: _Nodes, elements: np.ndarray) -> ir.Value:
-    stored = nodes.constant(nodes.name, elements.astype(_smallest(elements)))
+def _compress(
+    graph: ir.Graph, value: ir.Value, elements: np.ndarray, restored: dict[object, ir.Value]
+) -> bool:
+    """Whether that was done; equal constants are restored once."""
+    stored = compress(elements)
+    if stored is None:
+        return False
+    name = name_of(value)
+    graph.initializers.pop(name)
+    key = (elements.dtype, elements.shape, elements.tobytes())
+    if key not in restored:
+        nodes = _Nodes(graph, name)
+        write = _cast if elements.dtype in (np.int64, np.int32) else _unpack
+        restored[key] = write(nodes, nodes.constant(name, stored), elements)
+    value.replace_all_uses_with(restored[key])
+    return True
+
+
+def _cast(nodes: _Nodes, stored: ir.Value, elements: np.ndarray) -> ir.Value:
     return nodes.add("Cast", stored, to=int(ir.DataType.from_numpy(elements.dtype)))
 
 
-def _as_bits(nodes: _Nodes, elements: np.ndarray) -> ir.Value:
-    low, high = elements.min(), elements.max()
-    bits = nodes.constant(nodes.name, pack_bits(elements == high).reshape(-1, 1))
+def _unpack(nodes: _Nodes, bits: ir.Value, elements: np.ndarray) -> ir.Value:
     octets = nodes.add("BitwiseAnd", bits, nodes.constant("places", PLACES))
     signs = nodes.add("Cast", octets, to=int(ir.DataType.BOOL))
     if elements.size % 8:
@@ -94,8 +97,8 @@ def _as_bits(nodes: _Nodes, elements: np.ndarray) -> ir.Value:
     signs = nodes.add("Reshape", signs, nodes.integers(*elements.shape))
     if elements.dtype == np.bool_:
         return signs
-    ends = [nodes.constant("end", np.asarray(end)) for end in (high, low)]
-    return nodes.add("Where", signs, *ends)
+    ends = (elements.max(), elements.min())
+    return nodes.add("Where", signs, *(nodes.constant("end", np.asarray(end)) for end in ends))
 
 
 class _Nodes:

@@ -1,7 +1,7 @@
 """Does every model of timm and torchvision convert, and does a choice of them train, export and run?
 
     python benchmarks/coverage.py [--level 1|2|3] [--mode MODE]... [--covering] [--failed] [--again]
-        [--memory GB] [MODEL]...
+        [--no-export] [--memory GB] [MODEL]...
 
 Level 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
 and what is executed is what is reported (see coverage_level1). Level 2 takes the smallest model of each
@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--covering", action="store_true", help="only the smallest of each module")
     parser.add_argument("--failed", action="store_true", help="once more what failed")
     parser.add_argument("--again", action="store_true", help="once more whatever stands there")
+    parser.add_argument(
+        "--no-export", dest="export", action="store_false", help="level 3 without its longest stage"
+    )
     parser.add_argument("--memory", type=int, default=8, help="GB that a process may take")
     parser.add_argument("--worker", choices=ANSWERS, help=argparse.SUPPRESS)
     return parser
@@ -110,7 +113,7 @@ def choice(level: str, given: argparse.Namespace) -> None:
         for name in given.model or order:
             for mode in wanted(given):
                 if applies(mode, described[name]) and is_due(given, known.get(name), mode):
-                    measure(process, level, described[name], [mode])
+                    measure(process, level, described[name], [mode], given.export)
 
 
 def wanted(given: argparse.Namespace) -> list[str]:
@@ -123,10 +126,13 @@ def is_due(given: argparse.Namespace, known: Line | None, mode: str) -> bool:
     return given.again or outcome is None or (given.failed and not passed(outcome))
 
 
-def measure(process: Worker, level: str, described: Line, modes: list[str]) -> None:
+def measure(
+    process: Worker, level: str, described: Line, modes: list[str], exported: bool = True
+) -> None:
     """Ask for one line, append it and say how it went."""
     began = time.monotonic()
-    answer = process.ask({"model": described["model"], "modes": modes}, SECONDS[level] * len(modes))
+    job = {"model": described["model"], "modes": modes, "export": exported}
+    answer = process.ask(job, SECONDS[level] * len(modes))
     if "modes" not in answer:
         answer = {"modes": dict.fromkeys(modes, answer)}
     about = {key: described[key] for key in ABOUT}

@@ -44,6 +44,7 @@ def to_graph(
     The general optimiser runs while the frozen weights are graph inputs, and `stored` (the classifier, where
     it is compressed): it does not know binarize ops and must not touch binary weights.
     """
+    shared = tables(model)
     graph = to_onnx_graph(model, size, opset)
     marked = [*frozen, *stored]
     MarkAsInput(marked)(graph)
@@ -61,11 +62,17 @@ def to_graph(
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),
         CompressTables(),
-        DeduplicateInitializers(),
+        DeduplicateInitializers(shared),
         StripMetadata(),
     )(graph)
     graph.ir_version = IR_VERSION
     return graph
+
+
+def tables(model: nn.Module) -> list[str]:
+    """The buffers of a model that it computes when it is made: all but the statistics of norms."""
+    names = (name for name, _ in model.named_buffers())
+    return [name for name in names if not name.rpartition(".")[2].startswith("running_")]
 
 
 def _check_all_there(graph: ir.Model, frozen: Iterable[str]) -> None:

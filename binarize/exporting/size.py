@@ -4,8 +4,8 @@
 
     payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter
                 binary inputs     their shifts or thresholds
-                everything else   parameters and buffers that the graph reads, in their own types, but index tables
-                      and masks in fewer bits (`passes.compress_tables`)
+                everything else   parameters and buffers that the graph reads, in their own types; of these, equal
+                      tables once, indices and masks in fewer bits (`passes.compress_tables`)
     allowance   nodes, names, functions and metadata, as measured
 
 What the export folds is not stored: a batch norm behind a convolution goes into its bias (and scale), a bias
@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from binarize.exporting.classifier import Classifier
 from binarize.exporting.forms import DEFAULT_FORM, FLOAT
+from binarize.exporting.graph import tables
 from binarize.exporting.passes.compress_tables import MASK, TABLE, compress
 from binarize.layers import binary_weights
 from binarize.layers.block import RPReLU, Shortcut
@@ -167,18 +168,28 @@ def _float_tensors(
         weight, *bias = _parameters(convolution) or [""]
         if weight not in binary and not bias:
             biases[f"{weight}_bias"] = FLOAT32 * convolution.meta["shape"][1]
-    found, tables = {}, set()
+    found, known, seen = {}, set(tables(model)), set()
     for node in trace.graph.find_nodes(op="get_attr"):
         tensor = tensors.get(node.target)
         if tensor is None or node.target in gone or not _is_read(node):
             continue
-        size = _stored_bytes(node.target, tensor)
-        table = (node.target.rpartition(".")[2], tensor.shape)
-        if size < _bytes(tensor) or not tensor.is_floating_point():
-            size = 0 if table in tables else size
-            tables.add(table)
-        found[node.target] = size
+        table = _table(node.target, tensor) if node.target in known else None
+        found[node.target] = 0 if table in seen else _stored_bytes(node.target, tensor)
+        seen.update([table] if table else [])
     return found | biases
+
+
+def _table(name: str, tensor: Tensor) -> object:
+    """What equal tables have in common; without values, those of one name and one shape are taken for
+    equal."""
+    if _has_values(tensor):
+        elements = tensor.detach().cpu().reshape(-1).view(torch.uint8)
+        return tensor.dtype, tensor.shape, elements.numpy().tobytes()
+    return tensor.dtype, tensor.shape, name.rpartition(".")[2]
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return not isinstance(tensor, FakeTensor) and not tensor.is_meta
 
 
 def _stored_bytes(name: str, tensor: Tensor) -> int:
@@ -186,7 +197,7 @@ def _stored_bytes(name: str, tensor: Tensor) -> int:
     called a mask is one."""
     if isinstance(tensor, nn.Parameter) or tensor.dtype not in COMPRESSED:
         return _bytes(tensor)
-    if not isinstance(tensor, FakeTensor) and not tensor.is_meta:
+    if _has_values(tensor):
         elements = tensor.detach().cpu().numpy()
         stored = compress(elements)
         return (elements if stored is None else stored).nbytes

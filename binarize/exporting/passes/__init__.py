@@ -12,7 +12,7 @@ pack_activations          binary ops behind each other pass bit-packed activatio
 separate_pool_padding     padding with zeros stays separate from the max pooling behind it
 store_compressed          a classifier weight becomes one of fewer bits, and what makes a float of it
 compress_tables           index tables and masks are stored with the bits that their values need
-deduplicate_initializers  equal integer constants are stored once
+deduplicate_initializers  equal integer constants and tables are stored once
 strip_metadata            metadata, doc strings and names that no reader needs are dropped
 """
 

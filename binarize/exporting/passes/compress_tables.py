@@ -14,6 +14,8 @@ INTEGERS = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
 """From small to large, the unsigned one of a width first."""
 TABLE, MASK = 64, 1024
 """Elements from which on the nodes that restore a tensor take less than what is saved."""
+WINDOWS = 3
+"""Axes of a mask from which on the slices along its first one are so large that repeating them pays."""
 PLACES = 2 ** np.arange(8, dtype=np.uint8)
 
 
@@ -23,7 +25,8 @@ class CompressTables(ir.passes.InPlacePass):
     1. int64 or int32: T = Cast(t), t of the smallest integer type that has all values.
     2. bool, or float32 of exactly two values: T = Where(signs, higher, lower), a bit for each element in
        the order of `packing`; signs = Reshape(Cast<bool>(BitwiseAnd(bits[n, 1], [1, 2, …, 128])), shape), cut
-       first where 8·n is more than there are.
+       first where 8·n is more than there are. Where slices along the first of three axes or more are equal,
+       as masks of windows are, they are stored once, and a Gather repeats them.
     3. A runtime folds these nodes when it makes the session: what it computes with is what it was.
     4. Weights have as many values as elements, and stay.
     """
@@ -47,7 +50,7 @@ def compress(elements: np.ndarray) -> np.ndarray | None:
         kind = _smallest_type(elements)
         return elements.astype(kind) if kind != elements.dtype else None
     if elements.dtype in (np.float32, np.bool_) and elements.size >= MASK and _is_mask(elements):
-        return pack_bits(elements == elements.max()).reshape(-1, 1)
+        return pack_bits(_distinct(elements)[0]).reshape(-1, 1)
     return None
 
 
@@ -64,6 +67,15 @@ def _is_mask(elements: np.ndarray) -> bool:
     """Whether there are exactly two values."""
     low, high = elements.min(), elements.max()
     return bool(low != high and ((elements == low) | (elements == high)).all())
+
+
+def _distinct(elements: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(where the higher value is in the slices that differ, which of them each slice is)."""
+    above = elements == elements.max()
+    distinct, which = np.unique(above, return_inverse=True, axis=0)
+    if above.ndim < WINDOWS or len(distinct) == len(above):
+        return above, np.arange(len(above))
+    return distinct, which.reshape(-1)
 
 
 def _compress(
@@ -89,12 +101,15 @@ def _cast(nodes: _Nodes, stored: ir.Value, elements: np.ndarray) -> ir.Value:
 
 
 def _unpack(nodes: _Nodes, bits: ir.Value, elements: np.ndarray) -> ir.Value:
+    distinct, which = _distinct(elements)
     octets = nodes.add("BitwiseAnd", bits, nodes.constant("places", PLACES))
     signs = nodes.add("Cast", octets, to=int(ir.DataType.BOOL))
-    if elements.size % 8:
+    if distinct.size % 8:
         flat = nodes.add("Reshape", signs, nodes.integers(-1))
-        signs = nodes.add("Slice", flat, nodes.integers(0), nodes.integers(elements.size))
-    signs = nodes.add("Reshape", signs, nodes.integers(*elements.shape))
+        signs = nodes.add("Slice", flat, nodes.integers(0), nodes.integers(distinct.size))
+    signs = nodes.add("Reshape", signs, nodes.integers(*distinct.shape))
+    if len(distinct) < len(elements):
+        signs = nodes.add("Gather", signs, nodes.integers(*which))
     if elements.dtype == np.bool_:
         return signs
     ends = (elements.max(), elements.min())

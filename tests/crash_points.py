@@ -75,8 +75,7 @@ class CrashPoints:
 
     def _begun(self, save: Callable[..., Any]) -> Callable[..., Any]:
         def begun(tensors: Any, file: Any, *more: Any, **named: Any) -> Any:
-            with open(file, "wb"):
-                pass
+            Path(file).write_bytes(b"")
             return save(tensors, file, *more, **named)
 
         return begun
@@ -108,7 +107,7 @@ def signature(folder: Path) -> object:
 
 
 def visible(folder: Path) -> dict[str, bytes | None]:
-    """Content by path of all that has no hidden name and lies in no directory that has one; None: directory."""
+    """Content by path of all that is not hidden and lies in no hidden directory; None of a directory."""
     paths = {path: path.relative_to(folder) for path in sorted(folder.rglob("*"))}
     return {
         str(name): None if path.is_dir() else path.read_bytes()

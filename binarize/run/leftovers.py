@@ -1,4 +1,4 @@
-"""What a process that was killed left half written: `.NAME.xxxxxxxx.part` beside NAME, removed by the next one.
+"""What a killed process left half written: `.NAME.xxxxxxxx.part` beside NAME, removed by the next one.
 
 Whoever writes such a file or directory holds the system's lock (flock) on it, which a killed process loses.
 So nobody has to guess from a process id or an age whether it is still being written. Where there are no
@@ -54,12 +54,12 @@ def remove_leftovers(directory: Path, name: str | None = None) -> None:
     pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.{RANDOM}{re.escape(SUFFIX)}")
     found = directory.iterdir() if directory.is_dir() else ()
     for path in [path for path in found if pattern.fullmatch(path.name)]:
-        with contextlib.suppress(OSError):  # held, removed in the meantime, or another user's
-            with _lock(path):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+        # Some are held, removed in the meantime, or another user's.
+        with contextlib.suppress(OSError), _lock(path):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Commands that die before or after any file-system step: nothing half-written, nothing left, and on again."""
+"""Commands that die before or after any file-system step: nothing half-written, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -69,9 +69,10 @@ def test_one_that_cannot_begin_and_is_removed(tmp_path, monkeypatch):
         raise DataError("there are no images", "look")
 
     points = CrashPoints(Path(), tmp_path / "copies")
-    with monkeypatch.context() as patch, points.recorded(), pytest.raises(DataError):
-        patch.setattr(trials, "train", refuse)
+    monkeypatch.setattr(trials, "train", refuse)
+    with points.recorded(), pytest.raises(DataError):
         go()
+    monkeypatch.setattr(trials, "train", train)
     assert list(Path().iterdir()) == []
     table = go().lines
     check_all(points, monkeypatch, tmp_path, visible(Path()).keys(), table)

@@ -1,4 +1,4 @@
-"""A training that dies before or after any file-system step: what is there can be resumed, to the same end."""
+"""A training that dies before or after any file-system step is resumed to the same end."""
 
 from __future__ import annotations
 

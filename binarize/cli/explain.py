@@ -7,27 +7,30 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import typer
 
-from binarize.cli import interrupt, render
+from binarize import interrupt
+from binarize.cli import render
 from binarize.cli.command import UsageError
 from binarize.cli.quiet import TRACEBACK
 from binarize.errors import BinarizeError
 
-INTERRUPTED = 130
-
 
 def explain(problem: BaseException) -> int:
     """One sentence and one hint on stderr for what went wrong; the exit code."""
-    if isinstance(problem, (KeyboardInterrupt, typer.Abort)) or interrupt.pressed.is_set():
-        render.error("interrupted")
-        return INTERRUPTED
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)) or interrupt.received():
+        words, code = interrupt.outcome()
+        try:
+            render.error(words)
+        except OSError:  # the terminal is gone
+            say_no_more(sys.stdout, sys.stderr)
+        return code
     if isinstance(problem, UsageError):
         return explain_usage(problem)
     if isinstance(problem, BrokenPipeError):
-        # Whoever read us has left; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say_no_more(sys.stdout)  # whoever read us has left
         return 1
     if disk_is_full(problem):
         render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
@@ -42,6 +45,13 @@ def explain(problem: BaseException) -> int:
             f"this is a bug in binarize; {TRACEBACK}=1 shows where it happened",
         )
     return 1
+
+
+def say_no_more(*streams: TextIO) -> None:
+    """Nobody listens, and Python would complain once more when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def explain_usage(problem: UsageError) -> int:

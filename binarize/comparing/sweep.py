@@ -10,6 +10,7 @@ table.csv report.html  the outcome so far, written again after every trial
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -95,6 +96,10 @@ class Sweep:
         """A file beside that directory."""
         return self.path / "cells" / f"{trial.name}{suffix}"
 
+    def lock(self, trial: Trial) -> Path:
+        """The file that keeps a second process away from the trial."""
+        return self.beside(trial, ".lock")
+
     def recipe(self, trial: Trial) -> Recipe:
         return recipe_of(self.manifest.contents, trial.variant, trial.seed)
 
@@ -128,6 +133,17 @@ def write_sweep(path: Path, manifest: Manifest) -> Sweep:
     """Write the manifest, which makes `path` a sweep."""
     write_json(path / MANIFEST, asdict(manifest))
     return Sweep(path, manifest)
+
+
+def remove_sweep(path: Path) -> None:
+    """Remove a sweep, its manifest last: what is left after a kill can be run or made again."""
+    for entry in path.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != MANIFEST:
+            entry.unlink()
+    (path / MANIFEST).unlink()
+    path.rmdir()
 
 
 def check_agreement(old: Sweep, new: Manifest) -> None:

@@ -70,7 +70,7 @@ def run_trial(
     Raises what would go wrong in every trial (`ALIKE_EVERYWHERE`), and KeyboardInterrupt; the trial stays
     resumable.
     """
-    with held(sweep.beside(trial, ".lock")) as alone:
+    with held(sweep.lock(trial)) as alone:
         if not alone:
             return None
         if is_finished(sweep, trial):  # another process did it in the meantime

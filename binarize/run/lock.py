@@ -46,6 +46,13 @@ def held(path: Path) -> Iterator[bool]:
         lock.release()
 
 
+def remove_if_free(path: Path) -> None:
+    """Remove the lock file that a killed process left behind; one that is held stays."""
+    if path.exists():
+        with held(path):
+            pass
+
+
 def holder(path: Path) -> str:
     """The process id in a lock file, as text; empty where it cannot be read."""
     try:

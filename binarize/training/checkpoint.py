@@ -27,6 +27,7 @@ from binarize.errors import CheckpointError
 from binarize.run import layout, replacing
 from binarize.run.files import read_file
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
+from binarize.run.leftovers import remove_leftovers
 from binarize.run.weights import save_weights
 from binarize.training.tensor_tree import pack, portable, unpack
 
@@ -67,12 +68,13 @@ def save(last: Path, checkpoint: Checkpoint) -> None:
 def recover(run: Path) -> None:
     """Undo what was cut short in a run's directory: `last` is whole afterwards, or there is none."""
     last = run / layout.LAST
-    old = _beside(last)[1]
+    part, old = _beside(last)
     if old.exists() and not last.exists():
         old.replace(last)
-    shutil.rmtree(old, ignore_errors=True)
-    for part in [*run.glob(".*.part"), *run.glob(f"{layout.BEST}/.*.part")]:
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    for cut_short in (part, old):
+        shutil.rmtree(cut_short, ignore_errors=True)
+    for directory in (run, run / layout.BEST):
+        remove_leftovers(directory)
 
 
 def load(last: Path) -> Checkpoint:

@@ -70,7 +70,7 @@ def test_killed_at_any_rename_the_next_start_finds_a_whole_one(last, monkeypatch
 def test_recover_sweeps_up_half_written_files_and_leaves_the_rest(last):
     run = last.parent
     (run / "best").mkdir()
-    for name in (".metrics.csv.x1.part", "best/.model.safetensors.x2.part", "keep.txt"):
+    for name in (".metrics.csv.x1______.part", "best/.model.safetensors.x2______.part", "keep.txt"):
         (run / name).write_text("half")
     checkpoint.recover(run)
     assert {path.name for path in run.rglob("*") if path.is_file()} == {

@@ -1,0 +1,103 @@
+"""What a command makes of a file: `judge([...], file)` in the fork of a case.
+
+A command may do what it is for, or refuse with one sentence that names the file and a hint. Everything else
+is wrong: an unexpected exception, a connection, a file that is opened outside of the case's folder and the
+libraries, code that is run, a control character on the terminal, markup in a page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from forks import FINE, REFUSED, UNEXPECTED, Outcome
+
+ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+MARKUP = "<script>alert(1)</script>"
+LONGEST = 2000
+"""Letters of a message."""
+CONNECTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
+RUNS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+
+
+def judge(argv: list[str], file: Path, *roots: Path) -> Outcome:
+    """The outcome of a command that reads `file`, which a refusal names: itself, or the folder it is in.
+
+    Files may be opened in that folder, in `roots` and where libraries are. Call it in a fork, once.
+    """
+    from binarize.cli.app import main
+
+    seen: list[str] = []
+    _watch(seen, [file.parent, *roots])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(argv)
+    done = list(seen)  # what is opened from here on is ours
+    wrong = done[0] if done else _wrong(code, out.getvalue(), err.getvalue(), file)
+    words = f"{' '.join(argv)}: exit {code}\n{out.getvalue()[-1500:]}\n{err.getvalue()[-1500:]}"
+    if wrong:
+        return Outcome(UNEXPECTED, f"{wrong}\n{words}")
+    return Outcome(FINE if code == 0 else REFUSED, words)
+
+
+def _wrong(code: int, out: str, err: str, file: Path) -> str:
+    """What is wrong with the end of a command; nothing, mostly."""
+    if "Traceback" in err or re.search(r"error: unexpected \w+:", err):
+        return "a bug in binarize"
+    if ESCAPE.search(out + err):
+        return "escape"
+    if code == 0:
+        return "markup" if _has_markup(file.parent) else ""
+    if code not in (1, 2) or (not err.startswith("error: ") and "\nerror: " not in err):
+        return f"exit {code}"
+    if "\nhint: " not in err:
+        return "no hint"
+    message = err[err.index("error: ") : err.index("\nhint: ")]
+    if len(message) > LONGEST:
+        return "a message without end"
+    return "" if str(file) in message or str(file.parent) in message else "file not named"
+
+
+def _has_markup(folder: Path) -> bool:
+    pages = (folder / "report.html", folder / "README.md")
+    return any(MARKUP in page.read_text("utf-8") for page in pages if page.is_file())
+
+
+def _watch(seen: list[str], allowed: list[Path]) -> None:
+    """Note connections, which are refused, code that is run, and files opened where none should be."""
+    roots = (
+        *(str(Path(place).resolve()) for place in sys.path if place),
+        *sysconfig.get_paths().values(),
+        *(sys.prefix, sys.base_prefix, *map(str, allowed), *(str(p.resolve()) for p in allowed)),
+        *("/proc", "/sys", "/dev", "/usr/lib", "/usr/share", "/usr/local/lib", "<"),
+        *map(str, _caches()),
+    )
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in CONNECTS:
+            seen.append(f"connected: {event} {arguments!r:.200}")
+            raise OSError("no network in this test")
+        if event in RUNS:
+            seen.append(f"ran: {event} {arguments!r:.200}")
+        elif event == "open" and isinstance(arguments[0], str):
+            path = os.path.realpath(arguments[0]) if os.path.sep in arguments[0] else ""
+            if path and not path.startswith(roots):
+                seen.append(f"opened: {path}")
+
+    sys.addaudithook(look)
+
+
+def _caches() -> Iterator[Path]:
+    """Where matplotlib keeps its fonts."""
+    with contextlib.suppress(ImportError):
+        import matplotlib
+
+        yield Path(matplotlib.get_cachedir())
+        yield Path(matplotlib.get_configdir())

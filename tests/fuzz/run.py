@@ -72,7 +72,9 @@ def run(name: str, given: argparse.Namespace) -> bool:
 def show(name: str, number: int, case: str, kind: str, words: str) -> None:
     """A case that is worse than refused, with the command's last words."""
     print(f"\n{kind}: {name} {number}, {case.encode('unicode_escape').decode()[:300]}")
-    for line in words.strip()[-1500:].splitlines():
+    words = words.strip()
+    shown = words if len(words) < 1500 else f"{words[:300]}\n…\n{words[-1100:]}"
+    for line in shown.splitlines():
         print("    " + line.encode("unicode_escape").decode(), flush=True)
 
 

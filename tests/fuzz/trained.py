@@ -93,8 +93,10 @@ def warm(*commands: list[str]) -> None:
 
     Trainings end before their first step: torch's backward pass does not work in a fork of one that ran it.
     """
+    from binarize import environment
     from binarize.cli.app import main
 
+    environment.describe()  # asks a program for the processor's name
     for argv in commands:
         said = io.StringIO()
         hidden = contextlib.redirect_stdout(said), contextlib.redirect_stderr(said)

@@ -156,7 +156,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         try:
             return load_file(file)
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, MemoryError) as error:
             raise _damaged(file) from error
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -165,7 +165,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise CheckpointError(
             f'"{file}" holds no state dict', "save one: torch.save(model.state_dict(), FILE)"
         )

@@ -97,7 +97,7 @@ def check(last: Path) -> dict[str, Any]:
         raise _damaged(last / TRAINING_SCALARS) from error
     for name, fingerprint in expected.items():
         try:
-            whole = _fingerprint(last / name) == fingerprint
+            whole = _agrees(last / name, fingerprint)
         except OSError as error:
             raise _damaged(last / name) from error
         if not whole:
@@ -119,6 +119,13 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
     scalars = {"place": checkpoint.state, "optimizer": optimizer, "files": files}
     with replacing(part / TRAINING_SCALARS) as temporary:
         temporary.write_text(json.dumps(scalars))
+
+
+def _agrees(path: Path, expected: Any) -> bool:
+    """Whether a file is the one that was written; one of another size is not read."""
+    if not isinstance(expected, dict) or path.stat().st_size != expected.get("bytes"):
+        return False
+    return _fingerprint(path) == expected
 
 
 def _fingerprint(path: Path) -> dict[str, int]:

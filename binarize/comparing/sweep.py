@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from binarize.comparing.variants import Variant, parse_variant, recipe_of
 from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, as_data, load
 from binarize.run import InvalidRecord, write_json
 from binarize.run.files import read_file
-from binarize.run.records import parse_json, problem_of
+from binarize.run.records import checked, parse_json
 
 MANIFEST = "compare.json"
 FORMAT: Literal[1] = 1
@@ -114,11 +114,11 @@ def open_sweep(path: Path) -> Sweep:
         stored = parse_json(read_file(file))
         if isinstance(stored, dict) and stored.get("format") != FORMAT:
             raise BinarizeError(f'"{path}" was made by another version of binarize', hint)
-        sweep = Sweep(path, TypeAdapter(Manifest).validate_python(stored, strict=True))
-    except (OSError, InvalidRecord) as error:
+        sweep = Sweep(path, checked(Manifest, stored))
+    except OSError as error:
         raise BinarizeError(f'"{path}" is not the directory of a comparison', hint) from error
-    except ValidationError as error:
-        raise BinarizeError(f'"{file}" is damaged: {problem_of(error)}', hint) from error
+    except InvalidRecord as error:
+        raise BinarizeError(f'"{file}" is damaged: {error}', hint) from error
     try:
         for variant in sweep.variants:
             sweep.recipe(Trial(variant, 0))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
 from binarize.comparing.sweep import Sweep, Trial
@@ -15,7 +15,7 @@ from binarize.progress import Progress
 from binarize.run import InvalidRecord, is_run, write_json
 from binarize.run.files import read_file
 from binarize.run.lock import held
-from binarize.run.records import parse_json
+from binarize.run.records import checked, parse_json
 from binarize.training import train
 
 ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)
@@ -33,9 +33,9 @@ class Result(TypedDict):
     run: str
     epochs: Count
     top1: PerCent
-    top5: PerCent
+    top5: NotRequired[PerCent]
     top1_best: PerCent
-    epoch_best: Count
+    epoch_best: NotRequired[Count]
     top1_float: NotRequired[PerCent]
     seconds: Annotated[float, Field(ge=0, le=1e12)]
 
@@ -68,8 +68,8 @@ def read_record(sweep: Sweep, trial: Trial) -> Record | None:
     """What is known of a trial; None before its end, and where the file is damaged."""
     path = sweep.beside(trial, ".json")
     try:
-        return TypeAdapter(Record).validate_python(parse_json(read_file(path)), strict=True)
-    except (OSError, InvalidRecord, ValidationError):
+        return checked(Record, parse_json(read_file(path)))
+    except (OSError, InvalidRecord):
         return None
 
 

@@ -20,6 +20,7 @@ from binarize.errors import BinarizeError, CheckpointError
 from binarize.run.files import replacing
 
 METADATA = "__metadata__"
+LONGEST_NAME = 100
 BROKEN = "its training diverged, or the file is damaged: take weights that are finite"
 
 
@@ -183,8 +184,13 @@ def _damaged(file: Path) -> CheckpointError:
 
 def _differences(missing: list[str], unknown: list[str], shapes: list[str]) -> str:
     parts = [
-        f"{len(keys)} {word} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        f"{len(keys)} {word} ({', '.join(map(_shown, keys[:3]))}{', …' if len(keys) > 3 else ''})"
         for word, keys in (("missing", missing), ("unknown", unknown), ("of other shape", shapes))
         if keys
     ]
     return ", ".join(parts)
+
+
+def _shown(key: str) -> str:
+    """A name as it is told: a file may hold one of any length."""
+    return key if len(key) <= LONGEST_NAME else f"{key[: LONGEST_NAME - 1]}…"

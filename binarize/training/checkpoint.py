@@ -12,13 +12,16 @@ another name, and `recover` puts it back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -65,6 +68,20 @@ def save(last: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def fits(last: Path) -> Iterator[None]:
+    """In this block, what torch says of tensors that do not fit is said of the checkpoint `last`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CheckpointError(
+            f'"{last}" does not fit the model or its optimiser',
+            f'remove "{last}" and resume again: training starts over from the initial weights',
+        ) from error
+
+
 def recover(run: Path) -> None:
     """Undo what was cut short in a run's directory: `last` is whole afterwards, or there is none."""
     last = run / layout.LAST
@@ -84,7 +101,7 @@ def load(last: Path) -> Checkpoint:
         raw = {key[4:]: value for key, value in tensors.items() if key.startswith("raw.")}
         optimizer = unpack(scalars["optimizer"], tensors)
         return Checkpoint(load_file(last / WEIGHTS), raw or None, optimizer, scalars["place"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         raise _damaged(last / TRAINING_TENSORS) from error
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from binarize.errors import CheckpointError, TrainingError
 from binarize.recipe.schema import EarlyStop
+from binarize.run.records import InvalidRecord, checked
 from binarize.training.accuracy import Scores
 
 Count = Annotated[int, Field(ge=0, lt=1 << 31)]
@@ -46,9 +47,8 @@ class TrainingState:
         """The state in the JSON of the checkpoint `last`, which may hold more. Raises CheckpointError."""
         try:
             stored = {"trained": stored["epochs"], **stored}
-            known = {field.name: stored[field.name] for field in fields(cls)}
-            return TypeAdapter(cls).validate_python(known, strict=True)
-        except (KeyError, ValidationError) as error:
+            return checked(cls, {field.name: stored[field.name] for field in fields(cls)})
+        except (KeyError, InvalidRecord) as error:
             raise CheckpointError(
                 f'"{last}" is damaged, or was made by another version of binarize',
                 "resume with that version, or start a new training",

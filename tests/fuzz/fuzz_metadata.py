@@ -35,11 +35,12 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
 
 def _case(base: Base, random: random_.Random, outside: Path) -> Case:
     how, properties = _spoil(base, random, outside)
+    bench = random.random() < 0.3
 
     def check(work: Path) -> Outcome:
         file = work / "spoilt.onnx"
         file.write_bytes(_file(base, properties))
-        return judge_all(_commands(file), file)
+        return judge_all(_commands(file)[: 1 + bench], file)
 
     return Case(f"{base.name}, {how}", check)
 

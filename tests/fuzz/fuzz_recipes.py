@@ -149,7 +149,7 @@ def _odd(random: random_.Random, outside: Path) -> Case:
         found = Spoilt(f"{found}, {again.where}", again.how, again.document)
     text = _as_text(found.document, random)
     train = random.random() < 0.2
-    return Case(str(found), lambda work: _read(work, text, train))
+    return Case(str(found), lambda work: _read(work, text, train, random))
 
 
 def _plausible(random: random_.Random, outside: Path) -> Case:
@@ -162,7 +162,7 @@ def _plausible(random: random_.Random, outside: Path) -> Case:
             again = documents.spoilt(found.document, place, value)
             found = Spoilt("; ".join(filter(None, (str(found), str(again)))), "", again.document)
     text = _as_text(found.document, random)
-    return Case(found.where, lambda work: _read(work, text, True))
+    return Case(found.where, lambda work: _read(work, text, True, random))
 
 
 def _text(random: random_.Random, outside: Path) -> Case:
@@ -173,7 +173,7 @@ def _text(random: random_.Random, outside: Path) -> Case:
     else:
         name, spoil = random.choice(TEXTS)
         raw = spoil(text, random).encode("utf-8", "surrogatepass")
-    return Case(f"text: {name}", lambda work: _read(work, raw, False))
+    return Case(f"text: {name}", lambda work: _read(work, raw, False, random))
 
 
 def _override(random: random_.Random, outside: Path) -> Case:
@@ -216,7 +216,7 @@ def _as_text(document: Any, random: random_.Random) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _read(work: Path, content: bytes, train: bool) -> Outcome:
+def _read(work: Path, content: bytes, train: bool, random: random_.Random) -> Outcome:
     """What the commands make of a recipe file with this content."""
     file = work / "mine.yaml"
     file.write_bytes(content)
@@ -226,8 +226,7 @@ def _read(work: Path, content: bytes, train: bool) -> Outcome:
     os.mkfifo(work / "pipe.yaml")
     commands = [
         ["recipes", "validate", str(file)],
-        ["recipes", "show", str(file)],
-        ["recipes", "show", str(file), "--resolved", "--json"],
+        ["recipes", "show", str(file), *random.choice([[], ["--resolved"], ["--json"]])],
     ]
     outcome = judge_all(commands, file)
     if not train or not outcome.good:

@@ -86,8 +86,9 @@ def _wrong(code: int, out: str, err: str, file: Path, named: bool) -> str:
 
 
 def _has_markup(folder: Path) -> bool:
-    pages = (folder / "report.html", folder / "README.md")
-    return any(MARKUP in page.read_text("utf-8") for page in pages if page.is_file())
+    pages = [page for page in (folder / "report.html", folder / "README.md") if page.is_file()]
+    sizes = {page: page.stat().st_size for page in pages}
+    return any(MARKUP.encode() in page.read_bytes() for page in pages if sizes[page] < 1 << 24)
 
 
 _watching: list[tuple[tuple[str, ...], list[str]]] = []

@@ -49,7 +49,7 @@ quick: setup  ## ruff and a choice of the tests, for every change
 	$(BIN)/ruff format --check .
 	$(PYTEST) -q -p no:xdist -m "not slow" $(QUICK)
 
-fuzz: setup  ## every fuzzer at its full length: hours; NAMES="recipes --first 700" for one, or a part of it
+fuzz: setup  ## every fuzzer at its full length; NAMES="recipes --first 700" for a part of one
 	nice -n 10 $(BIN)/python tests/fuzz/run.py $(NAMES)
 
 lint: setup

@@ -18,6 +18,7 @@ from judge import judge_all
 from trained import PREFIX, Base
 
 COUNT, SHORT = 500, 20
+DAMAGED_SHARE = 0.1
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
@@ -45,6 +46,11 @@ def _case(base: Base, random: random_.Random, outside: Path) -> Case:
     return Case(f"{base.name}, {how}", check)
 
 
+def file_of(base: Base, described: Any) -> bytes:
+    """The ONNX file of a run that says this of itself."""
+    return _file(base, _properties(described))
+
+
 def _commands(file: Path) -> list[list[str]]:
     return [
         ["eval", str(file), "--limit", "8", "-j", "0"],
@@ -52,31 +58,28 @@ def _commands(file: Path) -> list[list[str]]:
     ]
 
 
-def _spoil(base: Base, random: random_.Random, outside: Path) -> tuple[str, dict[str, bytes]]:
+def _spoil(base: Base, random: random_.Random, outside: Path) -> tuple[str, dict[str, str]]:
     """What was done, and the properties with it."""
-    described: Any = base.described
-    found = documents.Spoilt("", "", described)
-    key = None
-    if random.random() < 0.1:
-        key = random.choice(list(described))
-    else:
-        found = descriptions.spoil(described, random, outside)
-    document = found.document if isinstance(found.document, dict) else {}
-    properties = {
-        PREFIX + name: documents.json_text(value).encode("utf-8", "replace")
-        for name, value in document.items()
-    }
-    if key is None:
-        return str(found), properties
-    how, raw = damage.damage(properties[PREFIX + key], random, damage.TEXT)
-    text = raw.decode("utf-8", "replace").encode()  # protobuf takes no other text
-    return f"{key}, damaged: {how}", {**properties, PREFIX + key: text}
+    if random.random() > DAMAGED_SHARE:
+        found = descriptions.spoil(base.described, random, outside)
+        return str(found), _properties(found.document)
+    properties = _properties(base.described)
+    key = random.choice(list(properties))
+    how, raw = damage.damage(properties[key].encode(), random, damage.TEXT)
+    return f"{key}, damaged: {how}", {**properties, key: raw.decode("utf-8", "replace")}
 
 
-def _file(base: Base, properties: dict[str, bytes]) -> bytes:
+def _properties(described: Any) -> dict[str, str]:
+    """As metadata have it: a text for each field."""
+    fields = described.items() if isinstance(described, dict) else ()
+    # protobuf takes no half letters as they are; JSON may say them
+    return {PREFIX + name: documents.json_text(value) for name, value in fields}
+
+
+def _file(base: Base, properties: dict[str, str]) -> bytes:
     model = onnx.ModelProto()
     model.CopyFrom(base.file)
     del model.metadata_props[:]
     for key, value in properties.items():
-        model.metadata_props.add(key=key, value=value.decode())
+        model.metadata_props.add(key=key, value=value)
     return model.SerializeToString()

@@ -34,12 +34,11 @@ class Enough(BaseException):
 def judge(argv: list[str], file: Path, *roots: Path, named: bool = True) -> Outcome:
     """The outcome of a command that reads `file`, which a refusal names: itself, or the folder it is in.
 
-    Files may be opened in that folder, in `roots` and where libraries are. Call it in a fork. `named`: a
-    refusal need not name the file where it is False.
+    Files may be opened in that folder, in `roots` and where libraries are. `named`: a refusal need not name
+    the file where it is False.
     """
     from binarize.cli.app import main
 
-    limit_time()
     out, err = io.StringIO(), io.StringIO()
     hidden = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
     with _watched([file.parent, *roots]) as seen, hidden[0], hidden[1]:
@@ -57,9 +56,13 @@ def judge(argv: list[str], file: Path, *roots: Path, named: bool = True) -> Outc
 def judge_all(
     commands: Iterable[list[str]], file: Path, *roots: Path, named: bool = True
 ) -> Outcome:
-    """Of several commands: of the first that is worse than refused, else of one that refused."""
+    """Of several commands: of the first that is worse than refused, else of one that refused.
+
+    In a fork: each has its own time.
+    """
     found = []
     for argv in commands:
+        limit_time()
         found.append(judge(argv, file, *roots, named=named))
         if not found[-1].good:
             return found[-1]

@@ -36,6 +36,8 @@ def explain(problem: BaseException) -> int:
         render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
     elif isinstance(problem, BinarizeError):
         render.error(problem.message, problem.hint)
+    elif memory_is_full(problem):
+        render.error("there is not enough memory", "take smaller images, batches or models")
     elif isinstance(problem, OSError) and problem.strerror:
         render.error(f"{problem.strerror.lower()}{where(problem)}", "check the path and its rights")
     else:
@@ -70,6 +72,13 @@ def disk_is_full(problem: BaseException) -> bool:
     """Whether `problem`, or what it was raised from, is a disk, quota or file size limit reached."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     return any(error_number(link) in full for link in chain(problem))
+
+
+def memory_is_full(problem: BaseException) -> bool:
+    """Whether `problem` is a refusal of memory: Python's, or torch's for a CPU or a GPU."""
+    name, words = type(problem).__name__, str(problem)
+    refused = any(mark in words for mark in ("can't allocate memory", "std::bad_alloc"))
+    return isinstance(problem, MemoryError) or name == "OutOfMemoryError" or refused
 
 
 def error_number(problem: BaseException) -> int | None:

@@ -25,14 +25,17 @@ from binarize.run.records import (
     RunInfo,
     Stem,
 )
+from binarize.run.summary import EnvironmentRecord, MachineRecord
 
 __all__ = [
     "ConversionRecord",
     "DataRecord",
+    "EnvironmentRecord",
     "EstimatorSpec",
     "FitRecord",
     "InvalidRecord",
     "LayerChoice",
+    "MachineRecord",
     "ModelSpec",
     "Preprocess",
     "Run",

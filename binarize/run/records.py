@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +31,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -51,6 +52,9 @@ LARGEST_PIXEL = 1e4
 """Of a mean or deviation of pixels, which are in [0, 1] or [0, 255]."""
 SMALLEST_DEVIATION = 1e-4
 LARGEST_SIZE = 4096
+
+
+Checked = TypeVar("Checked")
 
 
 class InvalidRecord(ValueError):
@@ -83,13 +87,18 @@ class Record(BaseModel):
     @classmethod
     def from_data(cls, data: Any) -> Self:
         """The record in plain data, as JSON has it. Raises InvalidRecord."""
-        try:
-            text = json.dumps(data, allow_nan=False)
-            return cls.model_validate_json(text)  # JSON's lists may be tuples here
-        except ValidationError as error:
-            raise InvalidRecord(problem_of(error)) from None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
+        return checked(cls, data)
+
+
+def checked(kind: type[Checked], data: Any) -> Checked:
+    """Plain data, as JSON has it, as a record or another annotated class. Raises InvalidRecord."""
+    try:
+        text = json.dumps(data, allow_nan=False)
+        return TypeAdapter(kind).validate_json(text, strict=True)  # JSON's lists may be tuples here
+    except ValidationError as error:
+        raise InvalidRecord(problem_of(error)) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
 
 
 def parse_json(text: str | bytes) -> Any:

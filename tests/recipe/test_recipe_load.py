@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,14 @@ def test_a_base_that_is_not_there() -> None:
     assert (
         'mine.yaml:1: extends: there is no recipe file "gone.yaml"' in refusal("mine.yaml").message
     )
+    write("mine.yaml", "extends: bad.yaml\n")
+    write("bad.yaml", "a: [\n")
+    assert refusal("mine.yaml").message.startswith("mine.yaml:1: extends: bad.yaml:2: this is not")
+
+    os.mkfifo("pipe.yaml")
+    write("mine.yaml", "extends: pipe.yaml\n")
+    assert '1: extends: "pipe.yaml" is not an ordinary' in refusal("mine.yaml").message
+
     write("mine.yaml", "extends: [a, b]\n" + BODY)
     assert "mine.yaml:1: extends should be one recipe" in refusal("mine.yaml").message
 

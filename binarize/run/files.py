@@ -26,11 +26,15 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file. Raises OSError, also for a pipe or a device, which might never end."""
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first `most` bytes.
+
+    Raises OSError, also for a pipe or a device, which might never end.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 @contextlib.contextmanager

@@ -83,7 +83,9 @@ def check_kind(model: nn.Module) -> None:
 
 def _trained(module: nn.Module) -> str:
     """The function that the graph of `module` calls as in training; empty where there is none."""
-    for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
+    if not isinstance(module, fx.GraphModule):
+        return ""
+    for node in module.graph.nodes:
         name = function_name(node).removeprefix("feature_")
         if name in IN_TRAINING and argument(node, *IN_TRAINING[name]) is True:
             return name

@@ -8,3 +8,7 @@ ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "lea
 """What binary weights are multiplied by; `binarize.layers.scale` has a formula for each."""
 
 SCALES: tuple[str, ...] = get_args(ScaleName)
+
+MOST_WORKERS, MOST_THREADS = 256, 1024
+"""Of loading processes and of threads: more than any machine has use for, and few enough to be started.
+Recipes come from others."""

@@ -30,7 +30,8 @@ from binarize.layers import binary_weights
 from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
 from binarize.rewrite import Trace
-from binarize.rewrite.inventory import KINDS, argument, function_name
+from binarize.rewrite.inventory import KINDS
+from binarize.rewrite.nodes import argument, function_name
 from binarize.runtime import NATIVE, FileInfo
 
 TOLERANCE = 0.02

@@ -45,6 +45,7 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     `input_size` is the width of the images, for a module that does not say it itself. Raises RunError
     or CheckpointError for a run that cannot be read.
     """
+    rewrite.check_target(target)
     if isinstance(target, nn.Module):
         target = rewrite.unwrapped(target)
         rewrite.check_kind(target)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from binarize.choices import MOST_WORKERS
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
 
 
@@ -58,7 +59,13 @@ class Data(Named):
         "images are brought to this square; `null`: the model's own size", None, unit="pixels", ge=1
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
-    workers: int = key("loading processes per training process; 0: none", 2, unit="processes", ge=0)
+    workers: int = key(
+        "loading processes per training process; 0: none",
+        2,
+        unit="processes",
+        ge=0,
+        le=MOST_WORKERS,
+    )
     cache: Literal[True, False, "device"] = key(
         "decode every image once and hold it in memory; `device`: in that of the training device, "
         "where batches are augmented too",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from binarize.rewrite.model_part import (
     input_channels,
 )
 from binarize.rewrite.options import Options
-from binarize.rewrite.refusals import check_kind
+from binarize.rewrite.refusals import check_kind, check_target
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
 from binarize.run.weights import check_values, load_weights
@@ -98,6 +97,7 @@ def open_float(
     Raises ModelError, CheckpointError or RunError.
     """
     size, classes = options.img_size, options.num_classes
+    check_target(target)
     if isinstance(target, nn.Module):
         target = unwrapped(target)
         check_kind(target)
@@ -266,4 +266,4 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
         weights="the caller's",
         preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
     )
-    return FloatModel(copy.deepcopy(module), info)
+    return FloatModel(models.copied(module), info)

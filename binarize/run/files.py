@@ -32,15 +32,19 @@ MOST_BYTES = 1 << 26
 """Of a record or a table: those of 100,000 epochs have some 20 MiB."""
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file. Raises OSError, also for a pipe or a device, which might never end, and for a
-    file that is larger than a record or a table can be."""
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first `most` bytes.
+
+    Raises OSError, also for a pipe or a device, which might never end, and for a whole file that is larger
+    than a record or a table can be.
+    """
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-    if about.st_size > MOST_BYTES:
+    if most < 0 and about.st_size > MOST_BYTES:
         raise OSError(errno.EOVERFLOW, "too large", str(path))
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 @contextlib.contextmanager

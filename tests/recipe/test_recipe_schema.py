@@ -120,6 +120,11 @@ def test_recipes_are_read_only() -> None:
             "binarize.structure: reactnet is made for activations sign, not for float",
         ),
         (with_keys(data={"name": "d", "batch_size": 0}), "data.batch_size should be greater"),
+        (
+            with_keys(data={"name": "d", "workers": 10**5}),
+            "data.workers should be less than or equal",
+        ),
+        (with_keys(engine={"threads": 10**5}), "engine.threads should be less than or equal"),
         (with_keys(data={"name": "d", "std": [1, 1, 0]}), "three positive"),
         (with_keys(data={"name": "d", "mean": [1, 1]}), "data.mean should have at least 3 items"),
         (with_keys(data={"name": "d", "augment": {"scale": [1, 0.5]}}), "0 < low <= high"),

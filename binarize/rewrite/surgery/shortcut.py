@@ -17,8 +17,8 @@ from binarize.rewrite.inventory import (
     PASSING,
     Layer,
     first_input,
-    function_name,
 )
+from binarize.rewrite.nodes import function_name
 from binarize.rewrite.surgery.block_graph import Unfit, editable, find, install
 from binarize.rewrite.surgery.flow import Flow
 from binarize.rewrite.surgery.scene import Block, Scene

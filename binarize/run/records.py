@@ -289,7 +289,7 @@ class FitRecord(Record):
         found = [
             f"{how}, {self.seconds:.0f} s: error {self.error_before:.3g} -> {self.error_after:.3g}"
         ]
-        if self.agreement_before is not None:
+        if self.agreement_before is not None and self.agreement_after is not None:
             found.append(
                 f"same answer as the float model: {self.agreement_before:.1f} -> "
                 f"{self.agreement_after:.1f} % of images held aside"

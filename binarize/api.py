@@ -117,7 +117,7 @@ def convert(
         activations=activations,
         structure=structure,
     )
-    made = make(
+    converted = make(
         model_or_name,
         options,
         SourceOptions(
@@ -129,7 +129,7 @@ def convert(
         ),
         calibration=Calibration(calib_data, calib_images, calib_steps, seed),
     )
-    return made.converted.conversion.model
+    return converted.conversion.model
 
 
 @dataclass(frozen=True)
@@ -228,14 +228,6 @@ class Calibration:
             )
 
 
-@dataclass(frozen=True)
-class Made:
-    """A conversion; if it was fitted, `parent` is the float model that it was fitted to."""
-
-    converted: Converted
-    parent: nn.Module | None = None
-
-
 def make(
     target: nn.Module | str | Path,
     options: Options,
@@ -244,7 +236,7 @@ def make(
     values: bool = True,
     progress: Progress | None = None,
     calibration: Calibration | None = None,
-) -> Made:
+) -> Converted:
     """`convert` with its layer table. Without `calibration`, nothing is calibrated and nothing fitted."""
     progress = progress or Progress()
     if calibration is not None:
@@ -258,8 +250,7 @@ def make(
             wanted = (
                 noise if calibration.images is None else replace(noise, count=calibration.images)
             )
-        converted = convert_float(opened, options, values=values, progress=progress, images=wanted)
-        return Made(converted)
+        return convert_float(opened, options, values=values, progress=progress, images=wanted)
     return _fitted(opened, options, values, progress, calibration, calibration.data)
 
 
@@ -270,7 +261,7 @@ def _fitted(
     progress: Progress,
     calibration: Calibration,
     data: CalibrationData,
-) -> Made:
+) -> Converted:
     """A conversion that is calibrated on the first of the images, and fitted on all of them."""
     count = fitting.IMAGES if calibration.images is None else calibration.images
     images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
@@ -285,13 +276,13 @@ def _fitted(
     )
     if parent is None:
         progress.say("nothing is fitted: the weights of the float model are random")
-        return Made(converted)
+        return converted
     if converted.conversion.replay.replaced_stem is not None:
         progress.say("nothing is fitted: the stem has new weights, which no float model had")
-        return Made(converted)
+        return converted
     if not converted.info.binary:
-        return Made(converted)
-    fitted = fitting.fit_converted(
+        return converted
+    return fitting.fit_converted(
         converted,
         parent,
         opened.size,
@@ -300,7 +291,6 @@ def _fitted(
         seed=calibration.seed,
         progress=progress,
     )
-    return Made(fitted, parent)
 
 
 @dataclass(frozen=True)
@@ -351,7 +341,7 @@ def convert_to_run(
     calibration.check(options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = make(
+        converted = make(
             target,
             options,
             model_options,
@@ -359,7 +349,6 @@ def convert_to_run(
             progress=progress,
             calibration=None if dry_run else calibration,
         )
-    converted = made.converted
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.trace),
@@ -367,7 +356,7 @@ def convert_to_run(
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
     progress.task("writing the run")
-    parent = made.parent if keep_float else None
+    parent = converted.parent if keep_float else None
     if out is not None:
         with new_directory(out) as directory:
             _write(directory, converted, sums, parent)

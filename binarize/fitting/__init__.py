@@ -71,4 +71,4 @@ def fit_converted(
         parent.to(before)
     info = converted.info.replace(fit=found)
     set_attribute(model, "binarize_info", info)
-    return replace(converted, info=info)
+    return replace(converted, info=info, parent=parent)

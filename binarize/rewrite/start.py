@@ -161,11 +161,17 @@ def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
 
 @dataclass(frozen=True)
 class Converted:
-    """A conversion and the RunInfo that builds it again; what it was calibrated on, if it was."""
+    """A conversion and the RunInfo that builds it again.
+
+    Attributes:
+        calibration: what its binary inputs were calibrated on, if there are any.
+        parent: the float model that it was fitted to, if it was.
+    """
 
     conversion: Conversion
     info: RunInfo
     calibration: Calibrated | None = None
+    parent: nn.Module | None = None
 
 
 def convert_float(

@@ -126,7 +126,7 @@ class Shaped(Net):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shape(super().forward(x))
+        return self.shape(self.head(torch.relu(self.conv(torch.relu(self.stem(x)))).mean((2, 3))))
 
 
 @pytest.mark.parametrize("shape", [lambda logits: logits[:, 0], lambda logits: logits.argmax(1)])

@@ -4,7 +4,7 @@
 
     payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter
                 binary inputs     their shifts or thresholds
-                everything else   parameters and buffers that the graph reads, in their own types; of these, equal
+                everything else   parameters and buffers that the graph reads, in their own types; equal
                       tables once, indices and masks in fewer bits (`passes.compress_tables`)
     allowance   nodes, names, functions and metadata, as measured
 

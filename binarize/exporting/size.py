@@ -4,8 +4,8 @@
 
     payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter
                 binary inputs     their shifts or thresholds
-                everything else   parameters and buffers that the graph reads, in their own types; of these,
-                      equal tables once, indices and masks in fewer bits (`passes.compress_tables`)
+                everything else   parameters and buffers that the graph reads, in their own types; equal
+                      tables once, indices and masks in fewer bits (`passes.compress_tables`)
     allowance   nodes, names, functions and metadata, as measured
 
 What the export folds is not stored: a batch norm behind a convolution goes into its bias (and scale), a bias
@@ -30,8 +30,7 @@ from binarize.layers import binary_weights
 from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
 from binarize.rewrite import Trace
-from binarize.rewrite.inventory import KINDS
-from binarize.rewrite.nodes import argument, function_name
+from binarize.rewrite.inventory import KINDS, argument, function_name
 from binarize.runtime import NATIVE, FileInfo
 
 TOLERANCE = 0.02

@@ -249,8 +249,8 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
     info = RunInfo(
         kind="converted",
-        model=ModelSpec(name=type(module).__name__, library=CUSTOM),
+        model=ModelSpec.make(name=type(module).__name__, library=CUSTOM),
         weights="the caller's",
-        preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
+        preprocess=Preprocess.make(**{**preprocess, "img_size": img_size or own}),
     )
     return FloatModel(copy.deepcopy(module), info)

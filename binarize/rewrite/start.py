@@ -16,7 +16,7 @@ from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
-from binarize.rewrite.build import added_keys, build_named
+from binarize.rewrite.build import added_keys, build_named, said_of
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
@@ -229,8 +229,11 @@ def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    model = build_named(info.undone(), run.path / layout.INFO, weights)
-    load_weights(model, weights, besides=added_keys(info))
+    file = run.path / layout.INFO
+    model = build_named(info.undone(), file, weights)
+    with said_of(file):
+        added = added_keys(info)
+    load_weights(model, weights, besides=added)
     name = run.path.name
     return FloatModel(
         model,

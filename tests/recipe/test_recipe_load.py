@@ -80,6 +80,10 @@ def test_a_base_that_is_not_there() -> None:
     write("bad.yaml", "a: [\n")
     assert refusal("mine.yaml").message.startswith("mine.yaml:1: extends: bad.yaml:2: this is not")
 
+    write("list.yaml", "[1]\n")
+    write("mine.yaml", "extends: list.yaml\n")
+    assert '1: extends: recipe "list.yaml" is not a mapping' in refusal("mine.yaml").message
+
     os.mkfifo("pipe.yaml")
     write("mine.yaml", "extends: pipe.yaml\n")
     assert '1: extends: "pipe.yaml" is not an ordinary' in refusal("mine.yaml").message

@@ -305,7 +305,7 @@ PLAUSIBLE: list[tuple[tuple[Any, ...], list[Any]]] = [
     (("model", "checkpoint"), ["/etc/passwd", "no.pth", "a\0b", ".", *WORDS]),
     (("model", "num_classes"), NUMBERS),
     (("model", "stem"), ["keep", "cifar"]),
-    (("model", "kwargs"), [{}, {"blocks": 0}, {"blocks": 60000}, {"channels": []}, {"x": 1}]),
+    (("model", "kwargs"), [{}, {"blocks": 0}, {"channels": []}, {"x": 1}]),
     (("model", "kwargs"), [{"channels": [65536] * 3}, {"in_chans": 1}, {"in_chans": 0}]),
     (("model", "kwargs"), [{"drop_rate": 2}, {"act_layer": "zzz"}, {"norm_layer": "eval"}]),
     (("model", "kwargs"), [{"pretrained": True}, {"checkpoint_path": "/etc/passwd"}]),

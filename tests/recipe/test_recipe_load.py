@@ -138,7 +138,8 @@ def test_a_check_is_reported_with_its_place() -> None:
 def test_a_file_without_keys(text: str, words: str, name: str) -> None:
     write("mine.yaml", "extends: base.yaml\n")
     write(name, text)
-    assert refusal("mine.yaml").message == f'recipe "{name}" {words}'
+    where = "mine.yaml:1: extends: " if name == "base.yaml" else ""
+    assert refusal("mine.yaml").message == f'{where}recipe "{name}" {words}'
 
 
 def test_a_truncated_recipe_is_a_recipe_or_a_recipe_error() -> None:

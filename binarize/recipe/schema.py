@@ -63,7 +63,11 @@ class Engine(Section):
         "of the forward and backward pass; weights and estimators are always fp32", "fp32"
     )
     accumulate: int = key(
-        "split each batch into so many, and add up their gradients", 1, unit="parts", ge=1
+        "split each batch into so many, and add up their gradients",
+        1,
+        unit="parts",
+        ge=1,
+        le=1 << 20,
     )
     channels_last: bool = key("memory order of images and convolution weights", True)
     sync_norms: bool = key(

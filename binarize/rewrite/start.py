@@ -15,7 +15,7 @@ from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
-from binarize.rewrite.build import added_keys, build_named
+from binarize.rewrite.build import added_keys, build_named, said_of
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
@@ -248,8 +248,11 @@ def _from_run(target: str | Path, img_size: int | None, latent: bool = False) ->
     info = run.info
     if info.fit is not None and not latent:
         weights, info = run.float_weights, info.replace(fit=None)
-    model = build_named(info.undone(), run.path / layout.INFO, weights)
-    load_weights(model, weights, besides=added_keys(info))
+    file = run.path / layout.INFO
+    model = build_named(info.undone(), file, weights)
+    with said_of(file):
+        added = added_keys(info)
+    load_weights(model, weights, besides=added)
     name = run.path.name
     return FloatModel(
         model,
@@ -268,8 +271,8 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
     info = RunInfo(
         kind="converted",
-        model=ModelSpec(name=type(module).__name__, library=CUSTOM),
+        model=ModelSpec.make(name=type(module).__name__, library=CUSTOM),
         weights="the caller's",
-        preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
+        preprocess=Preprocess.make(**{**preprocess, "img_size": img_size or own}),
     )
     return FloatModel(models.copied(module), info)

@@ -68,12 +68,17 @@ class Record(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
     )
 
-    def replace(self, **changes: Any) -> Self:
-        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+    @classmethod
+    def make(cls, **values: Any) -> Self:
+        """The record of these values. Raises BinarizeError for one that a run must not hold."""
         try:
-            return type(self).model_validate({**dict(self), **changes})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise BinarizeError(problem_of(error), "give a value that a run can hold") from error
+
+    def replace(self, **changes: Any) -> Self:
+        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+        return self.make(**{**dict(self), **changes})
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from binarize.errors import TrainingError
 from binarize.layers import added_modules
 from binarize.recipe.schema import Recipe
 from binarize.run.weights import load_state
@@ -89,7 +90,13 @@ class RunningStage:
 
         `on_gradients` is called when the gradients are there, with what they are still multiplied by.
         """
-        self.schedule.step_update(update)
+        try:
+            self.schedule.step_update(update)
+        except OverflowError as error:
+            raise TrainingError(
+                f"the learning rate of step {update} is beyond all numbers",
+                "make the stage's schedule.decay_rate smaller than 1",
+            ) from error
         target = labels
         if self.mix is not None:
             images, target = self.mix(images, labels)

@@ -30,7 +30,7 @@ from judge import judge
 from safetensors.torch import save
 from torch import Tensor
 
-COUNT, SHORT = 200, 24
+COUNT, SHORT = 200, 12
 MODEL = "cifar_resnet20"
 State = dict[str, Any]
 RAN = "ran"
@@ -61,7 +61,7 @@ def _case(kind: str, state: State, random: random_.Random) -> Case:
         if (work / RAN).exists():
             return Outcome(UNEXPECTED, f"ran code\n{outcome.words}")
         if outcome.kind == FINE and (work / "run").exists():
-            return judge(["eval", str(work / "run"), "--limit", "4", "-j", "0"], file, named=False)
+            return judge(["convert", str(work / "run"), "--dry-run"], file, named=False)
         return outcome
 
     return Case(f"{kind}{suffix}", check)

@@ -24,7 +24,7 @@ from forks import Outcome
 from fuzzers import Case
 from judge import judge, judge_all
 
-COUNT, SHORT = 2000, 30
+COUNT, SHORT = 2000, 16
 
 RECIPE: dict[str, Any] = {
     "version": 1,
@@ -124,7 +124,8 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     outside.write_bytes(b"not for you")
     kinds: list[Callable[[random_.Random, Path], Case]] = [_odd, _plausible, _text, _override]
     with trained.quick(folder):
-        _warm(folder)
+        if count > SHORT:
+            _warm(folder)
         for number in range(count):
             random = random_.Random(f"{seed}-{number}")
             yield random.choices(kinds, [6, 4, 4, 2])[0](random, outside)
@@ -148,7 +149,7 @@ def _odd(random: random_.Random, outside: Path) -> Case:
         again = documents.spoil(found.document, random, outside)
         found = Spoilt(f"{found}, {again.where}", again.how, again.document)
     text = _as_text(found.document, random)
-    train = random.random() < 0.2
+    train = random.random() < 0.1
     return Case(str(found), lambda work: _read(work, text, train, random))
 
 
@@ -162,7 +163,8 @@ def _plausible(random: random_.Random, outside: Path) -> Case:
             again = documents.spoilt(found.document, place, value)
             found = Spoilt("; ".join(filter(None, (str(found), str(again)))), "", again.document)
     text = _as_text(found.document, random)
-    return Case(found.where, lambda work: _read(work, text, True, random))
+    train = random.random() < 0.5
+    return Case(found.where, lambda work: _read(work, text, train, random))
 
 
 def _text(random: random_.Random, outside: Path) -> Case:
@@ -303,7 +305,7 @@ PLAUSIBLE: list[tuple[tuple[Any, ...], list[Any]]] = [
     (("model", "checkpoint"), ["/etc/passwd", "no.pth", "a\0b", ".", *WORDS]),
     (("model", "num_classes"), NUMBERS),
     (("model", "stem"), ["keep", "cifar"]),
-    (("model", "kwargs"), [{}, {"blocks": 0}, {"blocks": 60000}, {"channels": []}, {"x": 1}]),
+    (("model", "kwargs"), [{}, {"blocks": 0}, {"channels": []}, {"x": 1}]),
     (("model", "kwargs"), [{"channels": [65536] * 3}, {"in_chans": 1}, {"in_chans": 0}]),
     (("model", "kwargs"), [{"drop_rate": 2}, {"act_layer": "zzz"}, {"norm_layer": "eval"}]),
     (("model", "kwargs"), [{"pretrained": True}, {"checkpoint_path": "/etc/passwd"}]),

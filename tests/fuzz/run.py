@@ -4,69 +4,97 @@
 
 Runs the fuzzers of this folder, or those that are named, at their full length or with `--count` cases, each
 case in a fork (forks.py). Prints every case that is worse than "fine" or "refused" and a line of counts;
-adds a JSON line for each fuzzer to benchmarks/results/fuzz.jsonl, also of a run that Ctrl-C ended: `--first`
-continues it. Exits with 1 if anything was worse.
+adds a JSON line for every 100 cases to benchmarks/results/fuzz.jsonl, so that Ctrl-C loses nothing: `--first`
+continues. Exits with 1 if anything was worse.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a fork has no threads
 
 import fuzzers
-from forks import KINDS
+from forks import KINDS, Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from result_lines import append
+
+EVERY = 100
+
+
+@dataclass
+class Tally:
+    """How the cases from `first` on ended."""
+
+    fuzzer: str
+    seed: int
+    first: int
+    kinds: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        self.kinds[outcome.kind] += 1
+        self.seconds += outcome.seconds
+        self.slowest = max(self.slowest, outcome.seconds)
+
+    def write(self) -> None:
+        """A line of the results, and a new tally from the next case on."""
+        cases = self.kinds.total()
+        if not cases:
+            return
+        line = {
+            "question": "damaged, odd and hostile files: fine, refused, anything worse",
+            **{"fuzzer": self.fuzzer, "seed": self.seed, "first": self.first, "cases": cases},
+            **{kind: self.kinds[kind] for kind in KINDS},
+            "cpu_seconds": round(self.seconds),
+            "slowest_seconds": round(self.slowest, 1),
+        }
+        append("fuzz", line)
+        self.first, self.kinds, self.seconds, self.slowest = self.first + cases, Counter(), 0.0, 0.0
 
 
 def run(name: str, given: argparse.Namespace) -> bool:
     """Whether all cases of a fuzzer were fine or refused."""
     fuzzer = fuzzers.module(name)
     count = given.count or (fuzzer.SHORT if given.short else fuzzer.COUNT)
-    kinds: Counter[str] = Counter()
-    seconds, slowest, number = 0.0, 0.0, given.first - 1
+    whole, part = (Tally(name, given.seed, given.first) for _ in range(2))
     with tempfile.TemporaryDirectory() as folder:
         try:
             cases = fuzzers.outcomes(name, count, given.seed, Path(folder), given.first)
             for number, case, outcome in cases:
-                kinds[outcome.kind] += 1
-                seconds += outcome.seconds
-                slowest = max(slowest, outcome.seconds)
+                whole.add(outcome)
+                part.add(outcome)
                 if not outcome.good:
                     show(name, number, case.name, outcome.kind, outcome.words)
-                if sys.stderr.isatty() or (number + 1) % 100 == 0:
-                    print(f"\r{name} {number + 1} of {count} ", end="", file=sys.stderr, flush=True)
+                if (number + 1) % EVERY == 0:
+                    print(f"{name} {number + 1} of {count}", file=sys.stderr, flush=True)
+                    if not given.dry:
+                        part.write()
         except KeyboardInterrupt:
-            print(f"\nafter this: {name} --seed {given.seed} --first {number + 1}", file=sys.stderr)
+            following = given.first + whole.kinds.total()
+            print(f"to continue: {name} --seed {given.seed} --first {following}", file=sys.stderr)
             raise
         finally:
-            print(file=sys.stderr)
-            line = {
-                "question": "damaged, odd and hostile files: fine, refused, anything worse",
-                "fuzzer": name,
-                "seed": given.seed,
-                "first": given.first,
-                "cases": number + 1 - given.first,
-                **{kind: kinds[kind] for kind in KINDS},
-                "cpu_seconds": round(seconds),
-                "slowest_seconds": round(slowest, 1),
-            }
-            if kinds and not given.dry:
-                append("fuzz", line)
-            print(
-                name,
-                *(f"{kinds[kind]} {kind}" for kind in KINDS),
-                f"{seconds:.0f} CPU seconds",
-                sep=", ",
-            )
-    return not any(kinds[kind] for kind in KINDS[2:])
+            if not given.dry:
+                part.write()
+            ends = ", ".join(f"{whole.kinds[kind]} {kind}" for kind in KINDS)
+            print(f"{name}, {ends}, {whole.seconds:.0f} CPU seconds", flush=True)
+    return not any(whole.kinds[kind] for kind in KINDS[2:])
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def show(name: str, number: int, case: str, kind: str, words: str) -> None:
@@ -87,6 +115,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="continue with this case")
     parser.add_argument("--dry", action="store_true", help="print only, write no line")
     given = parser.parse_args()
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # also in the background, where a shell ignores Ctrl-C
+        signal.signal(number, interrupt)
     for name in given.names:
         if name not in fuzzers.names():
             parser.error(f'no fuzzer "{name}": there are {", ".join(fuzzers.names())}')

@@ -76,6 +76,22 @@ def test_a_folder_that_no_system_has_is_refused(spoilt: Spoilt) -> None:
     assert "data.dir" in outcome.words
 
 
+def test_an_edit_of_a_layer_outside_its_block_is_refused(spoilt: Spoilt) -> None:
+    block = {"module": "layer1.0", "arguments": {"x": "tensor"}}
+    edit = {"pass": "shortcut", "layer": "", "block": block, "stride": 1}
+    edit |= {"taken": ["conv2", 0, 0], "behind": ["bn2", 0]}
+    out = str(spoilt.folder / "new")
+    recipe = spoilt.folder / "mine.yaml"
+    recipe.write_text("data: digits\nstages: [{steps: 1, optimizer: {lr: 0.1}}]\n")
+
+    outcome = spoilt.as_run(
+        ("conversion", "edits"), [edit], "train", "--recipe", str(recipe), "-o", out
+    )
+
+    assert outcome.kind == REFUSED, outcome
+    assert "does not fit" in outcome.words
+
+
 @pytest.mark.parametrize(("name", "value"), [("channels", [65536] * 3), ("blocks", 60_000)])
 def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_made(
     name: str, value: object, spoilt: Spoilt

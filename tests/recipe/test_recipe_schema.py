@@ -196,3 +196,17 @@ def test_section_at_follows_lists_and_stops_at_free_mappings() -> None:
     assert section_at(("model", "kwargs")) is None
     assert section_at(("model", "kwargs", "data")) is None
     assert section_at(("seed",)) is None
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("data.dir=''", f"data.dir={'x' * 5000}", f"data.name={'x' * 300}", "data.img_size=4097"),
+        *("data.workers=65537", "data.augment.crop_padding=65537", "engine.threads=65537"),
+        *("engine.accumulate=9000000", "stages.0.optimizer.lr=1e300"),
+        "stages.0.optimizer.groups.rest.lr_scale=1e10",
+    ],
+)
+def test_what_a_run_or_a_machine_cannot_hold_is_refused(override: str) -> None:
+    with pytest.raises(RecipeError, match=override.partition("=")[0]):
+        load(MINIMAL, [override])

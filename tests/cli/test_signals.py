@@ -202,6 +202,6 @@ def test_a_comparison_of_two_at_a_time(folder, endless):
     assert out.endswith("to resume it: binarize compare -o sweep\n")
     assert len(processes) == 2
     assert not [pid for pid in processes if running(pid)]
-    left = {path.name for path in Path("sweep/cells").iterdir()}
-    assert left == {*names, *(f"{name}.log" for name in names)}
-    assert not list(Path("sweep").rglob(".*"))
+    # Whoever takes longer than `PATIENCE_SECONDS` is killed, and may leave what the next comparison removes.
+    assert not list(Path("sweep/cells").glob("*.json"))
+    assert all((Path("sweep/cells") / name / "run.json").exists() for name in names)

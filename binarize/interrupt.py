@@ -2,13 +2,15 @@
 
 An import that is torn apart can leave a library broken, so a signal waits until the import has ended. It then
 counts at the next move of a progress bar; a second one does not wait. Some libraries turn it into an error of
-their own, or catch it and continue: `received` remembers that it came.
+their own, or catch it and continue, and Python drops what is raised in a `__del__` or while it forks:
+`received` remembers that it came.
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -55,9 +57,12 @@ def handled() -> Iterator[None]:
         before = {n: now for n in numbers if (now := signal.getsignal(n)) in usual}
     for number in before:
         signal.signal(number, _receive)
+    told = sys.unraisablehook
+    sys.unraisablehook = lambda what: None if what.exc_type is Stopped else told(what)
     try:
         yield
     finally:
+        sys.unraisablehook = told
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -56,6 +56,7 @@ def convert(
     *,
     estimator: str | dict[str, Any] = "ab-tanh",
     scale: str = "channel",
+    bases: int = 1,
     standardise: bool = True,
     keep: Sequence[str] = (),
     include: Sequence[str] = (),
@@ -76,9 +77,10 @@ def convert(
     `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
     a copy is converted. The options are the flags of `binarize convert`. The
     module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
-    ±scale. With `activations` "step" or "sign" the inputs of those layers are binary too; their thresholds
-    and shifts, which come as further keys, are calibrated on `calib_images` images of the folder
-    `calib_data`, or of noise. `force` is what `include` was called before 0.2.
+    ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations` "step" or "sign" the
+    inputs of those layers are binary too; their thresholds and shifts, which come as further keys, are
+    calibrated on `calib_images` images of the folder `calib_data`, or of noise. `force` is what `include`
+    was called before 0.2.
 
     Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
@@ -90,6 +92,7 @@ def convert(
     options = Options(
         estimator=estimator,
         scale=scale,
+        bases=bases,
         standardise=standardise,
         keep=tuple(keep),
         stem=stem,

@@ -8,3 +8,6 @@ ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "lea
 """What binary weights are multiplied by; `binarize.layers.scale` has a formula for each."""
 
 SCALES: tuple[str, ...] = get_args(ScaleName)
+
+MOST_BASES = 4
+"""Binary bases that a weight may be the sum of: 1 to this many."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from binarize.errors import ExportError
 from binarize.exporting.forms import DEFAULT_FORM, FLOAT, FORMS
 from binarize.exporting.forms.calibration import clone, ranges
 from binarize.exporting.forms.inline import write_inline
+from binarize.exporting.functions import BASES_OPS, DOMAIN
 from binarize.exporting.images import calibration_images
 from binarize.exporting.subject import Subject
 from binarize.progress import Progress
@@ -33,11 +35,23 @@ class LoweredModel:
     kernels: bool = False
 
 
+def _refuse_bases(graph: ir.Model, form: str) -> None:
+    """A sum of floats is neither what integers add up to nor what the kernels know."""
+    several = [node for node in graph.graph if node.domain == DOMAIN and node.op_type in BASES_OPS]
+    if several:
+        raise ExportError(
+            f'the {form} form has no weights of several bases, which layer "{several[0].name}" has',
+            "take --form packed or --form inline",
+        )
+
+
 def lower(graph: ir.Model, form: str, subject: Subject, progress: Progress) -> LoweredModel:
     """Put `graph`, with binarize ops, into that form, in place."""
     if form == FLOAT:
         return LoweredModel(graph)
     chosen = FORMS[form]
+    if not chosen.bases:
+        _refuse_bases(graph, form)
     if form == DEFAULT_FORM:
         chosen.apply(graph, None)
         return LoweredModel(graph)

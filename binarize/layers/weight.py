@@ -285,7 +285,7 @@ class FrozenProduct(nn.Module):
         self.op = frozen.inputs.op
         self.register_buffer("boundary", frozen.inputs.boundary.detach())
         self.register_buffer("scale", frozen.scale)
-        self.register_buffer("zeros", torch.zeros_like(frozen.scale))
+        self.register_buffer("zeros", frozen.scale.new_zeros(frozen.scale.shape[-1]))
 
     def read(self, signs: Tensor, gain: Tensor | None = None) -> BinaryWeight:
         """What the layer's `weight` means: `signs` is the parameter, ±1."""

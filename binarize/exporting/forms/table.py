@@ -34,22 +34,27 @@ class Form:
         apply: rewrites a graph; ranges are needed where the form quantises it.
         quantises: whether activations of this graph are rounded, so that the file is not exact.
         kernels: whether the binarize kernels alone can run it.
+        bases: whether weights may have several bases.
     """
 
     description: str
     apply: Callable[[ir.Model, Ranges | None], None]
     quantises: Callable[[ir.Model], bool] = lambda _: False
     kernels: bool = False
+    bases: bool = True
 
 
 FORMS: dict[str, Form] = {
     "packed": Form("1 bit a weight, functions for onnxruntime", write_packed),
     "inline": Form("1 bit a weight, standard ops alone, for OpenVINO and others", write_inline),
-    "int8": Form("1 bit a weight, sums of integers in standard ops", write_int8, quantises),
+    "int8": Form(
+        "1 bit a weight, sums of integers in standard ops", write_int8, quantises, bases=False
+    ),
     NATIVE: Form(
         "1 bit a weight, and between binary layers, for the binarize kernels alone",
         write_native,
         kernels=True,
+        bases=False,
     ),
 }
 DEFAULT_FORM = "packed"

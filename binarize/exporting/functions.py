@@ -280,7 +280,7 @@ BASES_OPS: dict[str, Op] = {
     for product in _FLOAT
     for op in [Op(binary, product, several=True)]
 }
-"""Those of several bases, of which the kernels know none."""
+"""Those of several bases."""
 FUNCTION_OPS = OPS | BASES_OPS
 """Every op that has a function."""
 NATIVE_OPS: dict[str, Op] = {

@@ -36,7 +36,7 @@ class LoweredModel:
 
 
 def _refuse_bases(graph: ir.Model, form: str) -> None:
-    """A sum of floats is neither what integers add up to nor what the kernels know."""
+    """Their scales are floats, which integers do not add up."""
     several = [node for node in graph.graph if node.domain == DOMAIN and node.op_type in BASES_OPS]
     if several:
         raise ExportError(

@@ -21,7 +21,6 @@ from binarize.errors import ExportError
 from binarize.exporting.functions import BASES_OPS, DOMAIN, OPS, VERSION, function
 from binarize.layers import binary_weights
 from binarize.packing import pack_bits, unpack_bits
-from binarize.runtime import quiet_session
 
 SIZES = [1, 31, 32, 33, 63, 64, 65]
 CONVOLUTION = {"strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 2], "group": 1}
@@ -188,12 +187,3 @@ def test_forms_that_cannot_hold_them_are_refused(form, tmp_path):
     assert f"the {form} form has no weights of several bases" in caught.value.message
     assert caught.value.hint == "take --form packed or --form inline"
     assert list(tmp_path.iterdir()) == []
-
-
-@needs_kernels
-@pytest.mark.parametrize("op", BASES_OPS)
-def test_kernels_leave_them_to_the_function(op):
-    """A library that does not know the op must not compute it as the one it does know."""
-    content, x, _ = case(op, 33)
-    with_kernels = quiet_session(content, kernels=True).run(None, {"x": x})[0]
-    assert np.array_equal(with_kernels, run(content, x))

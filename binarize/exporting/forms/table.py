@@ -54,7 +54,6 @@ FORMS: dict[str, Form] = {
         "1 bit a weight, and between binary layers, for the binarize kernels alone",
         write_native,
         kernels=True,
-        bases=False,
     ),
 }
 DEFAULT_FORM = "packed"

@@ -10,8 +10,9 @@ binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from binarize import environment, outputs
+from binarize import environment, fitting, outputs
 from binarize.data import check_exists
 from binarize.errors import BinarizeError, near_words
 from binarize.exporting.size import packed_size
+from binarize.fitting import CalibrationData
 from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
     CalibrationImages,
     Conversion,
     Converted,
+    FloatModel,
     Options,
     SourceOptions,
     Totals,
@@ -49,6 +52,9 @@ from binarize.run import (
 )
 from binarize.run.weights import save_weights
 
+CALIBRATED = 32
+"""Images that thresholds and shifts of binary inputs are set by, before everything is fitted."""
+
 
 @near_words
 def convert(
@@ -68,8 +74,11 @@ def convert(
     stem: str = "auto",
     activations: str = "float",
     structure: str = "keep",
-    calib_data: str | Path | None = None,
+    calib_data: CalibrationData | None = None,
     calib_images: int | None = None,
+    calib_steps: int | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    seed: int = 0,
     force: Sequence[str] | None = None,
 ) -> nn.Module:
     """A module with binary weights, ready to train; nothing is written.
@@ -79,8 +88,14 @@ def convert(
     module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
     ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations` "step" or "sign" the
     inputs of those layers are binary too; their thresholds and shifts, which come as further keys, are
-    calibrated on `calib_images` images of the folder `calib_data`, or of noise. `force` is what `include`
-    was called before 0.2.
+    calibrated on images, or on noise without any.
+
+    `calib_data` is a folder of images, a tar, a DataLoader or any iterable of batches [N, C, H, W] as the
+    network takes them; labels are not read. The binary network is fitted to the float one on
+    `calib_images` of them (1024), in `calib_steps` steps of 32 (120; 0: only batch norms are measured
+    again), in an order by `seed`. Images of a folder are prepared as the model says, but for what
+    `preprocess` has: {"mean": […], "std": […], "img_size": …, "interpolation": …, "crop_pct": …}. What came
+    of it is `module.binarize_info.fit`. `force` is what `include` was called before 0.2.
 
     Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
@@ -101,7 +116,7 @@ def convert(
         activations=activations,
         structure=structure,
     )
-    converted = make(
+    made = make(
         model_or_name,
         options,
         SourceOptions(
@@ -109,10 +124,11 @@ def convert(
             checkpoint=checkpoint,
             num_classes=num_classes,
             img_size=img_size,
+            preprocess=preprocess or {},
         ),
-        images=calibration_images(options, calib_data, calib_images),
+        calibration=Calibration(calib_data, calib_images, calib_steps, seed),
     )
-    return converted.conversion.model
+    return made.converted.conversion.model
 
 
 def load(run: Run | str | Path) -> nn.Module:
@@ -123,6 +139,43 @@ def load(run: Run | str | Path) -> nn.Module:
     return build(run)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """The images that a conversion looks at, and what it does with them.
+
+    Attributes:
+        data: where they are; None: binary inputs are calibrated on noise, and nothing is fitted.
+        images: how many. None: `fitting.IMAGES`, or 32 of noise.
+        steps: of the fit to the float model. None: `fitting.STEPS`.
+        seed: of the order of the images.
+    """
+
+    data: CalibrationData | None = None
+    images: int | None = None
+    steps: int | None = None
+    seed: int = 0
+
+    def check(self, options: Options) -> None:
+        """Raises BinarizeError where an option has no use, DataError for a folder that does not exist."""
+        if isinstance(self.data, (str, Path)):
+            check_exists(Path(self.data))
+        if self.data is not None:
+            return
+        if self.steps is not None or (self.images is not None and not options.binary_inputs):
+            raise BinarizeError(
+                "--calib-images and --calib-steps are for the images of --calib-data, and there are none",
+                "add --calib-data DIR: a folder of images, with or without class folders, or a tar",
+            )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A conversion; if it was fitted, `parent` is the float model that it was fitted to."""
+
+    converted: Converted
+    parent: nn.Module | None = None
+
+
 def make(
     target: nn.Module | str | Path,
     options: Options,
@@ -130,37 +183,70 @@ def make(
     *,
     values: bool = True,
     progress: Progress | None = None,
-    images: CalibrationImages | None = None,
-) -> Converted:
-    """`convert` with its layer table."""
+    calibration: Calibration | None = None,
+) -> Made:
+    """`convert` with its layer table. Without `calibration`, nothing is calibrated and nothing fitted."""
     progress = progress or Progress()
+    if calibration is not None:
+        calibration.check(options)
     progress.task("loading the model")
     opened = open_float(target, model_options or SourceOptions())
-    return convert_float(opened, options, values=values, progress=progress, images=images)
+    if calibration is None or calibration.data is None:
+        wanted = None
+        if calibration is not None and options.binary_inputs:
+            noise = CalibrationImages()
+            wanted = (
+                noise if calibration.images is None else replace(noise, count=calibration.images)
+            )
+        converted = convert_float(opened, options, values=values, progress=progress, images=wanted)
+        return Made(converted)
+    return _fitted(opened, options, values, progress, calibration, calibration.data)
 
 
-def calibration_images(
-    options: Options, folder: str | Path | None, count: int | None
-) -> CalibrationImages | None:
-    """What binary inputs are calibrated on; None where they stay float. Raises BinarizeError where images
-    are given for those, DataError for a folder that does not exist."""
-    if options.binary_inputs:
-        if folder is not None:
-            check_exists(Path(folder))
-        images = CalibrationImages(Path(folder) if folder is not None else None)
-        return images if count is None else replace(images, count=count)
-    if folder is not None or count is not None:
-        raise BinarizeError(
-            "--calib-data and --calib-images are for binary activations, and these stay float",
-            "add --activations step",
-        )
-    return None
+def _fitted(
+    opened: FloatModel,
+    options: Options,
+    values: bool,
+    progress: Progress,
+    calibration: Calibration,
+    data: CalibrationData,
+) -> Made:
+    """A conversion that is calibrated on the first of the images, and fitted on all of them."""
+    count = fitting.IMAGES if calibration.images is None else calibration.images
+    images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
+    parent = None if opened.has_random_weights else copy.deepcopy(opened.model)
+    first = images.spread(CALIBRATED)
+    converted = convert_float(
+        opened,
+        options,
+        values=values,
+        progress=progress,
+        images=CalibrationImages(images.source, len(first), first),
+    )
+    if parent is None:
+        progress.say("nothing is fitted: the weights of the float model are random")
+        return Made(converted)
+    if converted.conversion.replay.replaced_stem is not None:
+        progress.say("nothing is fitted: the stem has new weights, which no float model had")
+        return Made(converted)
+    if not converted.info.binary:
+        return Made(converted)
+    fitted = fitting.fit_converted(
+        converted,
+        parent,
+        opened.size,
+        images,
+        steps=fitting.STEPS if calibration.steps is None else calibration.steps,
+        seed=calibration.seed,
+        progress=progress,
+    )
+    return Made(fitted, parent)
 
 
 @dataclass(frozen=True)
 class Saved:
     """A converted run: its directory (None after a dry run), layer table and totals, and what binary inputs
-    were calibrated on (None after a dry run, and where there are none)."""
+    were calibrated on (None after a dry run, and where there are none). How it was fitted: `info.fit`."""
 
     run: Path | None
     conversion: Conversion
@@ -176,6 +262,7 @@ class Saved:
             "weights": self.info.weights,
             "notes": self.conversion.notes,
             "calibration": self.calibration.as_json() if self.calibration else None,
+            "fit": self.info.fit.to_json() if self.info.fit else None,
         }
 
 
@@ -189,23 +276,30 @@ def convert_to_run(
     out: Path | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
-    calib_data: Path | None = None,
-    calib_images: int | None = None,
+    calibration: Calibration | None = None,
+    keep_float: bool = True,
 ) -> Saved:
     """Convert and write a run; with `dry_run`, on shapes alone and without writing.
 
-    `seed` is that of weights that are random; the caller's generator stays as it was.
+    `seed` is that of weights that are random; the caller's generator stays as it was. A run that is fitted
+    keeps the weights of the float model, but for `keep_float`.
     """
     progress = progress or Progress()
     if out is not None and not dry_run:
         outputs.check_directory(out)
-    images = calibration_images(options, calib_data, calib_images)
-    wanted = None if dry_run else images
+    calibration = calibration or Calibration()
+    calibration.check(options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        converted = make(
-            target, options, model_options, values=not dry_run, progress=progress, images=wanted
+        made = make(
+            target,
+            options,
+            model_options,
+            values=not dry_run,
+            progress=progress,
+            calibration=None if dry_run else calibration,
         )
+    converted = made.converted
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.trace),
@@ -213,20 +307,23 @@ def convert_to_run(
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
     progress.task("writing the run")
+    parent = made.parent if keep_float else None
     if out is not None:
         with new_directory(out) as directory:
-            _write(directory, converted, sums)
+            _write(directory, converted, sums, parent)
     else:
         words = [converted.info.model.name, options.spec.name]
         words += [options.activations] if options.binary_inputs else []
-        with new_run("-".join(words), layout.ROOT) as made:
-            _write(made.directory, converted, sums)
-        out = made.path
+        with new_run("-".join(words), layout.ROOT) as written:
+            _write(written.directory, converted, sums, parent)
+        out = written.path
     return Saved(out, converted.conversion, converted.info, sums, converted.calibration)
 
 
-def _write(directory: Path, converted: Converted, sums: Totals) -> None:
+def _write(directory: Path, converted: Converted, sums: Totals, parent: nn.Module | None) -> None:
     save_weights(directory / layout.WEIGHTS, converted.conversion.model.state_dict())
+    if parent is not None:
+        save_weights(directory / layout.PARENT, parent.state_dict())
     write_json(directory / layout.SUMMARY, summary(converted.conversion.rows, sums))
     write_json(directory / layout.ENVIRONMENT, environment.describe())
     write_info(directory, converted.info)

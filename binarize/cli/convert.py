@@ -14,9 +14,14 @@ from binarize.cli.progress import working
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
+    from binarize.run import FitRecord
 
 SHOWN = 5
 """Names in a warning; `--json` has them all."""
+UNFITTED = (
+    "binary weights alone lose what the float model had learned: --calib-data DIR fits them to it on images "
+    "without labels, and `binarize train` trains them"
+)
 SCALES_HELP = f"What multiplies the signs: {', '.join(SCALES[:-1])} or {SCALES[-1]}."
 
 EXAMPLES = """
@@ -87,14 +92,31 @@ def command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Images to calibrate binary activations on: a folder, with or without classes, or a "
-            "tar file. [default: noise]",
+            help="Images to fit the binary network to the float one on, without labels: a folder, with or "
+            "without classes, or a tar file.",
         ),
     ] = None,
     calib_images: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Number of images to calibrate on. [default: 32]"),
+        typer.Option(
+            min=1, metavar="N", help="Number of images of --calib-data to take. [default: 1024]"
+        ),
     ] = None,
+    calib_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Steps of the fit, 32 images each; 0: only calibrate. [default: 120]",
+        ),
+    ] = None,
+    keep_float: Annotated[
+        bool,
+        typer.Option(
+            "--keep-float/--no-keep-float",
+            help="Keep the float model's weights in a run that is fitted.",
+        ),
+    ] = True,
     pretrained: Annotated[
         bool | None,
         typer.Option(
@@ -129,7 +151,10 @@ def command(
         ),
     ] = "auto",
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Random seed of untrained weights.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Random seed of untrained weights, and of the fit's images."
+        ),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -181,14 +206,18 @@ def command(
             out=out,
             dry_run=dry_run,
             progress=progress,
-            calib_data=calib_data,
-            calib_images=calib_images,
+            calibration=api.Calibration(calib_data, calib_images, calib_steps, seed),
+            keep_float=keep_float,
         )
     render.say(f"{model} with weights: {saved.info.weights}")
     for note in saved.conversion.notes:
         render.say(note)
     if saved.calibration is not None:
         _say_calibration(saved.calibration)
+    if saved.info.fit is not None:
+        _say_fit(saved.info.fit, keep_float)
+    elif saved.run is not None and saved.info.binary and not saved.info.has_random_weights:
+        render.say(UNFITTED)
     content = saved.as_json()
     render.layer_table(content["layers"], content["totals"])
     if json:
@@ -198,6 +227,16 @@ def command(
     else:
         render.say(f"run: {saved.run}")
         render.next_command(next_step.after_converting(saved.run, saved.info))
+
+
+def _say_fit(fit: FitRecord, keep_float: bool) -> None:
+    for line in fit.lines():
+        render.say(line)
+    if not keep_float:
+        render.say(
+            "the float model's weights are not kept: this run cannot be converted again, nor be its own "
+            "float teacher"
+        )
 
 
 def _say_calibration(calibration: Calibrated) -> None:

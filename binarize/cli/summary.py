@@ -39,6 +39,9 @@ def command(
     for fact in ("model", "weights", "estimator", "data", "parent"):
         if summary[fact]:
             render.say(f"{fact}: {describe_run(summary[fact])}")
+    if run and run.info.fit is not None:
+        for line in run.info.fit.lines():
+            render.say(line)
     render.layer_table(summary["layers"], summary["totals"])
     render.next_command(
         next_step.after_converting(target, run.info) if run else f"binarize convert {target}"
@@ -55,6 +58,7 @@ def of_run(run: Run) -> dict[str, Any]:
         "estimator": estimator_of(info),
         "data": info.data.name,
         "parent": info.parent,
+        "fit": info.fit.to_json() if info.fit else None,
         "layers": summary["layers"],
         "totals": summary["totals"],
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, ValidationInfo, field_validator
+from pydantic import ConfigDict, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 from binarize.recipe.conversion import Estimator
 from binarize.recipe.section import Named, Pair, Section, Share, key
@@ -92,7 +93,8 @@ FLOAT_TEACHER = "float"
 
 class Distill(Section):
     """Learning from the outputs of a trained network, the teacher, on the same images: the loss is
-    (1 - weight)·(that on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(model/T))."""
+    (1 - weight)·(that on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(model/T))
+    + features·(the sum over inner outputs and the logits of mean((model - teacher)²)/mean(teacher²))."""
 
     teacher: str = key(
         "`float`: this training's float baseline, or without one the float model that it starts from; else a "
@@ -101,7 +103,22 @@ class Distill(Section):
         min_length=1,
     )
     temperature: float = key("T: divides the logits of both", 1.0, gt=0)
-    weight: Share = key("share of the teacher in the loss", 1.0)
+    weight: Share = key("share of the teacher's logits in the loss", 1.0)
+    features: float = key(
+        "times the relative errors of inner outputs, as in `convert --calib-data`; the teacher must have the "
+        "same architecture",
+        0.0,
+        ge=0,
+    )
+    labels: bool = key("`false`: without the first term, so that labels do not count", True)
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> Self:
+        if not self.labels and not self.weight and not self.features:
+            raise ValueError(
+                "needs weight or features where labels are false: nothing is left to learn"
+            )
+        return self
 
 
 class EarlyStop(Section):

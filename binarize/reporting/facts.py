@@ -97,6 +97,7 @@ class Facts:
             "float": score(self.baseline, "test") if self.baseline else None,
             "seconds": sum(series(self.rows, tables.SECONDS).values()) or None,
             "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
+            "fit": self.info.fit.to_json() if self.info.fit else None,
             "totals": self.summary["totals"],
             "layers": self.layers(),
         }

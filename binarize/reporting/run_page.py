@@ -45,6 +45,8 @@ def write_run_page(facts: Facts, path: Path) -> None:
         scores=scores(facts),
         curves=svg(draw(panels(facts))),
         plots=[svg(text) for text in estimator_plots(facts.estimators())],
+        fit=facts.info.fit.lines() if facts.info.fit else [],
+        errors=error_table(facts),
         estimators=[str(each) for each in facts.estimators()],
         titles=titles,
         rows=rows,
@@ -59,6 +61,16 @@ def write_run_page(facts: Facts, path: Path) -> None:
         reconstructed=reconstructed(facts),
         recipe=dump(recipe) if recipe else "",
     )
+
+
+def error_table(facts: Facts) -> list[list[str]]:
+    """Compared outputs of a fit, and their errors before and after."""
+    if facts.info.fit is None:
+        return []
+    return [
+        [name or "the network (logits)", f"{before:.3g}", f"{after:.3g}"]
+        for name, (before, after) in facts.info.fit.outputs.items()
+    ]
 
 
 def panels(facts: Facts) -> list[Panel]:

@@ -5,6 +5,7 @@ from binarize.rewrite.calibration import Calibrated, CalibrationImages
 from binarize.rewrite.capture import Trace, capture
 from binarize.rewrite.convert import Conversion, Row, convert, replay
 from binarize.rewrite.inventory import Layer, inventory
+from binarize.rewrite.model_part import find_part
 from binarize.rewrite.options import Options, options_of
 from binarize.rewrite.refusals import check_kind
 from binarize.rewrite.select import classifier
@@ -15,6 +16,7 @@ from binarize.rewrite.start import (
     convert_float,
     image_size,
     open_float,
+    open_latent,
     unwrapped,
     with_classes,
 )
@@ -42,9 +44,11 @@ __all__ = [
     "classifier",
     "convert",
     "convert_float",
+    "find_part",
     "image_size",
     "inventory",
     "open_float",
+    "open_latent",
     "options_of",
     "replay",
     "shrinking_stem",

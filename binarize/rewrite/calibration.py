@@ -6,7 +6,7 @@ calibrates again on its first batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,15 @@ NOISE = "standard-normal images"
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Which images: `count` of the folder or tar `dir`, or of seeded noise where that is None."""
+    """Which images: `count` of the folder or tar `dir`, or of seeded noise where that is None.
 
-    dir: Path | None = None
+    Attributes:
+        read: images [C, H, W] as the network takes them, where they were read already; `dir` says whence.
+    """
+
+    dir: Path | str | None = None
     count: int = IMAGES
+    read: Sequence[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,20 @@ def _batches(
 ) -> Iterator[Tensor]:
     """Small batches, on the model's device and in its type."""
     like = next(p for p in part.module.parameters() if p.is_floating_point())
-    if wanted.dir is None:
+    batches: Iterator[Tensor]
+    if wanted.read is not None:
+        batches = map(torch.stack, map(list, _parts(wanted.read)))
+    elif wanted.dir is None:
         batches = _noise(part, wanted.count)
     else:
-        batches = _images(part, preprocess, wanted.dir, wanted.count, progress)
+        batches = _images(part, preprocess, Path(wanted.dir), wanted.count, progress)
     for batch in batches:
         yield batch.to(like)
+
+
+def _parts(images: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
 
 
 def _noise(part: ModelPart, count: int) -> Iterator[Tensor]:

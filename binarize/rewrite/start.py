@@ -65,7 +65,7 @@ class FloatModel:
     @property
     def has_random_weights(self) -> bool:
         """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
-        return self.info.weights.startswith("random")
+        return self.info.has_random_weights
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class SourceOptions:
         checkpoint: weights to load instead; its classifier must have `num_classes` outputs.
         num_classes: size of the classifier; a run's or module's is reset where it differs.
         img_size: of the images; None means what the model was made for.
+        preprocess: fields of `Preprocess` that are otherwise than the model says.
         kwargs: further arguments of the library's constructor; for names.
     """
 
@@ -84,14 +85,15 @@ class SourceOptions:
     checkpoint: str | Path | None = None
     num_classes: int | None = None
     img_size: int | None = None
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_float(
     target: nn.Module | str | Path, options: SourceOptions = SourceOptions()
 ) -> FloatModel:
-    """The float model that `target` means: a model name, a run (its latent weights become the float
-    weights again) or a module of the caller's own, which is copied.
+    """The float model that `target` means: a model name, a run (the float model behind it, see
+    `Run.float_weights`) or a module of the caller's own, which is copied.
 
     Raises ModelError, CheckpointError or RunError.
     """
@@ -119,15 +121,24 @@ def open_float(
         load_weights(float_model.model, options.checkpoint)
         weights = f"checkpoint {Path(options.checkpoint).name}"
         float_model = FloatModel(float_model.model, float_model.info.replace(weights=weights))
+    if options.preprocess:
+        changed = float_model.info.preprocess.replace(**options.preprocess)
+        float_model = FloatModel(float_model.model, float_model.info.replace(preprocess=changed))
     return float_model
 
 
+def open_latent(run: str | Path, img_size: int | None = None) -> FloatModel:
+    """The float module of a run with the latent weights that it has now, to go on from them: the weights of
+    the float model that it was fitted to are others (`Run.float_weights`)."""
+    return _from_run(run, img_size, latent=True)
+
+
 def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
-    """The same model with a new, randomly initialised classifier."""
+    """The same model with a new, randomly initialised classifier. No float parent has that one."""
     models.reset_classifier(float_model.model, num_classes)
     spec = float_model.info.model
     spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
-    return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[]))
+    return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[], fit=None))
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -225,10 +236,12 @@ def _fetch(name: str, options: SourceOptions) -> models.Fetched:
         raise
 
 
-def _from_run(target: str | Path, img_size: int | None) -> FloatModel:
+def _from_run(target: str | Path, img_size: int | None, latent: bool = False) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
+    if info.fit is not None and not latent:
+        weights, info = run.float_weights, info.replace(fit=None)
     model = build_named(info.undone(), run.path / layout.INFO, weights)
     load_weights(model, weights, besides=added_keys(info))
     name = run.path.name

@@ -6,6 +6,7 @@ env.json              versions and machine
 model.safetensors     weights, in a run made by `convert`
 last/ best/           weights (model.safetensors) and training state, in a run made by `train`
 initial/              the weights that an unfinished training began with
+float/                the weights of the float parent that the run was fitted to
 recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
 metrics.csv           one line per epoch; indicators.csv: one per epoch and binary layer
 tensorboard/          the same for TensorBoard, where the recipe wants it
@@ -36,6 +37,7 @@ LAST, BEST = "last", "best"
 CHECKPOINTS = (BEST, LAST)
 TRAINING_TENSORS, TRAINING_SCALARS = "training.safetensors", "training.json"
 INITIAL = Path("initial") / WEIGHTS
+PARENT = Path("float") / WEIGHTS
 RECIPE = "recipe.resolved.yaml"
 METRICS, INDICATORS = "metrics.csv", "indicators.csv"
 TENSORBOARD = "tensorboard"
@@ -71,6 +73,19 @@ class Run:
         raise RunError(
             f'run "{self.path}" holds no weights yet',
             f"finish its training: binarize train --resume {self.path}",
+        )
+
+    @property
+    def float_weights(self) -> Path:
+        """The safetensors file of the float model behind it: the weights of its float parent; its own latent
+        weights where it was not fitted to one. Raises RunError where the parent was not kept."""
+        if (self.path / PARENT).is_file():
+            return self.path / PARENT
+        if self.info.fit is None:
+            return self.weights
+        raise RunError(
+            f'run "{self.path}" was fitted to a float model, whose weights it does not keep',
+            "convert the float model again, without --no-keep-float",
         )
 
     @property

@@ -12,6 +12,7 @@ path or an address, and `models.arguments` decides which arguments a library's c
         Stem           the first convolution that was replaced
       Preprocess       what the network expects its images to look like
       DataRecord       the data that it was trained on
+      FitRecord        how it was fitted to its float parent
     runtime.FileInfo   the metadata of an ONNX file, from the same parts
 
 Records of an older format are migrated when they are read (`migrate`); writing uses the newest.
@@ -245,6 +246,49 @@ class DataRecord(Record):
         return path
 
 
+Error = Annotated[float, Field(ge=0)]
+PerCent = Annotated[float, Field(ge=0, le=100)]
+
+
+class FitRecord(Record):
+    """How a binary network was fitted to its float parent, judged by images that it was not fitted on.
+
+    Attributes:
+        images, steps: what it was fitted on, and how often the optimiser stepped.
+        seconds: that it took.
+        error_before, error_after: the sum over the compared outputs of mean((h_b - h_f)²)/mean(h_f²).
+        agreement_before, agreement_after: per cent of the images on which both networks have the same first
+            answer; None for a network that does not answer with classes.
+        outputs: module whose output was compared, "" for the logits -> its error before and after.
+    """
+
+    images: int = Field(ge=1)
+    steps: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    error_before: Error
+    error_after: Error
+    agreement_before: PerCent | None = None
+    agreement_after: PerCent | None = None
+    outputs: dict[Annotated[str, Field(max_length=500)], tuple[Error, Error]] = Field(
+        default_factory=dict
+    )
+
+    def lines(self) -> list[str]:
+        """Sentences for the user."""
+        how = f"fitted on {self.images:,} images in {self.steps} steps"
+        if not self.steps:
+            how = f"batch norms measured on {self.images:,} images"
+        found = [
+            f"{how}, {self.seconds:.0f} s: error {self.error_before:.3g} -> {self.error_after:.3g}"
+        ]
+        if self.agreement_before is not None:
+            found.append(
+                f"same answer as the float model: {self.agreement_before:.1f} -> "
+                f"{self.agreement_after:.1f} % of images held aside"
+            )
+        return found
+
+
 class Stem(Record):
     """The first convolution that was replaced by a small one, and the pooling behind it (None: none)."""
 
@@ -343,13 +387,20 @@ class RunInfo(Described):
         kind: "converted" or "trained".
         parent: the run this one started from, or None.
         created: seconds since the epoch; what "newest" means.
+        fit: how it was fitted to its float parent, or None. Its latent weights are not the float ones then.
     """
 
     kind: Literal["converted", "trained"]
     parent: str | None = None
     created: float = Field(default_factory=time.time)
+    fit: FitRecord | None = None
 
     what: ClassVar[str] = "the run"
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether nothing of it can have been trained."""
+        return self.weights.startswith("random")
 
     @property
     def binary(self) -> bool:
@@ -358,7 +409,7 @@ class RunInfo(Described):
 
     def undone(self) -> RunInfo:
         """Of the float model behind this one, see `ConversionRecord.undone`."""
-        return self.replace(conversion=self.conversion and self.conversion.undone())
+        return self.replace(conversion=self.conversion and self.conversion.undone(), fit=None)
 
 
 def migrate(data: Any, what: str = "it") -> Any:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.errors import TrainingError
+from binarize.fitting.outputs import LOGITS, Watched
 from binarize.models import logits_of
 from binarize.recipe.schema import Stage
+from binarize.training.teacher import Teacher
 
 
 class Objective(nn.Module):
@@ -33,37 +35,58 @@ class Objective(nn.Module):
         self.distillation: Distillation | None = None
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = logits_of(self.model(images)).float()  # the loss itself is never in 16 bits
+        if self.distillation is None:
+            logits = logits_of(self.model(images)).float()  # the loss itself is never in 16 bits
+            loss = self.criterion(logits, target)
+        else:
+            logits, loss = self.distillation(self.model, images, self.criterion, target)
         hard = target if target.ndim == 1 else target.argmax(1)
         with torch.no_grad():
             right = (logits.argmax(1) == hard).sum()
-        loss = self.criterion(logits, target)
-        if self.distillation is not None:
-            loss = self.distillation(loss, logits, images)
         return loss, right
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """(1 - weight)·loss + weight·T²·cross-entropy(softmax(teacher/T), softmax(logits/T)).
+    """(1 - weight)·(loss on the labels) + weight·T²·cross-entropy(softmax(teacher/T), softmax(logits/T))
+    + features·(the sum over inner outputs and the logits of mean((h - teacher's)²)/mean(teacher's²)).
 
-    T² keeps the gradient's size independent of T (Hinton et al., arXiv 1503.02531). No module, so that
-    the teacher's weights are nobody's parameters.
+    T² keeps the gradient's size independent of T (Hinton et al., arXiv 1503.02531). The last term is that of
+    `binarize.fitting`. No module, so that the teacher's weights are nobody's parameters.
 
     Attributes:
         teacher: in eval mode, on the device; its gradients are not computed.
+        labels: whether the first term is there.
     """
 
     teacher: nn.Module
     temperature: float
     weight: float
+    features: float = 0.0
+    labels: bool = True
 
-    def __call__(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
+    def __call__(
+        self, model: nn.Module, images: Tensor, criterion: nn.Module, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(logits [N, classes], loss), both float32."""
+        names: tuple[str, ...] = ()
+        within = ""
+        if isinstance(self.teacher, Teacher) and self.features:
+            names, within = self.teacher.names, self.teacher.INNER
         with torch.no_grad():
-            wanted = logits_of(self.teacher(images)).float()
-        t = self.temperature
-        soft = F.cross_entropy(logits / t, (wanted / t).softmax(1)) * t**2
-        return (1 - self.weight) * loss + self.weight * soft
+            wanted = Watched(self.teacher, names, within=within).outputs(images)
+        output, errors = Watched(model, names).errors(images, wanted)
+        logits = output.float()  # the loss itself is never in 16 bits
+        loss = logits.new_zeros(())
+        if self.labels and self.weight < 1:
+            loss = loss + (1 - self.weight) * criterion(logits, target)
+        if self.weight:
+            t = self.temperature
+            soft = (wanted[LOGITS][0].float() / t).softmax(1)
+            loss = loss + self.weight * t**2 * F.cross_entropy(logits / t, soft)
+        if self.features:
+            loss = loss + self.features * torch.stack(list(errors.values())).sum()
+        return logits, loss
 
 
 def criterion(stage: Stage) -> nn.Module:
@@ -79,7 +102,8 @@ def distillation(stage: Stage, teacher: nn.Module | None) -> Distillation | None
     """The stage's loss on the outputs of `teacher`; None without a teacher."""
     if stage.distill is None or teacher is None:
         return None
-    return Distillation(teacher, stage.distill.temperature, stage.distill.weight)
+    chosen = stage.distill
+    return Distillation(teacher, chosen.temperature, chosen.weight, chosen.features, chosen.labels)
 
 
 def mixer(stage: Stage, classes: int, batch_size: int) -> Mixup | None:

@@ -20,6 +20,7 @@ from binarize.rewrite import (
     convert_float,
     inventory,
     open_float,
+    open_latent,
     options_of,
     shrinking_stem,
     with_classes,
@@ -82,7 +83,7 @@ def prepare(
     """The converted module with its initial weights and a classifier for `classes`, and its RunInfo."""
     size = recipe.data.img_size
     if section is None:
-        float_model = open_float(_path(target), SourceOptions(img_size=size))
+        float_model = open_latent(_path(target), size)
         float_model = _with_data_classes(float_model, classes, progress)
         before = float_model.info.conversion
         kept = options_of(before) if before and before.parameters else None
@@ -154,7 +155,7 @@ def has_learned_inputs(info: RunInfo) -> bool:
 def _take_over(target: RunOrModel, converted: Converted) -> bool:
     """Put the thresholds, shifts and slopes that the run `target` was trained to back in their places.
 
-    Returns whether there were any. A run that was only converted, or with other binary
+    Returns whether there were any. A run that was only converted and not fitted, or with other binary
     inputs or another structure, has none of them.
     """
     run, weights = locate(target)
@@ -163,7 +164,8 @@ def _take_over(target: RunOrModel, converted: Converted) -> bool:
         after.activations,
         after.structure,
     )
-    added = added_keys(converted.info) if same and run.info.kind == "trained" else set()
+    learned = run.info.kind == "trained" or run.info.fit is not None
+    added = added_keys(converted.info) if same and learned else set()
     state = read_state(weights) if added else {}
     own = converted.conversion.model.state_dict()
     kept = {key: state[key] for key in added & state.keys() if state[key].shape == own[key].shape}

@@ -124,7 +124,9 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
             begun = (directory / layout.LAST).exists()
             weights = directory / layout.LAST / layout.WEIGHTS if begun else path / layout.INITIAL
             model = build_named(info, directory / layout.INFO, weights)
-            if not begun:
+            if not begun and directory != path and (path / layout.PARENT).is_file():
+                load_weights(model, path / layout.PARENT)
+            elif not begun:
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)

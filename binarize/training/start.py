@@ -19,13 +19,14 @@ from binarize.run import (
     DataRecord,
     RunInfo,
     layout,
+    locate,
     new_directory,
     new_run,
     write_info,
     write_json,
     write_text,
 )
-from binarize.run.weights import save_weights
+from binarize.run.weights import read_state, save_weights
 from binarize.training.estimator_progress import own_estimators, use_estimator
 from binarize.training.objective import mixer
 from binarize.training.optim import make_optimizer
@@ -47,7 +48,7 @@ def start(
     seed_everything(recipe.seed)
     converted = prepare(chosen, section, recipe, classes, progress)
     _check_stages(recipe, converted.conversion.model)
-    _check_teachers(recipe, converted.info)
+    _check_teachers(recipe, converted.info, chosen)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
     info = converted.info.replace(data=DataRecord(name=recipe.data.name, dir=directory))
     resolved = recipe.model_copy(
@@ -63,13 +64,22 @@ def start(
             "--set binarize.estimator=ab-tanh binarizes it",
         )
     converted = _ending_with(recipe.stages[-1], resolved, converted.conversion, info)
+    parent = _parent(chosen, info)
     if out is not None:
         with new_directory(out) as part:
-            _write(part, resolved, converted)
+            _write(part, resolved, converted, parent)
         return out
     with new_run(f"{info.model.name}-{name}", layout.ROOT) as made:
-        _write(made.directory, resolved, converted)
+        _write(made.directory, resolved, converted, parent)
     return made.path
+
+
+def _parent(target: RunOrModel, info: RunInfo) -> Path | None:
+    """The weights of the float parent that the training begins with, if it has one that was kept."""
+    if info.fit is None:
+        return None
+    run, _ = locate(target)
+    return run.path / layout.PARENT if (run.path / layout.PARENT).is_file() else None
 
 
 def _ending_with(
@@ -116,20 +126,25 @@ def _check_stages(recipe: Recipe, model: nn.Module) -> None:
         mixer(stage, classes=1, batch_size=recipe.data.batch_size)
 
 
-def _check_teachers(recipe: Recipe, info: RunInfo) -> None:
-    """Raises TrainingError for a stage that would learn from random weights, before anything is trained."""
+def _check_teachers(recipe: Recipe, info: RunInfo, target: RunOrModel) -> None:
+    """Raises TrainingError for a stage that would learn from random weights, RunError for one whose float
+    teacher was not kept, before anything is trained."""
     for number, stage in enumerate(recipe.stages):
         if stage.distill is None or stage.distill.teacher != FLOAT_TEACHER or recipe.twin:
             continue
-        if info.weights.startswith("random"):
+        if info.has_random_weights:
             raise TrainingError(
                 f"stages.{number}.distill learns from the float model, which has random weights",
                 "train its float baseline first, and learn from that: --set twin=true",
             )
+        if info.fit is not None:
+            _ = locate(target)[0].float_weights
 
 
-def _write(directory: Path, recipe: Recipe, converted: Converted) -> None:
+def _write(directory: Path, recipe: Recipe, converted: Converted, parent: Path | None) -> None:
     conversion, info = converted.conversion, converted.info
+    if parent is not None:
+        save_weights(directory / layout.PARENT, read_state(parent))
     save_weights(directory / layout.INITIAL, conversion.model.state_dict())
     write_text(directory / layout.RECIPE, dump(recipe))
     write_json(directory / layout.ENVIRONMENT, environment.describe())

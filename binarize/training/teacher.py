@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from binarize import models
 from binarize.errors import ModelError, TrainingError
+from binarize.fitting import outputs_of_run
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build, build_info
 from binarize.run import Preprocess, RunInfo, is_run, layout, locate
@@ -25,42 +27,54 @@ def make_teacher(distill: Distill, path: Path, info: RunInfo) -> nn.Module:
     """
     name = distill.teacher
     if name == FLOAT_TEACHER:
-        return _float_model(path, info).eval()
-    if is_run(layout.run_of(Path(name))):
-        teacher, preprocess = build(name), locate(name)[0].info.preprocess
+        model, preprocess = _float_model(path, info), info.preprocess
+    elif is_run(layout.run_of(Path(name))):
+        model, preprocess = build(name), locate(name)[0].info.preprocess
     else:
-        teacher, preprocess = _from_library(name), models.default_preprocess(name)
-    teacher = Renormalised(teacher.eval(), info.preprocess, preprocess)
-    _check(name, teacher, info)
+        model, preprocess = _from_library(name), models.default_preprocess(name)
+    names = outputs_of_run(info) if distill.features else []
+    teacher = Teacher(model, info.preprocess, preprocess, names).eval()
+    if name != FLOAT_TEACHER:
+        _check(name, teacher, info)
     return teacher
 
 
-class Renormalised(nn.Module):
-    """A model for images that were normalised for another one: by `given`, where it takes `wanted`."""
+class Teacher(nn.Module):
+    """A model for images that were normalised for another one: by `given`, where it takes `wanted`.
+
+    Attributes:
+        names: of the modules of the model whose outputs are learned too.
+    """
+
+    INNER: ClassVar[str] = "model"
 
     gain: Tensor
     offset: Tensor
 
-    def __init__(self, model: nn.Module, given: Preprocess, wanted: Preprocess) -> None:
+    def __init__(
+        self, model: nn.Module, given: Preprocess, wanted: Preprocess, names: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.model = model
+        self.names = tuple(names)
+        self._is_same = (given.mean, given.std) == (wanted.mean, wanted.std)
         mean, std = (torch.tensor(x)[:, None, None] for x in (given.mean, given.std))
         own_mean, own_std = (torch.tensor(x)[:, None, None] for x in (wanted.mean, wanted.std))
         self.register_buffer("gain", std / own_std)
         self.register_buffer("offset", (mean - own_mean) / own_std)
 
     def forward(self, images: Tensor) -> Any:
-        return self.model(images * self.gain + self.offset)
+        return self.model(images if self._is_same else images * self.gain + self.offset)
 
 
 def _float_model(path: Path, info: RunInfo) -> nn.Module:
-    """The run's float baseline, or without one the float model with the weights that the run began with."""
+    """The run's float baseline; without one the float model that it was fitted to, or that it began with."""
     model = build_info(info.undone())
-    trained = path / layout.BASELINE / layout.LAST / layout.WEIGHTS
-    if trained.is_file():
-        load_weights(model, trained)
-    else:
-        load_weights(model, path / layout.INITIAL, besides=added_keys(info))
+    for weights in (path / layout.BASELINE / layout.LAST / layout.WEIGHTS, path / layout.PARENT):
+        if weights.is_file():
+            load_weights(model, weights)
+            return model
+    load_weights(model, path / layout.INITIAL, besides=added_keys(info))
     return model
 
 
@@ -75,7 +89,7 @@ def _from_library(name: str) -> nn.Module:
 
 
 @torch.no_grad()
-def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
+def _check(name: str, teacher: Teacher, info: RunInfo) -> None:
     size = info.preprocess.img_size
     try:
         classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
@@ -88,4 +102,10 @@ def _check(name: str, teacher: nn.Module, info: RunInfo) -> None:
         raise TrainingError(
             f'the teacher "{name}" knows {classes} classes, and the data has {len(info.classes)}',
             "train it on the data first, and name that run",
+        )
+    own = dict(teacher.model.named_modules())
+    for missing in (each for each in teacher.names if each not in own):
+        raise TrainingError(
+            f'the teacher "{name}" has no module "{missing}", whose output is to be learned',
+            "features are for a teacher of the same architecture: name another, or float",
         )

@@ -167,7 +167,11 @@ def completed(words, shell="bash"):
 
 def test_a_shell_completes_commands_and_options():
     assert completed(["binarize", "tr"]) == ["train"]
-    assert set(completed(["binarize", "convert", "--ca"])) == {"--calib-data", "--calib-images"}
+    assert set(completed(["binarize", "convert", "--ca"])) == {
+        "--calib-data",
+        "--calib-images",
+        "--calib-steps",
+    }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks for a script of bash")

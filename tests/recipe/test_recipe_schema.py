@@ -135,6 +135,7 @@ def test_recipes_are_read_only() -> None:
         (stage(schedule={"warmup_epochs": 5}), "warms up for 5 epochs, but the stage has 4"),
         (stage(schedule="step"), "decay_epochs: is needed by schedule step"),
         (stage(schedule={"decay_milestones": [1]}), "belongs to schedule multistep, and this one"),
+        (stage(distill={"labels": False, "weight": 0.0}), "needs weight or features"),
         (stage(schedule="cosin"), '(did you mean "cosine"?), not "cosin"'),
         (stage(ema=True), "stages.0.ema should be a mapping of keys"),
         (stage(binary="all but one"), 'one of "all", "activations", "weights", "none"'),

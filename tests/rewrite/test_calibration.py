@@ -179,13 +179,13 @@ def test_grey_networks_are_calibrated_on_noise_alone(pictures: Path) -> None:
 def test_the_python_face_calibrates_too(pictures: Path) -> None:
     options = {"activations": "sign", "img_size": SIDE, "stem": "keep"}
     on_noise = binarize.convert(network(), **options, calib_images=4)
-    on_images = binarize.convert(network(), **options, calib_data=pictures / "flat")
+    on_images = binarize.convert(network(), **options, calib_data=pictures / "flat", calib_steps=0)
     assert thresholds(on_noise).abs().min() > 0
     assert not torch.equal(thresholds(on_noise), thresholds(on_images))
 
 
-@pytest.mark.parametrize("given", [{"calib_data": "somewhere"}, {"calib_images": 4}])
-def test_images_without_binary_activations_are_refused(given: dict[str, object]) -> None:
-    with pytest.raises(BinarizeError, match="these stay float") as caught:
+@pytest.mark.parametrize("given", [{"calib_steps": 3}, {"calib_images": 4}])
+def test_a_number_of_images_without_images_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(BinarizeError, match="there are none") as caught:
         binarize.convert(network(), img_size=SIDE, **given)
-    assert "--activations step" in caught.value.hint
+    assert "--calib-data DIR" in caught.value.hint

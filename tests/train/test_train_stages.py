@@ -12,10 +12,12 @@ from train_toys import last, rows, same
 
 from binarize import estimators
 from binarize.errors import PatternError, RecipeError, TrainingError
+from binarize.fitting.outputs import LOGITS, Watched
 from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, scale
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill, Optimizer
 from binarize.rewrite import Options, SourceOptions, convert_float, open_float
+from binarize.run import Preprocess
 from binarize.training import stages
 from binarize.training.diagnosis import first_bad_layer
 from binarize.training.norms import reestimate
@@ -23,6 +25,7 @@ from binarize.training.objective import Distillation, Objective
 from binarize.training.optim import make_optimizer
 from binarize.training.phase import Phase
 from binarize.training.prepare import merge
+from binarize.training.teacher import Teacher
 from binarize.training.training_state import TrainingState
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
@@ -185,6 +188,32 @@ class TestDistillation:
         expected = (1 - weight) * hard - weight * temperature**2 * (soft * log).sum(1).mean()
         assert loss.item() == pytest.approx(expected, rel=1e-5)
 
+    @pytest.mark.parametrize("labels", [True, False])
+    @pytest.mark.parametrize("weight", [0.0, 0.25])
+    def test_inner_outputs_are_learned_as_a_fit_does(self, weight, labels):
+        """The same errors as `fitting.Watched` finds, on top of what is left of the formula."""
+        model, parent = toys.network(binary=False).eval(), toys.network(binary=False).eval()
+        with torch.no_grad():
+            model[2].weight.mul_(0.5)
+        images, targets = toys.images().tensors
+        given = Preprocess(
+            img_size=8, mean=[0.5], std=[0.25], interpolation="bilinear", crop_pct=1.0
+        )
+        teacher = Teacher(parent, given, given, ["2", "3"]).eval()
+        objective = Objective(model)
+        objective.distillation = Distillation(teacher, 1.0, weight, 0.5, labels)
+        loss, _ = objective(images, targets)
+        _, errors = Watched(model, ["2", "3"]).errors(
+            images, Watched(parent, ["2", "3"]).outputs(images)
+        )
+        assert list(errors) == ["2", "3", LOGITS]
+        objective.distillation = Distillation(teacher, 1.0, weight, 0.0, True)
+        rest = objective(images, targets)[0]
+        if not labels:
+            rest = rest - (1 - weight) * F.cross_entropy(model(images), targets)
+        expected = rest + 0.5 * sum(errors.values())
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
     def test_the_teacher_learns_nothing_and_has_no_parameters_in_the_objective(self):
         model, teacher = toys.network(binary=False), toys.network()
         objective = Objective(model)
@@ -197,13 +226,13 @@ class TestDistillation:
         """Distilled from one that always answers class 1, a network answers class 1."""
         asked = []
 
-        class Teacher(nn.Module):
+        class One(nn.Module):
             def forward(self, images):
                 return torch.eye(toys.CLASSES)[torch.ones(len(images), dtype=torch.long)] * 9
 
         def teacher(distill: Distill) -> nn.Module:
             asked.append(distill.teacher)
-            return Teacher()
+            return One()
 
         chosen = toys.recipe(stage(epochs=4, distill={"teacher": "some-run"}))
         phase = Phase("binarized", tmp_path, toys.network(), teacher=teacher)

@@ -35,14 +35,15 @@ class LoweredModel:
     kernels: bool = False
 
 
-def _refuse_bases(graph: ir.Model, form: str) -> None:
-    """Their scales are floats, which integers do not add up."""
-    several = [node for node in graph.graph if node.domain == DOMAIN and node.op_type in BASES_OPS]
-    if several:
-        raise ExportError(
-            f'the {form} form has no weights of several bases, which layer "{several[0].name}" has',
-            "take --form packed or --form inline",
-        )
+def _check_bases(graph: ir.Model, form: str) -> None:
+    """Raises ExportError for a weight of several bases that the form cannot hold."""
+    for node in graph.graph:
+        op = BASES_OPS.get(node.op_type) if node.domain == DOMAIN else None
+        if op is not None and not FORMS[form].bases(op):
+            raise ExportError(
+                f'the {form} form cannot hold the several bases of layer "{node.name}"',
+                "take --form packed or --form inline",
+            )
 
 
 def lower(graph: ir.Model, form: str, subject: Subject, progress: Progress) -> LoweredModel:
@@ -50,8 +51,7 @@ def lower(graph: ir.Model, form: str, subject: Subject, progress: Progress) -> L
     if form == FLOAT:
         return LoweredModel(graph)
     chosen = FORMS[form]
-    if not chosen.bases:
-        _refuse_bases(graph, form)
+    _check_bases(graph, form)
     if form == DEFAULT_FORM:
         chosen.apply(graph, None)
         return LoweredModel(graph)

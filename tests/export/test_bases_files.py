@@ -180,10 +180,26 @@ def test_one_base_is_the_file_that_it_always_was(tmp_path):
     assert all(len(t.dims) < 2 for t in file.graph.initializer if t.name.endswith(".scale"))
 
 
-@pytest.mark.parametrize("form", ["int8", pytest.param("native", marks=needs_kernels)])
-def test_forms_that_cannot_hold_them_are_refused(form, tmp_path):
+@needs_kernels
+def test_the_native_form_holds_them_and_packs_nothing_beside_them(tmp_path):
+    result = binarize.export(converted("step"), tmp_path / "net.onnx", form="native")
+    assert result.parity == "exact"
+    file = onnx.load(tmp_path / "net.onnx")
+    own = {node.op_type for node in file.graph.node if node.domain == DOMAIN}
+    assert own == {"StepBinaryBasesConv", "StepBinaryBasesLinear"}
+    assert not file.functions
+
+
+@pytest.mark.parametrize(
+    ("form", "activations"),
+    [("int8", "step"), ("int8", "float"), pytest.param("native", "float", marks=needs_kernels)],
+)
+def test_forms_that_cannot_hold_them_are_refused(form, activations, tmp_path):
     with pytest.raises(ExportError) as caught:
-        binarize.export(converted("step"), tmp_path / "net.onnx", form=form)
-    assert f"the {form} form has no weights of several bases" in caught.value.message
-    assert caught.value.hint == "take --form packed or --form inline"
+        binarize.export(converted(activations), tmp_path / "net.onnx", form=form)
+    words = f'the {form} form cannot hold the several bases of layer "conv"'
+    assert (caught.value.message, caught.value.hint) == (
+        words,
+        "take --form packed or --form inline",
+    )
     assert list(tmp_path.iterdir()) == []

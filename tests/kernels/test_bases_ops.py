@@ -14,6 +14,8 @@ from binarize.exporting.functions import BASES_OPS
 SIZES = [1, 31, 32, 33, 63, 64, 65]
 CONVOLUTIONS = [name for name, op in BASES_OPS.items() if op.product == "Conv"]
 TIERS = available()
+FAST = {"avx512", "amx"}
+"""Tiers whose products of float inputs pay off with several bases; others leave them to the function."""
 
 pytestmark = pytest.mark.skipif(not TIERS, reason=ABSENT)
 every_tier = pytest.mark.parametrize("name", TIERS)
@@ -25,8 +27,9 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check(node: Node, x: np.ndarray, threads: int = 1) -> None:
-    """Kernels alone: without a function in the file nothing else could compute it."""
-    given, expected = run(node, x, threads, with_function=False), node.expected(x)
+    """Of binary inputs kernels alone: without a function in the file nothing else could compute it."""
+    alone = bool(node.kind.binary)
+    given, expected = run(node, x, threads, with_function=not alone), node.expected(x)
     assert given.shape == expected.shape
     if node.kind.binary:
         np.testing.assert_array_equal(given, expected)
@@ -96,6 +99,20 @@ def test_threads_change_nothing_and_an_empty_batch_is_empty(name, op):
     with tier(name):
         np.testing.assert_array_equal(run(node, x, threads=3), run(node, x))
         assert run(node, x[:0]).shape[:2] == (0, shape[0])
+
+
+@every_tier
+@every_op
+def test_float_inputs_are_left_to_the_function_where_that_is_faster(name, op):
+    file = Node(op, (3, 2, 1, 1) if op in CONVOLUTIONS else (3, 2), bases=2).file(
+        with_function=False
+    )
+    with tier(name):
+        if BASES_OPS[op].binary or name in FAST:
+            session(file)
+        else:
+            with pytest.raises(Exception, match="not a registered function/op"):
+                session(file)
 
 
 @every_op

@@ -251,6 +251,16 @@ const std::vector<Op>& family() {
 #define BINARIZE_EXPORT __attribute__((visibility("default")))
 #endif
 
+namespace binarize {
+namespace {
+
+// Whether a product of float inputs with two bases is faster than onnxruntime's with one float weight, which the function in
+// the file sums them to. A tier where it is not leaves those ops to the function.
+bool pays_off_for_bases(const Tier& tier) { return tier.int8 != nullptr || tier.bits >= 5; }
+
+}  // namespace
+}  // namespace binarize
+
 // What `register_custom_ops_library` of every language looks for.
 extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   const OrtApi* api = base == nullptr ? nullptr : base->GetApi(ORT_API_VERSION);
@@ -263,11 +273,15 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
     (void)tier();  // an unknown BINARIZE_TIER is an error now, not in the middle of a run
     (void)two_slices();
     static std::mutex lock;
-    static OrtCustomOpDomain* domain = nullptr;  // sessions refer to it for as long as they live
+    static OrtCustomOpDomain* domains[2] = {nullptr, nullptr};  // sessions refer to them for as long as they live
     std::lock_guard<std::mutex> guard(lock);
+    const bool all = pays_off_for_bases(tier());
+    OrtCustomOpDomain*& domain = domains[all ? 1 : 0];
     if (domain == nullptr) {
       OrtCustomOpDomain* made = ort.domain("binarize");
-      for (const Op& op : family()) ort.add(made, &op.table);
+      for (const Op& op : family()) {
+        if (all || !op.bases || op.input != Input::FLOAT) ort.add(made, &op.table);
+      }
       ort.add(made, stem_op());
       domain = made;
     }

@@ -38,7 +38,14 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from binarize import environment, kernels
-from binarize.exporting.functions import ALL_OPS, DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import (
+    ALL_OPS,
+    DOMAIN,
+    FUNCTION_OPS,
+    VERSION,
+    function,
+    needed,
+)
 from binarize.packing import WORD
 
 CHUNK = 500
@@ -154,10 +161,12 @@ def good(random: np.random.Generator) -> dict[str, Any]:
     else:
         node["channels"] = channels
         node["attributes"] = {"shape": [outputs, channels]}
-    signs = int(np.prod(node["attributes"]["shape"]))
+    bases = int(random.integers(2, 5)) if ALL_OPS[op].several else 1
+    signs = bases * int(np.prod(node["attributes"]["shape"]))
+    filters = (bases, outputs) if ALL_OPS[op].several else (outputs,)
     node["constants"] = {
         "bits": random.integers(0, 256, -(-signs // 8)).astype(np.uint8),
-        "scale": random.standard_normal(outputs).astype(np.float32),
+        "scale": random.standard_normal(filters).astype(np.float32),
         "bias": random.standard_normal(outputs).astype(np.float32),
     }
     sizes = {"shift": node["channels"], "threshold": 1, "next": int(random.choice([1, outputs]))}
@@ -221,11 +230,13 @@ def spoil(node: dict[str, Any], random: np.random.Generator) -> None:
         elif kind == 1:
             constants[name] = np.concatenate([value, value[:1]])
         elif kind == 2:
-            constants[name] = value.reshape(1, -1)
+            constants[name] = value.reshape(1, -1) if value.ndim == 1 else value.reshape(-1)
         elif kind == 3:
             constants[name] = value[:0]
         elif value.dtype == np.float32 and len(value):
-            value[random.integers(len(value))] = random.choice([np.nan, np.inf, 3e38, 0, 1e-45])
+            value.flat[random.integers(value.size)] = random.choice(
+                [np.nan, np.inf, 3e38, 0, 1e-45]
+            )
 
 
 def spoiled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -261,7 +272,7 @@ def file_of(node: dict[str, Any], feed: dict[str, np.ndarray]) -> bytes:
         for name, dtype in ends.items()
     ]
     tensors = [numpy_helper.from_array(value, name) for name, value in node["constants"].items()]
-    bodies = needed([(op.name, [1])]) if op.name in OPS else []
+    bodies = needed([(op.name, [1])]) if op.name in FUNCTION_OPS else []
     return helper.make_model(
         helper.make_graph([made], "one", infos[: len(feed)], infos[len(feed) :], tensors),
         opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, VERSION)],

@@ -66,6 +66,7 @@ def convert(
     *,
     estimator: str | dict[str, Any] = "ab-tanh",
     scale: str = "channel",
+    bases: int = 1,
     standardise: bool = True,
     keep: Sequence[str] = (),
     include: Sequence[str] = (),
@@ -89,8 +90,9 @@ def convert(
     `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
     a copy is converted. The options are the flags of `binarize convert`. The
     module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
-    ±scale. With `activations` "step" or "sign" the inputs of those layers are binary too; their thresholds
-    and shifts, which come as further keys, are calibrated on images, or on noise without any.
+    ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations` "step" or "sign" the
+    inputs of those layers are binary too; their thresholds and shifts, which come as further keys, are
+    calibrated on images, or on noise without any.
 
     `calib_data` is a folder of images, a tar, a DataLoader or any iterable of batches [N, C, H, W] as the
     network takes them; labels are not read. The binary network is fitted to the float one on
@@ -109,6 +111,7 @@ def convert(
     options = Options(
         estimator=estimator,
         scale=scale,
+        bases=bases,
         standardise=standardise,
         keep=tuple(keep),
         stem=stem,

@@ -12,3 +12,6 @@ SCALES: tuple[str, ...] = get_args(ScaleName)
 MOST_WORKERS, MOST_THREADS = 256, 1024
 """Of loading processes and of threads: more than any machine has use for, and few enough to be started.
 Recipes come from others."""
+
+MOST_BASES = 4
+"""Binary bases that a weight may be the sum of: 1 to this many."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize import outputs
-from binarize.choices import SCALES
+from binarize.choices import MOST_BASES, SCALES
 from binarize.cli import next_step, render
 from binarize.cli.progress import working
 
@@ -43,6 +43,15 @@ def command(
         typer.Option(metavar="NAME", help="Surrogate gradient: see `binarize estimators ls`."),
     ] = "ab-tanh",
     scale: Annotated[str, typer.Option(metavar="NAME", help=SCALES_HELP)] = "channel",
+    bases: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_BASES,
+            metavar="N",
+            help=f"Binary weights that add up to a layer's: 1 to {MOST_BASES}, that many bits a weight.",
+        ),
+    ] = 1,
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -176,6 +185,7 @@ def command(
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
+            bases=bases,
             keep=tuple(keep or ()),
             stem=stem,
             include=(*(include or ()), *(once_include or ())),

@@ -104,12 +104,22 @@ def table(
 def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
     """Talk: every layer with what feeds it and what became of it, then the totals of summary.json.
 
-    What inputs became is shown where any of them is binary.
+    What inputs became is shown where any of them is binary, and the number of bases where any has several.
     """
     layers = list(layers)
+    several = any(layer.get("bases", 1) > 1 for layer in layers)
     binary = any(layer.get("activations", "float") != "float" for layer in layers)
     table(
-        ("layer", "kind", "shape", "fed by", "action", *["input"] * binary, "reason"),
+        (
+            "layer",
+            "kind",
+            "shape",
+            "fed by",
+            "action",
+            *["bases"] * several,
+            *["input"] * binary,
+            "reason",
+        ),
         (
             (
                 layer["name"],
@@ -117,6 +127,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
                 "x".join(map(str, layer["shape"])),
                 layer["source"],
                 layer["action"],
+                *[layer.get("bases", 1) if layer["action"] == "binarized" else None] * several,
                 *[layer.get("activations", "float")] * binary,
                 layer["reason"],
             )

@@ -33,14 +33,14 @@ _OCTETS = f"""
   shape = Constant <value_ints: ints = @shape> ()
 """
 # Where every weight of the file fills its last byte, nothing has to be cut off.
-_WHOLE = "  signs = Reshape (octets, shape)\n"
+_WHOLE = "  signs = Reshape (octets, {shape})\n"
 _CUT = """
-  flat = Constant <value = int64[1] {-1}> ()
+  flat = Constant <value = int64[1] {{-1}}> ()
   filled = Reshape (octets, flat)
-  zero = Constant <value = int64[1] {0}> ()
-  count = ReduceProd <keepdims = 1> (shape)
+  zero = Constant <value = int64[1] {{0}}> ()
+  count = ReduceProd <keepdims = 1> ({shape})
   positive = Slice (filled, zero, count)
-  signs = Reshape (positive, shape)
+  signs = Reshape (positive, {shape})
 """
 
 # What happens to x, as the part of an op's name that says so. In the smooth surrogate the threshold is a
@@ -133,6 +133,38 @@ _INTEGER = {
   y = Add (scaled, bias)
 """,
 }
+
+# Several bases: one float weight, the sum of them all, for one product of floats.
+_PLANES = """
+  bases = Shape <start = 0, end = 1> (scale)
+  planes = Concat <axis = 0> (bases, shape)
+"""
+_SUMMED = {
+    "Conv": """
+  unit = Constant <value = int64 {1}> ()
+  second = Constant <value = int64 {2}> ()
+  planes_rank = Size (planes)
+  behind = Range (second, planes_rank, unit)
+  spread = Unsqueeze (scale, behind)
+  negated = Neg (spread)
+  signed = Where (signs, spread, negated)
+  first = Constant <value = int64[1] {0}> ()
+  weight = ReduceSum <keepdims = 0> (signed, first)
+""",
+    "Linear": """
+  columns = Transpose <perm = [0, 2, 1]> (signs)
+  between = Constant <value = int64[1] {1}> ()
+  spread = Unsqueeze (scale, between)
+  negated = Neg (spread)
+  signed = Where (columns, spread, negated)
+  first = Constant <value = int64[1] {0}> ()
+  weight = ReduceSum <keepdims = 0> (signed, first)
+""",
+}
+_MULTIPLIED = {
+    "Conv": f"  y = {_CONVOLVE} ({{x}}, weight, bias)\n",
+    "Linear": "  product = MatMul ({x}, weight)\n  y = Add (product, bias)\n",
+}
 _MOVED = {"Conv": "  moved = Unsqueeze (shift, places)\n", "Linear": "  moved = Identity (shift)\n"}
 _ATTRIBUTES = {"Conv": "shape, strides, pads, dilations, group", "Linear": "shape"}
 
@@ -162,7 +194,8 @@ EPILOGUES = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu"
 
 @dataclass(frozen=True)
 class Op:
-    """One op of the family `[Packed][Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu][Pack]`.
+    """One op of the family `[Packed][Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu][Pack]`, or of
+    `[Sign|Step]BinaryBases{Conv|Linear}`.
 
     Attributes:
         binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
@@ -170,6 +203,7 @@ class Op:
         ending: what follows, in order: some of "Add", then "Relu" or "Gelu".
         packed: x is bit-packed, as the op before it wrote it (the native form).
         packs: what the next op makes of y comes first among the outputs, bit-packed.
+        several: the weight is the sum of several bases.
     """
 
     binary: str
@@ -177,6 +211,7 @@ class Op:
     epilogue: tuple[str, ...] = ()
     packed: bool = False
     packs: bool = False
+    several: bool = False
 
     @property
     def name(self) -> str:
@@ -186,7 +221,7 @@ class Op:
     @property
     def base(self) -> str:
         """The op without its epilogue."""
-        return f"{self.binary}Binary{self.product}"
+        return f"{self.binary}Binary{'Bases' if self.several else ''}{self.product}"
 
     @property
     def inputs(self) -> list[str]:
@@ -203,13 +238,19 @@ class Op:
         surrogate; `whole`: for weights that fill their last byte."""
         if self.epilogue:
             return self._with_epilogue(opset)
-        unpack = _OCTETS + (_WHOLE if whole else _CUT)
+        planes, shape = (_PLANES, "planes") if self.several else ("", "shape")
+        unpack = _OCTETS + planes + (_WHOLE if whole else _CUT).format(shape=shape)
+        if self.several:
+            unpack += _SUMMED[self.product]
         if not self.binary:
-            return unpack + _FLOAT[self.product]
+            return unpack + self._multiplied("x", _FLOAT)
         places = _PLACES if self.product == "Conv" else ""
         moved = _MOVED[self.product] if self.binary == "Sign" else ""
         binary = (_SMOOTH if smooth else _BINARY)[self.binary]
-        return unpack + _CONSTANTS + places + moved + binary + _INTEGER[self.product]
+        return unpack + _CONSTANTS + places + moved + binary + self._multiplied("b", _INTEGER)
+
+    def _multiplied(self, x: str, of_one_base: dict[str, str]) -> str:
+        return _MULTIPLIED[self.product].format(x=x) if self.several else of_one_base[self.product]
 
     def _with_epilogue(self, opset: int) -> str:
         bodies = {
@@ -232,7 +273,16 @@ _FAMILY = [
     for product in _FLOAT
 ]
 OPS: dict[str, Op] = {op.name: op for op in _FAMILY}
-"""Every op that has a function, by its name."""
+"""Every op of one base that has a function, by its name."""
+BASES_OPS: dict[str, Op] = {
+    op.name: op
+    for binary in ("", *_BINARY)
+    for product in _FLOAT
+    for op in [Op(binary, product, several=True)]
+}
+"""Those of several bases."""
+FUNCTION_OPS = OPS | BASES_OPS
+"""Every op that has a function."""
 NATIVE_OPS: dict[str, Op] = {
     op.name: op
     for one in _FAMILY
@@ -241,7 +291,7 @@ NATIVE_OPS: dict[str, Op] = {
     for op in [replace(one, packed=packed, packs=packs)]
 }
 """Those of the native form, which the binarize kernels alone compute."""
-ALL_OPS = OPS | NATIVE_OPS
+ALL_OPS = FUNCTION_OPS | NATIVE_OPS
 
 
 def function(name: str, opset: int, smooth: bool = False, whole: bool = False) -> ir.Function:
@@ -251,7 +301,7 @@ def function(name: str, opset: int, smooth: bool = False, whole: bool = False) -
     validation; never in a file). `whole`: only for weights whose number is a multiple of 8, which a session
     unpacks in less time.
     """
-    op = OPS[name]
+    op = FUNCTION_OPS[name]
     own = f', "{DOMAIN}" : {VERSION}' if op.epilogue else ""
     text = f"""
 <domain: "{DOMAIN}", opset_import: ["" : {opset}{own}]>
@@ -282,7 +332,7 @@ def append_functions(model: ir.Model) -> None:
     """Give `model` the functions that its binarize ops need, at its own opset, and the import."""
     opset = model.opset_imports[""]
     own = [node for node in model.graph if node.domain == DOMAIN]
-    family = [node for node in own if node.op_type in OPS]
+    family = [node for node in own if node.op_type in FUNCTION_OPS]
     weights = [(node.op_type, node.attributes.get_ints("shape")) for node in family]
     bodies = [function(name, opset, whole=whole) for name, whole in needed(weights).items()]
     if len(family) < len(own):
@@ -297,7 +347,7 @@ def needed(weights: Iterable[tuple[str, Sequence[int]]]) -> dict[str, bool]:
     it unpacks fill their last byte. One that is called by another stands before it."""
     shapes: dict[str, list[Sequence[int]]] = {}
     for op, shape in weights:
-        for name in {op, OPS[op].base}:
+        for name in {op, FUNCTION_OPS[op].base}:
             shapes.setdefault(name, []).append(shape)
     return {name: fill_bytes(shapes[name]) for name in sorted(shapes)}
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from binarize.errors import ExportError
 from binarize.exporting.forms import DEFAULT_FORM, FLOAT, FORMS
 from binarize.exporting.forms.calibration import clone, ranges
 from binarize.exporting.forms.inline import write_inline
+from binarize.exporting.functions import BASES_OPS, DOMAIN
 from binarize.exporting.images import calibration_images
 from binarize.exporting.subject import Subject
 from binarize.progress import Progress
@@ -33,11 +35,23 @@ class LoweredModel:
     kernels: bool = False
 
 
+def _check_bases(graph: ir.Model, form: str) -> None:
+    """Raises ExportError for a weight of several bases that the form cannot hold."""
+    for node in graph.graph:
+        op = BASES_OPS.get(node.op_type) if node.domain == DOMAIN else None
+        if op is not None and not FORMS[form].bases(op):
+            raise ExportError(
+                f'the {form} form cannot hold the several bases of layer "{node.name}"',
+                "take --form packed or --form inline",
+            )
+
+
 def lower(graph: ir.Model, form: str, subject: Subject, progress: Progress) -> LoweredModel:
     """Put `graph`, with binarize ops, into that form, in place."""
     if form == FLOAT:
         return LoweredModel(graph)
     chosen = FORMS[form]
+    _check_bases(graph, form)
     if form == DEFAULT_FORM:
         chosen.apply(graph, None)
         return LoweredModel(graph)

@@ -2,7 +2,8 @@
 
     bytes = payload + allowance
 
-    payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter
+    payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter; bits and
+                                  scales of every base
                 binary inputs     their shifts or thresholds
                 everything else   parameters and buffers that the graph reads, in their own types; equal
                       tables once, indices and masks in fewer bits (`passes.compress_tables`)
@@ -112,16 +113,19 @@ class _BinaryWeight:
         weights, filters: how many.
         splits: shifts or thresholds of its input.
         folded: state_dict keys of what goes into the scale and bias of its filters.
+        bases: how often there are bits and scales.
     """
 
     weights: int
     filters: int
     splits: int
     folded: frozenset[str]
+    bases: int
 
     @property
     def bytes(self) -> int:
-        return packed_bytes(self.weights) + FLOAT32 * (2 * self.filters + self.splits)
+        floats = (self.bases + 1) * self.filters + self.splits
+        return packed_bytes(self.bases * self.weights) + FLOAT32 * floats
 
 
 def _binary_weights(
@@ -133,7 +137,7 @@ def _binary_weights(
     for _, module, parameter, binarizer in binary_weights(model):
         splits = binarizer.inputs.boundary.numel() if binarizer.inputs is not None else 0
         found[_key(paths[module], parameter)] = _binary_weight(
-            module, paths[module], parameter, splits
+            module, paths[module], parameter, splits, binarizer.bases
         )
     if last is not None and last.frozen:
         path, _, parameter = last.key.rpartition(".")
@@ -141,13 +145,15 @@ def _binary_weights(
     return {names[0]: found[names[0]] for names in trace.names.values() if names[0] in found}
 
 
-def _binary_weight(module: nn.Module, path: str, parameter: str, splits: int) -> _BinaryWeight:
+def _binary_weight(
+    module: nn.Module, path: str, parameter: str, splits: int, bases: int = 1
+) -> _BinaryWeight:
     own = dict(module.named_parameters(recurse=False))
     weights = own.pop(parameter)
     shape = getattr(module, "weight_shape", weights.shape)  # of each of the experts that are mixed
     filters = weights.numel() // math.prod(shape[1:])
     folded = {_key(path, name) for name, value in own.items() if value.numel() == filters}
-    return _BinaryWeight(weights.numel(), filters, splits, frozenset(folded))
+    return _BinaryWeight(weights.numel(), filters, splits, frozenset(folded), bases)
 
 
 def _key(path: str, parameter: str) -> str:

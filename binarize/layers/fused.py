@@ -11,6 +11,17 @@ dL/dw = gain·s·d (+ c'). It is what autograd makes of the same equations step 
 the time and of the memory: the backward keeps the latent weight itself, which is there anyway, and vectors
 of one value per output channel. z, sign and slope are made again from them.
 
+Several bases (`layers.bases`) are so many nodes, each on what those before it leave, with mu = 0. From the
+last base to the first, with the scales held constant, sigma_k² = sum r_k²/(n - 1), and G_K+1 = 0:
+
+    z_k = r_k/(sigma_k + eps),   e_k = gain·g - G_k+1,   d_k = e_k·f'(z_k)
+    G_k = G_k+1 + s_k/(sigma_k + eps)·(d_k - (sigma_k + eps)/((n - 1)·sigma_k)·z_k·sum(d_k·z_k))
+    dL/dw = G_1                    dL/dtheta = sum s_k·e_k·df/dtheta(z_k) over weights and bases
+
+e_k is what the bases behind k leave to it. But for sigma, G_1 = gain·g·(1 - (1 - a_1)···(1 - a_K)) with a_k =
+s_k·f'(z_k)/sigma_k: where f is the identity and weights are normally distributed, .80 of the gradient for
+one base and .99 for two, so that more bases are closer to the float weight in the backward too.
+
 One thing differs: a channel whose weights are all the same (zero-initialised, pruned) has sigma = 0, and with
 it no gradient, for s = 0, or an infinite one, for any other s. It gets that of a channel with s = sigma
 instead, about what normally distributed weights of any size have, at z = 0: A = gain. Where nothing is
@@ -20,7 +31,7 @@ standardised, that is a channel of zeros, and s = 1. So it leaves the place wher
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,7 +40,7 @@ from torch.autograd.function import once_differentiable
 
 from binarize.estimators import Estimator, widened
 from binarize.estimators.base import learned_grads
-from binarize.layers.scale import Scale
+from binarize.layers.scale import FixedScale, Scale
 
 EPSILON = 1e-8
 FLAT = 1e-6
@@ -42,11 +53,13 @@ class BinarizeConfig:
 
     Attributes:
         standardise: False: z = w.
+        centre: False: mu = 0, and z = w/sigma where `standardise` is True.
     """
 
     estimator: Estimator
-    scale: Scale
+    scale: Scale | FixedScale
     standardise: bool
+    centre: bool = True
 
 
 def binary_weight(
@@ -56,7 +69,25 @@ def binary_weight(
 
     `gain` broadcasts to [out, 1, ...]; `learned`: the estimator's own parameters. All three get gradients.
     """
-    return _BinaryWeight.apply(latent, gain, config, progress, *learned)
+    if isinstance(config.scale, FixedScale) or config.scale.bases == 1:
+        return _BinaryWeight.apply(latent, gain, config, progress, *learned)
+    weight = _sum_of_bases(widened(latent), config, progress, *learned)
+    return (weight if gain is None else weight * gain).to(latent.dtype)
+
+
+def _sum_of_bases(w: Tensor, config: BinarizeConfig, progress: float, *learned: Tensor) -> Tensor:
+    """sum s_k·sign(r_k), one node a base. The first is that of a weight with one base and the scale s_1. In
+    those behind it, s_k stands where a gain does: where nothing is left, a base adds and learns nothing."""
+    first, *others = config.scale(w).unbind()
+    config = replace(config, scale=FixedScale(first), centre=False)
+    weight = base = _BinaryWeight.apply(w, None, config, progress, *learned)
+    config = replace(config, scale=FixedScale(torch.ones_like(first)))
+    rest = w
+    for scale in others:
+        rest = rest - base
+        base = _BinaryWeight.apply(rest, scale, config, progress, *learned)
+        weight = weight + base
+    return weight
 
 
 def centred(latent: Tensor, standardise: bool) -> Tensor:
@@ -93,7 +124,8 @@ class _BinaryWeight(torch.autograd.Function):
         *learned: Tensor,
     ) -> Tensor:
         w = widened(latent)
-        mu = mean(w) if is_standardised(w, config.standardise) else w.new_zeros(())
+        standard = is_standardised(w, config.standardise)
+        mu = mean(w) if standard and config.centre else w.new_zeros(())
         c = w - mu
         scale = config.scale(c)
         ctx.config, ctx.progress = config, progress
@@ -130,17 +162,18 @@ class _BinaryWeight(torch.autograd.Function):
         else:
             inner = (d * z).sum(_inner(d), keepdim=True) * factor / ((d[0].numel() - 1) * sigma)
             slow = torch.where(equal, alone, factor / spread)
-            to_latent = _through_z(d, z, slow, torch.where(equal, 0, inner))
+            offset = slow * mean(d) if config.centre else None
+            to_latent = _through_z(d, z, slow, offset, torch.where(equal, 0, inner))
         if share is not None:
             to_latent.add_(share - mean(share) if standard else share)
         return to_latent.to(latent.dtype), to_gain, None, None, *to_learned
 
 
-def _through_z(d: Tensor, z: Tensor, slow: Tensor, inner: Tensor) -> Tensor:
-    """dL/dw from d = g·f'(z) through mu (slow: A) and sigma (inner: what z is multiplied by). Overwrites d
-    and z."""
-    offset = slow * mean(d)
-    return d.mul_(slow).sub_(offset).sub_(z.mul_(inner))
+def _through_z(d: Tensor, z: Tensor, slow: Tensor, offset: Tensor | None, inner: Tensor) -> Tensor:
+    """dL/dw from d = g·f'(z) through z (slow: A), mu (offset) and sigma (inner: what z is multiplied by).
+    Overwrites d and z."""
+    d = d.mul_(slow)
+    return (d if offset is None else d.sub_(offset)).sub_(z.mul_(inner))
 
 
 def _along_signs(g: Tensor, c: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ The name says where the gradient goes:
     learned            s[o] = |theta[o]|, a parameter that begins as `channel`; its gradient reaches theta
                        alone: dL/dtheta[o] = sum g·sign(z) over the channel, for theta > 0
     none               s = 1, for a normalisation that follows to absorb
+
+Those that are a mean and have no gradient, `SEVERAL`, may be of several bases: see `layers.bases`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from binarize.choices import SCALES
+from binarize.choices import MOST_BASES, SCALES
 from binarize.errors import BinarizeError, did_you_mean
+from binarize.layers.bases import fit
 
 
 def _per_channel(magnitude: Tensor) -> Tensor:
@@ -51,16 +54,20 @@ TABLE: dict[str, Callable[[Tensor], Tensor]] = {
     LEARNED: _per_channel,
     NONE: _none,
 }
+SEVERAL = ("channel", "layer")
+"""Scales that several bases may have."""
 
 
 @dataclass(frozen=True)
 class Scale:
     """Centred latent weight [out, ...] -> s, [out, 1, ...] or [1, 1, ...]: see the head of this file.
 
-    Of a learned scale this is where it begins; the parameter belongs to the `WeightBinarizer`.
+    Of a learned scale this is where it begins; the parameter belongs to the `WeightBinarizer`. Several bases
+    have a scale each, of a weight that is not centred: [bases, out, 1, ...] or [bases, 1, 1, ...].
     """
 
     name: str
+    bases: int = 1
 
     @property
     def in_graph(self) -> bool:
@@ -73,12 +80,36 @@ class Scale:
         return self.name == LEARNED
 
     def __call__(self, centred: Tensor) -> Tensor:
+        if self.bases > 1:
+            return fit(centred.detach(), self.bases, TABLE[self.name])
         return TABLE[self.name]((centred if self.in_graph else centred.detach()).abs())
 
 
-def get(name: str) -> Scale:
-    """The scale of that name. Raises BinarizeError for a name that is not in `NAMES`."""
+@dataclass(frozen=True)
+class FixedScale:
+    """A scale that is known already, [out, 1, ...] or [1, 1, ...], held constant."""
+
+    value: Tensor
+
+    in_graph = False
+
+    def __call__(self, centred: Tensor) -> Tensor:
+        return self.value
+
+
+def get(name: str, bases: int = 1) -> Scale:
+    """The scale of that name. Raises BinarizeError for a name that is not in `NAMES`, and for more bases
+    than it or any scale can have."""
     if name not in TABLE:
         hint = did_you_mean(name, NAMES) or f"the scales are {', '.join(NAMES)}"
         raise BinarizeError(f'there is no scale "{name}"', hint)
-    return Scale(name)
+    if not 1 <= bases <= MOST_BASES:
+        raise BinarizeError(
+            f"a weight cannot have {bases} bases", f"it takes from 1 to {MOST_BASES} of them"
+        )
+    if bases > 1 and name not in SEVERAL:
+        raise BinarizeError(
+            f'scale "{name}" cannot have {bases} bases',
+            f"the scales of several bases are {' and '.join(SEVERAL)}",
+        )
+    return Scale(name, bases)

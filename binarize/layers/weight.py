@@ -3,6 +3,7 @@
     mu, sigma = mean and standard deviation of the latent weight w per output channel
     z   = (w - mu)/(sigma + 1e-8)      standardised (not where the fan-in is below 2: z = w, mu = 0)
     w_b = s·sign(z)                    s: mean |w - mu| per output channel, or what `layers.scale` has
+                                       several bases: sum s_k·b_k, see `layers.bases`
 
 The gradient reaches w through z whole, mu and sigma included (Libra parameter binarization of
 IR-Net, arXiv 1909.10788).
@@ -10,6 +11,7 @@ IR-Net, arXiv 1909.10788).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from binarize.estimators import Estimator, sign, widened
 from binarize.layers.activation import InputBinarizer
 from binarize.layers.added import AddedModule
+from binarize.layers.bases import residuals
 from binarize.layers.fused import (
     EPSILON,
     BinarizeConfig,
@@ -81,6 +84,11 @@ class WeightBinarizer(AddedModule):
         return super()._apply(fn, recurse)
 
     @property
+    def bases(self) -> int:
+        """How many binary weights add up to the layer's."""
+        return self.scale.bases
+
+    @property
     def learned(self) -> tuple[nn.Parameter, ...]:
         """The estimator's own parameters, in its order."""
         found = (self._parameters[name] for name in self._names)
@@ -109,7 +117,7 @@ class WeightBinarizer(AddedModule):
     def forward(
         self, latent: Tensor, return_scale: bool = False, gain: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """gain·s·sign(z), or with `return_scale` signs and scale: ([out, ...], [out, 1, ...]).
+        """gain·s·sign(z), or with `return_scale`, of one base, signs and scale: ([out, ...], [out, 1, ...]).
 
         `gain`, which broadcasts to [out, 1, ...], belongs to whatever calls, and so does its gradient.
         """
@@ -127,7 +135,11 @@ class WeightBinarizer(AddedModule):
         return binary_weight(latent, gain, config, self.progress, *self.learned)
 
     def _scale(self, latent: Tensor, factor: Tensor | None) -> Tensor:
-        return self.scale(centred(widened(latent), self.standardise)) if factor is None else factor
+        return self.scale(self._centred(latent)) if factor is None else factor
+
+    def _centred(self, latent: Tensor) -> Tensor:
+        """w - mu, or w itself, in float32 or wider: what the signs are of."""
+        return centred(widened(latent), self.standardise and self.bases == 1)
 
     def _learned_factor(self, latent: Tensor) -> Tensor | None:
         """A learned scale [out, 1, ...], in float32 or wider; None where it is not learned."""
@@ -141,8 +153,8 @@ class WeightBinarizer(AddedModule):
         return size.reshape(-1, *[1] * (latent.ndim - 1))
 
     def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """(w - mu, z), both of the latent weight's shape."""
-        c = centred(widened(latent), self.standardise)
+        """(w - mu, z), both of the latent weight's shape; of the first base where there are several."""
+        c = self._centred(latent)
         if not is_standardised(c, self.standardise):
             return c, c
         return c, c / (deviation(c) + EPSILON)
@@ -163,7 +175,8 @@ class WeightBinarizer(AddedModule):
             scale = self.inputs.slowed_scale(x)
             if not self.enabled:
                 return biased(product(b * scale.to(b.dtype), plain()), bias, axis)
-            if self.training:  # one multiplication of the weight instead of one of the output
+            # One multiplication of the weight instead of one of the output, or one product for all bases.
+            if self.training or self.bases > 1:
                 weight = self(latent, gain=scale if gain is None else gain * scale)
                 return biased(product(b, weight), bias, axis)
             signs, weight_scale = self(latent, return_scale=True)
@@ -178,13 +191,16 @@ class WeightBinarizer(AddedModule):
     def frozen(self, latent: Tensor, gain: Tensor | None = None) -> FrozenWeight:
         """The signs and scales that the forward multiplies, kept apart."""
         scale = self._scale(latent, self._learned_factor(latent))
+        c = self._centred(latent)
+        bases = residuals(c, scale if self.bases > 1 else [scale])
+        positive = torch.stack([sign(r) > 0 for r in bases])
         if gain is not None:
             scale = scale * gain
         if self.inputs is not None:
             scale = scale * self.inputs.scale
-        scale = scale.to(latent.dtype).reshape(-1).expand(len(latent)).contiguous()
-        positive = sign(centred(widened(latent), self.standardise)) > 0
-        return FrozenWeight(positive, scale, self.inputs)
+        filters = (self.bases, len(latent)) if self.bases > 1 else (len(latent),)
+        scale = scale.to(latent.dtype).flatten(len(filters) - 1).expand(filters).contiguous()
+        return FrozenWeight(positive.reshape(*filters, *latent.shape[1:]), scale, self.inputs)
 
     def _load_from_state_dict(
         self,
@@ -211,7 +227,8 @@ class WeightBinarizer(AddedModule):
         unexpected_keys += others
 
     def extra_repr(self) -> str:
-        return f"{self.estimator}, scale={self.scale.name}, standardise={self.standardise}"
+        bases = f", bases={self.bases}" if self.bases > 1 else ""
+        return f"{self.estimator}, scale={self.scale.name}, standardise={self.standardise}{bases}"
 
 
 @dataclass(frozen=True)
@@ -219,8 +236,9 @@ class FrozenWeight:
     """What is left of a latent weight when training is over.
 
     Attributes:
-        positive: bool[out, ...]; True where the sign is +1.
-        scale: s, [out], in the latent weight's dtype; times that of the binary input, if there is one.
+        positive: bool[out, ...]; True where the sign is +1. Of several bases [bases, out, ...].
+        scale: s, [out], in the latent weight's dtype; times that of the binary input, if there is one. Of
+            several bases [bases, out].
         inputs: what makes the layer's input binary, or None.
     """
 
@@ -229,12 +247,24 @@ class FrozenWeight:
     inputs: InputBinarizer | None = None
 
     @property
+    def bases(self) -> int:
+        """How many binary weights add up to it."""
+        return len(self.scale) if self.scale.ndim > 1 else 1
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight: [out, ...]."""
+        return self.positive.shape[self.scale.ndim - 1 :]
+
+    @property
     def value(self) -> Tensor:
-        """As a float tensor: ±s, or ±1 where the input is binary and the scale comes after the sum."""
-        if self.inputs is not None:
+        """As a float tensor [out, ...]: ±s, or ±1 where the input is binary, of one base, and the scale comes
+        after the sum; the sum of all bases where there are several."""
+        if self.inputs is not None and self.bases == 1:
             return torch.where(self.positive, 1.0, -1.0).to(self.scale.dtype)
-        scale = self.scale.reshape(-1, *[1] * (self.positive.ndim - 1))
-        return torch.where(self.positive, scale, -scale)
+        scale = self.scale.reshape(*self.scale.shape, *[1] * (len(self.shape) - 1))
+        signed = torch.where(self.positive, scale, -scale)
+        return functools.reduce(torch.add, signed) if self.bases > 1 else signed
 
 
 class FrozenProduct(nn.Module):
@@ -255,7 +285,7 @@ class FrozenProduct(nn.Module):
         self.op = frozen.inputs.op
         self.register_buffer("boundary", frozen.inputs.boundary.detach())
         self.register_buffer("scale", frozen.scale)
-        self.register_buffer("zeros", torch.zeros_like(frozen.scale))
+        self.register_buffer("zeros", frozen.scale.new_zeros(frozen.scale.shape[-1]))
 
     def read(self, signs: Tensor, gain: Tensor | None = None) -> BinaryWeight:
         """What the layer's `weight` means: `signs` is the parameter, ±1."""

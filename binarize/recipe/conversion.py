@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from binarize.choices import ScaleName
+from binarize.choices import MOST_BASES, ScaleName
 from binarize.recipe.section import Named, Section, key
 from binarize.run import EstimatorSpec
 
@@ -84,6 +84,9 @@ class LayerChoice(Section):
     match: str = key("glob on layer names, such as `layer4.*`", min_length=1)
     estimator: Estimator | None = key("the estimator of these layers", None)
     scale: ScaleName | None = key("what multiplies the signs of these layers", None)
+    bases: int | None = key(
+        "how many binary weights add up to that of these layers", None, ge=1, le=MOST_BASES
+    )
     standardise: bool | None = key("whether these latent weights are standardised", None)
 
 
@@ -97,6 +100,12 @@ class Binarize(Section):
         "what multiplies the signs: the mean absolute latent weight per output channel, without gradient "
         "or `in-graph`, or per layer; `power-of-two`: the nearest one; `learned` from there on",
         "channel",
+    )
+    bases: int = key(
+        "how many binary weights add up to a layer's; several for the scales `channel` and `layer`",
+        1,
+        ge=1,
+        le=MOST_BASES,
     )
     standardise: bool = key("standardise the latent weights per output channel before sign", True)
     layers: list[LayerChoice] = key(

@@ -43,6 +43,7 @@ def write_card(facts: Facts, path: Path) -> None:
         kept=[plain(str(x["name"])) for x in facts.summary["layers"] if x["action"] == "kept"],
         inputs=conversion.activations if conversion else "float",
         scale=conversion.scale if conversion else None,
+        bases=conversion.bases if conversion else 1,
         standardised=conversion.standardise if conversion else None,
         estimators=[_estimator(each) for each in facts.estimators()],
         data=plain(facts.info.data.name or ""),

@@ -181,7 +181,9 @@ def _shorten(model: nn.Module) -> None:
             set_attribute(module, "forward", Tensor.detach)
 
 
-def _shape_of_weight(latent: Tensor, return_scale: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+def _shape_of_weight(
+    latent: Tensor, return_scale: bool = False, gain: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
     """What `WeightBinarizer.forward` returns, without values."""
     with torch._C.DisableTorchFunction():  # the tracer has nothing to see here
         binary = latent.detach()

@@ -34,7 +34,7 @@ SHOWN = 3
 @dataclass(frozen=True)
 class Row:
     """One line of the layer table. Action is "binarized" or "kept"; reason says why kept; activations
-    what the layer's input is: "float", "step" or "sign"."""
+    what the layer's input is: "float", "step" or "sign"; bases how many binary weights add up to its own."""
 
     name: str
     kind: str
@@ -45,6 +45,7 @@ class Row:
     params: int
     macs: int
     activations: str = activation.FLOAT
+    bases: int = 1
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,7 @@ def _rows(
             layer.params,
             layer.macs,
             activation.FLOAT if layer.name in reasons else options.activations,
+            1 if layer.name in reasons else options.binarizer(layer.name).bases,
         )
         for layer in layers
     ]

@@ -27,6 +27,7 @@ class Options:
     Attributes:
         estimator: a name, or a mapping of "name" and constants.
         scale: a name of `layers.scale`.
+        bases: how many binary weights add up to a layer's, 1 to 4; several for some scales alone.
         standardise: latent weights per output channel before the estimator.
         keep: globs on layer or module names that stay float.
         stem: "cifar" (3x3, no pooling), "keep", or "auto": "cifar" for random weights and images that are at
@@ -36,7 +37,7 @@ class Options:
         activations: "float", "step" ({0, s}) or "sign" (±1): what a binary layer's input becomes.
         structure: "keep", "bireal" or "reactnet": surgery on the blocks around ±1 inputs.
         layers: other choices for some layers: "match" (a glob on layer names) and any of "estimator",
-            "scale" and "standardise". Of several that match a layer, the last one counts.
+            "scale", "bases" and "standardise". Of several that match a layer, the last one counts.
     """
 
     estimator: EstimatorSpec | str | Mapping[str, Any] = "ab-tanh"
@@ -49,6 +50,7 @@ class Options:
     activations: str = activation.FLOAT
     structure: str = "keep"
     layers: tuple[LayerChoice | Mapping[str, Any], ...] = ()
+    bases: int = 1
 
     def __post_init__(self) -> None:
         if self.stem not in STEMS:
@@ -102,13 +104,14 @@ class Options:
 
     def _make(self, choice: LayerChoice | None) -> WeightBinarizer:
         """A binarizer of these options, but for what `choice` says."""
-        spec, by, standardise = self.spec, self.scale, self.standardise
+        spec, by, bases, standardise = self.spec, self.scale, self.bases, self.standardise
         if choice is not None:
             spec = choice.estimator or spec
             by = choice.scale or by
+            bases = choice.bases or bases
             standardise = standardise if choice.standardise is None else choice.standardise
         estimator = estimators.get(spec.name, **spec.constants)
-        return WeightBinarizer(estimator, scale.get(by), standardise)
+        return WeightBinarizer(estimator, scale.get(by, bases), standardise)
 
     def input_binarizer(self, module: nn.Module, parameter: str) -> InputBinarizer | None:
         """A new binarizer for what `module.<parameter>` is multiplied by; None where that stays float."""
@@ -131,6 +134,7 @@ def options_of(record: ConversionRecord) -> Options:
     return Options(
         estimator=record.estimator,
         scale=record.scale,
+        bases=record.bases,
         standardise=record.standardise,
         keep=tuple(record.keep),
         stem=record.stem,
@@ -149,6 +153,7 @@ def record_of(
     return ConversionRecord(
         estimator=options.spec,
         scale=options.scale,
+        bases=options.bases,
         standardise=options.standardise,
         keep=list(options.keep),
         stem=options.stem,

@@ -15,8 +15,9 @@ class Totals:
     """Sums over the model.
 
     Attributes:
-        params_1bit, params_32bit: parameters that take one bit, and all others.
-        macs_1bit, macs_32bit: multiply-accumulates of convolutions and linear layers for one image.
+        params_1bit, params_32bit: parameters that take one bit, and all others; of several bases, every bit.
+        macs_1bit, macs_32bit: multiply-accumulates of convolutions and linear layers for one image, those of
+            every base.
         bytes_float: of the float parameters, 4 each.
         bytes_packed: predicted size of the packed ONNX file.
     """
@@ -33,13 +34,12 @@ def totals(conversion: Conversion, bytes_packed: int) -> Totals:
     """Add up a conversion's layer table; a parameter used under two names counts once."""
     binary = [row for row in conversion.rows if row.action == "binarized"]
     params = sum(parameter.numel() for parameter in _parameters(conversion.model))
-    params_1bit = sum(row.params for row in binary)
-    macs_1bit = sum(row.macs for row in binary)
+    macs = sum(row.macs for row in conversion.rows)
     return Totals(
-        params_1bit=params_1bit,
-        params_32bit=params - params_1bit,
-        macs_1bit=macs_1bit,
-        macs_32bit=sum(row.macs for row in conversion.rows) - macs_1bit,
+        params_1bit=sum(row.bases * row.params for row in binary),
+        params_32bit=params - sum(row.params for row in binary),
+        macs_1bit=sum(row.bases * row.macs for row in binary),
+        macs_32bit=macs - sum(row.macs for row in binary),
         bytes_float=4 * params,
         bytes_packed=bytes_packed,
     )

@@ -38,6 +38,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from binarize.choices import MOST_BASES
 from binarize.errors import BinarizeError
 from binarize.run.edits import Edit
 
@@ -309,12 +310,16 @@ class Stem(Record):
     pool: str | None
 
 
+Bases = Annotated[int, Field(ge=1, le=MOST_BASES)]
+
+
 class LayerChoice(Record):
     """Other choices for the layers whose name matches a glob; None: those of the conversion."""
 
     match: str = Field(min_length=1)
     estimator: EstimatorSpec | None = None
     scale: str | None = None
+    bases: Bases | None = None
     standardise: bool | None = None
 
 
@@ -335,6 +340,7 @@ class ConversionRecord(Record):
 
     estimator: EstimatorSpec
     scale: Word
+    bases: Bases = 1
     standardise: bool
     keep: list[str] = Field(default_factory=list)
     stem: Word = "auto"

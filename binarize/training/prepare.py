@@ -118,6 +118,7 @@ def merge(kept: Options | None, section: schema.Binarize | None, progress: Progr
     written: dict[str, Any] = {
         "estimator": section.estimator.spec,
         "scale": section.scale,
+        "bases": section.bases,
         "layers": tuple(map(_choice, section.layers)),
         "standardise": section.standardise,
         "keep": tuple(section.keep),
@@ -141,6 +142,7 @@ def _choice(choice: schema.LayerChoice) -> LayerChoice:
         match=choice.match,
         estimator=choice.estimator.spec if choice.estimator is not None else None,
         scale=choice.scale,
+        bases=choice.bases,
         standardise=choice.standardise,
     )
 

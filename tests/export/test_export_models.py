@@ -15,7 +15,7 @@ import binarize
 from binarize import api
 from binarize.errors import ExportError
 from binarize.exporting import exporting
-from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS
 from binarize.exporting.validate import Validation
 from binarize.layers import binary_weights
 from binarize.packing import unpack_bits
@@ -182,7 +182,7 @@ def test_the_file_says_everything_about_itself(tmp_path: Path) -> None:
 
 def test_the_specification_names_every_op_and_every_property(exported) -> None:
     text = (DOCS / "op-spec.md").read_text(encoding="utf-8")
-    assert all(f"`{op}`" in text for op in OPS)
+    assert all(f"`{op}`" in text for op in FUNCTION_OPS)
     for prop in onnx.load(exported[0]).metadata_props:
         assert f"`{prop.key}`" in text, prop.key
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import torch
 from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
 
-from binarize.exporting.functions import DOMAIN, OPS, VERSION, function, needed
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, VERSION, Op, function, needed
 from binarize.kernels import installed
 from binarize.packing import pack_bits
 
@@ -34,6 +34,7 @@ class Node:
     dilations: Sequence[int] = (1, 1)
     group: int = 1
     seed: int = 0
+    bases: int = 1
     signs: np.ndarray = field(init=False)
     constants: dict[str, np.ndarray] = field(init=False)
     attributes: dict[str, object] = field(init=False)
@@ -41,10 +42,11 @@ class Node:
     def __post_init__(self) -> None:
         random = np.random.default_rng(self.seed)
         outputs, channels = self.shape[0], self.shape[1] * self.group
-        self.signs = random.random(self.shape) < 0.5
+        several = (self.bases,) if self.kind.several else ()
+        self.signs = random.random((*several, *self.shape)) < 0.5
         self.constants = {
             "bits": pack_bits(self.signs),
-            "scale": random.standard_normal(outputs).astype(np.float32),
+            "scale": random.standard_normal((*several, outputs)).astype(np.float32),
             "bias": random.standard_normal(outputs).astype(np.float32),
         }
         if self.op.startswith("Sign"):
@@ -61,12 +63,16 @@ class Node:
             }
 
     @property
+    def kind(self) -> Op:
+        return FUNCTION_OPS[self.op]
+
+    @property
     def convolves(self) -> bool:
-        return OPS[self.op].product == "Conv"
+        return self.kind.product == "Conv"
 
     @property
     def epilogue(self) -> tuple[str, ...]:
-        return OPS[self.op].epilogue
+        return self.kind.epilogue
 
     def file(self, with_function: bool = True, rank: int | None = None) -> bytes:
         """The model of this node alone: x, and a residual where it takes one, -> y; a linear layer's x has
@@ -114,10 +120,22 @@ class Node:
             else:
                 wide = torch.from_numpy(y.astype(np.float64))
                 y = (wide * torch.special.erfc(-wide / 2**0.5) / 2).numpy()
-        return y if OPS[self.op].binary == "" else y.astype(np.float32)
+        return y if self.kind.binary == "" else y.astype(np.float32)
 
     def _product(self, x: np.ndarray) -> np.ndarray:
-        signs = np.where(self.signs, 1.0, -1.0)
+        """Of several bases, what the first makes with the bias, and each of the others added in turn."""
+        if not self.kind.several:
+            return self._of_base(x, self.signs, self.constants["scale"], self.constants["bias"])
+        bias, y = self.constants["bias"], None
+        for signs, scale in zip(self.signs, self.constants["scale"], strict=True):
+            base = self._of_base(x, signs, scale, bias if y is None else np.zeros_like(bias))
+            y = base if y is None else y + base
+        return y
+
+    def _of_base(
+        self, x: np.ndarray, positive: np.ndarray, scale: np.ndarray, bias: np.ndarray
+    ) -> np.ndarray:
+        signs = np.where(positive, 1.0, -1.0)
         b = x.astype(np.float64)
         if self.op.startswith("Sign"):
             along = (1, -1, *[1] * (x.ndim - 2)) if self.convolves else (-1,)
@@ -126,8 +144,8 @@ class Node:
             b = np.where(x >= self.constants["threshold"], 1.0, 0.0)
         sums = self._convolution(b, signs) if self.convolves else b @ signs.T
         last = (-1, *[1] * (sums.ndim - 2)) if self.convolves else (-1,)
-        scale, bias = self.constants["scale"].reshape(last), self.constants["bias"].reshape(last)
-        if not OPS[self.op].binary:
+        scale, bias = scale.reshape(last), bias.reshape(last)
+        if not self.kind.binary:
             return sums * scale.astype(np.float64) + bias
         return sums.astype(np.float32) * scale + bias
 

@@ -24,6 +24,7 @@ from binarize.training.norms import reestimate
 from binarize.training.objective import Distillation, Objective
 from binarize.training.optim import make_optimizer
 from binarize.training.phase import Phase
+from binarize.training.prepare import merge
 from binarize.training.teacher import Teacher
 from binarize.training.training_state import TrainingState
 
@@ -90,7 +91,7 @@ class TestEstimator:
 class TestLayers:
     CHOICES = (
         {"match": "layer*", "estimator": {"name": "ede", "t_max": 5.0}},
-        {"match": "layer3.0.*", "scale": "layer", "standardise": False},
+        {"match": "layer3.0.*", "scale": "layer", "bases": 2, "standardise": False},
     )
 
     def converted(self, choices):
@@ -102,9 +103,9 @@ class TestLayers:
         found = self.converted(self.CHOICES)
         first, second = found["layer1.0.conv1"], found["layer3.0.conv1"]
         assert first.estimator == estimators.get("ede", t_max=5.0)
-        assert (first.scale.name, first.standardise) == ("channel", True)
+        assert (first.scale.name, first.bases, first.standardise) == ("channel", 1, True)
         assert second.estimator == estimators.get("ab-tanh")
-        assert (second.scale.name, second.standardise) == ("layer", False)
+        assert (second.scale.name, second.bases, second.standardise) == ("layer", 2, False)
 
     def test_a_pattern_without_a_match_is_an_error(self):
         with pytest.raises(PatternError, match='no layer matches layers "layer9"'):
@@ -113,10 +114,12 @@ class TestLayers:
             self.converted(({"match": "fc", "scale": "none"},))
 
     def test_a_recipe_says_it_in_its_own_section(self):
-        section = {"layers": [{"match": "layer*", "estimator": "ste"}]}
+        section = {"bases": 3, "layers": [{"match": "layer*", "estimator": "ste", "bases": 2}]}
         chosen = load({"data": "digits", "stages": [stage()], "binarize": section})
         (choice,) = chosen.binarize.layers
         assert (choice.match, choice.estimator.name, choice.scale) == ("layer*", "ste", None)
+        merged = merge(None, chosen.binarize, None)
+        assert (merged.bases, merged.choices[0].bases) == (3, 2)
 
 
 class TestGroups:

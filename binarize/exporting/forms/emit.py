@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from binarize.exporting.functions import DOMAIN, GELU_OPSET, OPS, ROOT, Op
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, GELU_OPSET, ROOT, Op
 from binarize.exporting.passes.graph import (
     add_constant,
     drop_unread,
@@ -52,7 +52,7 @@ class Emitter:
     def finish(self, op: str, *inputs: ir.Value | None, **attributes: Any) -> None:
         """What gives what the op gave: this node, and behind it those that the op's name ends with."""
         residual = self.before.inputs[-1]
-        for each in OPS[self.before.op_type].epilogue:
+        for each in FUNCTION_OPS[self.before.op_type].epilogue:
             value = self(op, *inputs, **attributes)
             op, inputs, attributes = each, (value,), {}
             if each == "Add":
@@ -100,15 +100,18 @@ class Emitter:
         return value
 
     def signs(self, columns: bool = False) -> ir.Value:
-        """bool of the weight's shape, or turned round, from the bits of the node that is replaced."""
+        """bool of the weight's shape, or turned round, from the bits of the node that is replaced; those of
+        several bases one behind the other."""
         bits, shape = input_of(self.before, 1), list(self.before.attributes.get_ints("shape"))
+        if FUNCTION_OPS[self.before.op_type].several:
+            shape = [len(elements_of(input_of(self.before, 2))), *shape]
         key = (name_of(bits), tuple(shape), columns)
         if key not in self._signs:
             self._signs[key] = self._turned(shape) if columns else self._unpacked(bits, shape)
         return self._signs[key]
 
     def _turned(self, shape: list[int]) -> ir.Value:
-        return self("Transpose", self.signs(), perm=[1, 0])
+        return self("Transpose", self.signs(), perm=[1, 0] if len(shape) == 2 else [0, 2, 1])
 
     def _unpacked(self, bits: ir.Value, shape: list[int]) -> ir.Value:
         """Broad columns of eight from a byte each, then the weight's shape."""
@@ -140,7 +143,7 @@ def rewrite(model: ir.Model, write: Callable[[Emitter, ir.Node, Op], None]) -> N
     for node in tuple(graph):
         if node.domain == DOMAIN:
             emit.before = node
-            write(emit, node, OPS[node.op_type])
+            write(emit, node, FUNCTION_OPS[node.op_type])
     drop_unread(graph)
     model.opset_imports.pop(DOMAIN, None)
 

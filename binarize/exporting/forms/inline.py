@@ -16,7 +16,7 @@ import onnx_ir as ir
 from binarize.exporting.forms.calibration import Ranges
 from binarize.exporting.forms.emit import Emitter, above, along, attributes, rewrite
 from binarize.exporting.functions import Op
-from binarize.exporting.passes.graph import input_of
+from binarize.exporting.passes.graph import elements_of, input_of
 from binarize.layers.activation import SLOPE
 
 LIMIT = 3e38
@@ -30,7 +30,9 @@ def write_inline(model: ir.Model, ranges: Ranges | None = None, smooth: bool = F
 
 def write_op(emit: Emitter, node: ir.Node, op: Op, smooth: bool = False) -> None:
     """One op in standard ops."""
-    if op.binary:
+    if op.several:
+        _summed(emit, node, op, smooth)
+    elif op.binary:
         _integer(emit, node, op, smooth)
     elif op.product == "Conv":
         x, _, scale, bias = (input_of(node, index) for index in range(4))
@@ -41,6 +43,23 @@ def write_op(emit: Emitter, node: ir.Node, op: Op, smooth: bool = False) -> None
     else:
         x, _, scale, bias = (input_of(node, index) for index in range(4))
         weight = emit("Where", emit.signs(columns=True), scale, emit("Neg", scale))
+        emit.finish("Add", emit("MatMul", x, weight), bias)
+
+
+def _summed(emit: Emitter, node: ir.Node, op: Op, smooth: bool) -> None:
+    """Several bases: one product by the sum of them all."""
+    x, _, scale, bias = (input_of(node, index) for index in range(4))
+    if op.binary:
+        x = (_smooth if smooth else _binary)(emit, node, op)
+    shape, convolves = node.attributes.get_ints("shape"), op.product == "Conv"
+    ones = [1] * (len(shape) - 1)
+    bases = len(elements_of(scale))
+    scale = emit.shaped(scale, [bases, shape[0], *ones] if convolves else [bases, 1, shape[0]])
+    signed = emit("Where", emit.signs(columns=not convolves), scale, emit("Neg", scale))
+    weight = emit("ReduceSum", signed, emit.ints([0]), keepdims=0)
+    if convolves:
+        emit.finish("Conv", x, weight, bias, **attributes(node))
+    else:
         emit.finish("Add", emit("MatMul", x, weight), bias)
 
 

@@ -20,7 +20,7 @@ from binarize.errors import ExportError
 from binarize.exporting.forms.calibration import Ranges
 from binarize.exporting.forms.emit import FLOAT32, INT8, Emitter, above, along, attributes, rewrite
 from binarize.exporting.forms.inline import write_op
-from binarize.exporting.functions import DOMAIN, OPS, Op
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, Op
 from binarize.exporting.passes.graph import elements_of, input_of
 
 LOWEST, SPAN = -128, 255
@@ -28,7 +28,7 @@ LOWEST, SPAN = -128, 255
 
 def quantises(model: ir.Model) -> bool:
     """Whether activations are rounded: where no layer's input is binary."""
-    own = [OPS[node.op_type] for node in model.graph if node.domain == DOMAIN]
+    own = [FUNCTION_OPS[node.op_type] for node in model.graph if node.domain == DOMAIN]
     return bool(own) and not any(op.binary for op in own)
 
 

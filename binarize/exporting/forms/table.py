@@ -22,6 +22,7 @@ from binarize.exporting.forms.inline import write_inline
 from binarize.exporting.forms.int8 import quantises, write_int8
 from binarize.exporting.forms.native import write_native
 from binarize.exporting.forms.packed import write_packed
+from binarize.exporting.functions import Op
 from binarize.runtime import NATIVE
 
 
@@ -34,22 +35,30 @@ class Form:
         apply: rewrites a graph; ranges are needed where the form quantises it.
         quantises: whether activations of this graph are rounded, so that the file is not exact.
         kernels: whether the binarize kernels alone can run it.
+        bases: whether it can hold an op of several bases.
     """
 
     description: str
     apply: Callable[[ir.Model, Ranges | None], None]
     quantises: Callable[[ir.Model], bool] = lambda _: False
     kernels: bool = False
+    bases: Callable[[Op], bool] = lambda _: True
 
 
 FORMS: dict[str, Form] = {
     "packed": Form("1 bit a weight, functions for onnxruntime", write_packed),
     "inline": Form("1 bit a weight, standard ops alone, for OpenVINO and others", write_inline),
-    "int8": Form("1 bit a weight, sums of integers in standard ops", write_int8, quantises),
+    "int8": Form(
+        "1 bit a weight, sums of integers in standard ops",
+        write_int8,
+        quantises,
+        bases=lambda _: False,
+    ),
     NATIVE: Form(
         "1 bit a weight, and between binary layers, for the binarize kernels alone",
         write_native,
         kernels=True,
+        bases=lambda op: bool(op.binary),  # not every tier computes others
     ),
 }
 DEFAULT_FORM = "packed"

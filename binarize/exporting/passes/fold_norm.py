@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS
 from binarize.exporting.passes.graph import constant, graph_of, only_user, replace_constant
 
 
@@ -18,7 +18,7 @@ class FoldNorm(ir.passes.InPlacePass):
        op where its result has two dimensions.
     3. r = g/sqrt(var + eps); s' = s·r; b' = (b - mean)·r + shift, computed in float64. s' may be
        negative: then bit 1 stands for the negative value. Ops with binary inputs multiply by s' after the
-       sum, so that it stays one of integers.
+       sum, so that it stays one of integers. Of several bases, each has an s.
     4. The bits, which other nodes may share, stay; s and b are replaced for this node alone.
     """
 
@@ -49,11 +49,12 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _is_ours(node: ir.Node) -> bool:
-    return node.domain == DOMAIN and node.op_type in OPS and not OPS[node.op_type].epilogue
+    op = FUNCTION_OPS.get(node.op_type) if node.domain == DOMAIN else None
+    return op is not None and not op.epilogue
 
 
 def _same_channels(node: ir.Node) -> bool:
-    if OPS[node.op_type].product == "Conv":
+    if FUNCTION_OPS[node.op_type].product == "Conv":
         return True
     shape = node.outputs[0].shape
     return shape is not None and len(shape) == 2

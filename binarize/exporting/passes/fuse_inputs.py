@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TypeGuard
 
 import numpy as np
 import onnx_ir as ir
 
 from binarize.errors import ExportError
-from binarize.exporting.functions import DOMAIN, OPS, VERSION, Op
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, OPS, VERSION
 from binarize.exporting.passes.graph import (
     constant,
     drop_unread,
@@ -56,7 +57,8 @@ def _is_marker(node: ir.Node | None) -> TypeGuard[ir.Node]:
 
 def _fuse(node: ir.Node) -> ir.Node | None:
     """The op that took the place of `node` and of what is around it; None where nothing is."""
-    if node.domain != DOMAIN or node.op_type not in OPS or OPS[node.op_type].binary:
+    plain = FUNCTION_OPS.get(node.op_type) if node.domain == DOMAIN else None
+    if plain is None or plain.binary:
         return None
     pad, marker = _before(node)
     scale = only_user(node.outputs[0])
@@ -65,7 +67,7 @@ def _fuse(node: ir.Node) -> ir.Node | None:
     pads = _image_pads(pad, len(node.attributes.get_ints("pads", [])) // 2) if pad else []
     if pads is None:
         return None
-    op = Op(marker.op_type, OPS[node.op_type].product)
+    op = dataclasses.replace(plain, binary=marker.op_type)
     inputs = [marker.inputs[0], node.inputs[1], *scale.inputs[1:3], marker.inputs[1]]
     attributes = {name: one.value for name, one in node.attributes.items()}
     if pads:
@@ -128,7 +130,7 @@ def _refuse_markers(graph: ir.Graph) -> None:
 
 def _name_constants(graph: ir.Graph, node: ir.Node) -> None:
     """Call what the markers held by the names that constants of binarize ops have."""
-    parts = dict(zip(OPS[node.op_type].inputs[2:], node.inputs[2:], strict=True))
+    parts = dict(zip(FUNCTION_OPS[node.op_type].inputs[2:], node.inputs[2:], strict=True))
     for part, value in parts.items():
         if value is not None and value.is_initializer() and "_binarizer." in name_of(value):
             graph.initializers.pop(name_of(value))

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.errors import ExportError
-from binarize.exporting.functions import DOMAIN, VERSION
+from binarize.exporting.functions import DOMAIN, VERSION, Op
 from binarize.exporting.passes.graph import (
     add_constant,
     constant,
@@ -29,7 +29,8 @@ class PackWeights(ir.passes.InPlacePass):
 
     With W a graph input that `MarkAsInput` made, of shape [O, ...]:
 
-    1. Conv(x, W[, b]) -> BinaryConv(x, bits, scale, b); `auto_pad` becomes explicit `pads`.
+    1. Conv(x, W[, b]) -> BinaryConv(x, bits, scale, b), or BinaryBasesConv where W is the sum of several
+       bases (and so in what follows); `auto_pad` becomes explicit `pads`.
     2. Gemm(x, W, b) with transB = 1 and alpha = beta = 1 -> BinaryLinear(x, bits, scale, b).
     3. MatMul(x, Transpose(W)) -> BinaryLinear; an Add of a constant [O] that alone reads the result
        becomes its bias.
@@ -69,14 +70,14 @@ class _Weight:
 
     @property
     def shape(self) -> list[int]:
-        return list(self.frozen.positive.shape)
+        return list(self.frozen.shape)
 
     def pack(self, node: ir.Node, index: int) -> None:
         """Rewrite one reader of the weight, or what reads the transposed weight; leave others."""
         if node.op_type == "Conv" and index == 1:
-            self._emit("BinaryConv", node, _bias(node), _convolution(node, self.shape))
+            self._emit("Conv", node, _bias(node), _convolution(node, self.shape))
         elif node.op_type == "Gemm" and index == 1 and _is_linear(node):
-            self._emit("BinaryLinear", node, _bias(node), {})
+            self._emit("Linear", node, _bias(node), {})
         elif node.op_type == "Transpose" and len(self.shape) == 2:
             for reader, position in tuple(node.outputs[0].uses()):
                 if reader.op_type == "MatMul" and position == 1:
@@ -86,14 +87,14 @@ class _Weight:
         add = only_user(matmul.outputs[0])
         bias = _added_bias(add, matmul, self.shape[0])
         if add is None or bias is None:
-            self._emit("BinaryLinear", matmul, None, {})
+            self._emit("Linear", matmul, None, {})
         else:
-            self._emit("BinaryLinear", add, bias, {}, matmul.inputs[0])
+            self._emit("Linear", add, bias, {}, matmul.inputs[0])
             graph_of(matmul).remove(matmul, safe=True)
 
     def _emit(
         self,
-        op: str,
+        product: str,
         node: ir.Node,
         bias: ir.Value | None,
         attributes: dict[str, Any],
@@ -104,6 +105,7 @@ class _Weight:
             bias = add_constant(self.graph, f"{self.layer}.bias", zeros)
         inputs = [x or node.inputs[0], *self._initializers(), bias]
         attributes = {"shape": self.shape, **attributes}
+        op = Op("", product, several=self.frozen.bases > 1).name
         new = ir.node(
             op, inputs, attributes, domain=DOMAIN, version=VERSION, name=self.layer, num_outputs=1
         )

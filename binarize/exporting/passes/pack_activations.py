@@ -24,7 +24,7 @@ class PackActivations(ir.passes.InPlacePass):
     """op(x, …) -> y -> StepOp(y, …, threshold)  becomes  opPack(x, …, threshold) -> w -> PackedStepOp(w, …)
     with w bit-packed, and so on for Sign, whose decision boundary is y = -shift.
 
-    1. Both ops have binary inputs and the same product.
+    1. Both ops have binary inputs, weights of one base and the same product.
     2. Where y has other readers too, or is an output of the graph, it stays, as a second output.
     3. Of readers with different decision boundaries the first one, and those that are like it, take packed
        bits.
@@ -46,9 +46,9 @@ def _names(graph: ir.Graph) -> Iterator[str]:
 
 
 def _op(node: ir.Node) -> Op | None:
-    """The op of a node with a binary input."""
+    """The op of a node with a binary input and a weight of one base."""
     op = ALL_OPS.get(node.op_type) if node.domain == DOMAIN else None
-    return op if op is not None and op.binary else None
+    return op if op is not None and op.binary and not op.several else None
 
 
 def _pack(node: ir.Node, op: Op, names: Iterator[str]) -> bool:

@@ -78,4 +78,32 @@ Layer check(Input input, bool linear, const Given& given) {
   return layer;
 }
 
+void stack(Layer& layer, int64_t bases) {
+  Geometry& g = layer.geometry;
+  const int64_t outputs = g.outputs, share = g.outputs_per_group();
+  const size_t count = static_cast<size_t>(g.channels_per_group() * g.taps());
+  require(outputs * bases * g.channels_per_group() * g.taps() < LARGEST, "shape has too many elements");
+  require(layer.bits.size() >= (static_cast<size_t>(outputs * bases) * count + 7) / 8, "bits is too short for shape");
+  std::vector<float> scale, bias;
+  std::vector<uint8_t> bits((static_cast<size_t>(outputs * bases) * count + 7) / 8);
+  size_t to = 0;
+  for (int64_t group = 0; group < g.group; ++group) {
+    for (int64_t base = 0; base < bases; ++base) {
+      for (int64_t output = group * share; output < (group + 1) * share; ++output) {
+        const size_t from = static_cast<size_t>(base * outputs + output);
+        scale.push_back(layer.scale[from]);
+        bias.push_back(base == 0 ? layer.bias[static_cast<size_t>(output)] : 0.0f);
+        for (size_t i = from * count; i < (from + 1) * count; ++i, ++to) {
+          bits[to / 8] = static_cast<uint8_t>(bits[to / 8] | (layer.bits[i / 8] >> i % 8 & 1) << to % 8);
+        }
+      }
+    }
+  }
+  layer.bases = bases;
+  layer.scale = std::move(scale);
+  layer.bias = std::move(bias);
+  layer.bits = std::move(bits);
+  g.outputs *= bases;
+}
+
 }  // namespace binarize

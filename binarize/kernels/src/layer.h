@@ -40,6 +40,7 @@ struct Layer {
   bool threshold_per_channel = false;
   bool packed = false;      // x comes as words of bits, and there is no threshold
   bool two_slices = false;  // instead of three for float inputs, in the tier that slices them
+  int64_t bases = 1;        // a weight is the sum of so many: the outputs are those of all of them, [group][base][output]
   std::vector<float> next;  // the threshold for y, where it is wanted as words: [1], or one per output; else empty
 
   // Signs of an output, 1 for +1 and 0 for -1: [channel within its group][tap].
@@ -90,5 +91,11 @@ struct Given {
 
 // The layer's sizes. Throws Error, saying what is wrong, where they do not fit together.
 Layer check(Input input, bool linear, const Given& given);
+
+constexpr int64_t MOST_BASES = 4;
+
+// Makes one layer with the outputs of all bases of a layer whose bits and scales are those of several, base by base, as the
+// file has them. What comes out of its product is to be added up: `add_bases`.
+void stack(Layer& layer, int64_t bases);
 
 }  // namespace binarize

@@ -1,4 +1,5 @@
 // The ops of domain `binarize`, version 1, as onnxruntime's custom ops. Their meaning: docs/op-spec.md.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -6,6 +7,7 @@
 
 #include "op.h"
 #include "product.h"
+#include "scratch.h"
 
 namespace binarize {
 
@@ -18,7 +20,7 @@ struct Op {
   Input input;
   bool packed, linear, add;
   Act act;
-  bool words;
+  bool words, bases;
 
   // x, bits, scale, bias, the shift or threshold, the residual, `next`
   size_t thresholds() const { return input == Input::FLOAT || packed ? 0 : 1; }
@@ -44,14 +46,16 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
     given.group = ort.integer(info, "group");
   }
   std::vector<uint8_t> bits = copied<uint8_t>(ort, info, 1, ORT_UINT8, "bits").values;
-  std::vector<float> scale = copied<float>(ort, info, 2, ORT_FLOAT, "scale").values;
+  const Constant<float> scales = copied<float>(ort, info, 2, ORT_FLOAT, "scale", op.bases ? 2 : 1);
+  const int64_t bases = op.bases ? scales.dims[0] : 1;
+  require(bases >= 1 && bases <= MOST_BASES, "scale has too few or too many bases");
   std::vector<float> bias = copied<float>(ort, info, 3, ORT_FLOAT, "bias").values;
   std::vector<float> threshold;
   if (op.thresholds() != 0) threshold = copied<float>(ort, info, 4, ORT_FLOAT, op.input == Input::SIGN ? "shift" : "threshold").values;
   std::vector<float> next;
   if (op.words) next = copied<float>(ort, info, op.inputs() - 1, ORT_FLOAT, "next").values;
   given.bits = bits.size();
-  given.scale = scale.size();
+  given.scale = scales.values.size() / static_cast<size_t>(bases);
   given.bias = bias.size();
   given.threshold = threshold.size();
   given.next = next.size();
@@ -59,7 +63,7 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   given.words = op.words;
   Layer layer = check(op.input, op.linear, given);
   layer.bits = std::move(bits);
-  layer.scale = std::move(scale);
+  layer.scale = scales.values;
   layer.bias = std::move(bias);
   // x + shift >= 0 just where x >= -shift: a sum is rounded to 0 only if it is 0
   if (op.input == Input::SIGN) {
@@ -68,6 +72,7 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   layer.threshold = std::move(threshold);
   layer.next = std::move(next);
   layer.two_slices = two_slices();
+  if (op.bases) stack(layer, bases);
   return layer;
 }
 
@@ -101,6 +106,37 @@ Epilogue outputs_of(const Kernel& kernel, OrtKernelContext* context, std::vector
   return epilogue;
 }
 
+// y [count, group, outputs of a group, plane] from the outputs of all bases, [count, group, base, outputs of a group, plane]:
+// those of the first base, then of each of the others in turn.
+void add_bases(const Layer& layer, const float* bases, size_t count, size_t plane, float* y, const Parallel& parallel) {
+  constexpr size_t PIECE = 8192;  // values, of every base: they fit the first level of the cache
+  const size_t number = static_cast<size_t>(layer.bases);
+  const size_t run = static_cast<size_t>(layer.geometry.outputs_per_group()) / number * plane;
+  const size_t pieces = (run + PIECE - 1) / PIECE;
+  parallel(count * static_cast<size_t>(layer.geometry.group) * pieces, [&](size_t task) {
+    const size_t block = task / pieces, begin = task % pieces * PIECE, n = std::min(PIECE, run - begin);
+    const float* from = bases + block * number * run + begin;
+    float* to = y + block * run + begin;
+    for (size_t i = 0; i < n; ++i) to[i] = from[i] + from[run + i];
+    for (size_t base = 2; base < number; ++base) {
+      for (size_t i = 0; i < n; ++i) to[i] += from[base * run + i];
+    }
+  });
+}
+
+// Calls `product` with the epilogue; of several bases, with one that takes the outputs of them all, which are
+// then added up.
+template <class Body>
+void multiply(const Layer& layer, size_t count, size_t plane, const Epilogue& epilogue, const Parallel& parallel,
+              const Body& product) {
+  if (layer.bases == 1) return product(epilogue);
+  const Scratch outputs(count * static_cast<size_t>(layer.geometry.outputs) * plane * sizeof(float));
+  Epilogue all;
+  all.y = outputs.as<float>();
+  product(all);
+  add_bases(layer, all.y, count, plane, epilogue.y, parallel);
+}
+
 void compute(const Kernel& kernel, OrtKernelContext* context) {
   const Layer& layer = kernel.layer;
   const Geometry& g = layer.geometry;
@@ -112,11 +148,12 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     const size_t last = dims.size() - 1;
     const Activations activations = activations_of(kernel, x, last);
     const int64_t rows = static_cast<int64_t>(x.count()) / x.dims[last];
-    dims[last] = g.outputs;
+    dims[last] = g.outputs / layer.bases;
     require(static_cast<double>(rows) * static_cast<double>(g.outputs) < LARGEST_OUTPUT, "the output is too large");
     const Epilogue epilogue = outputs_of(kernel, context, dims, last);
-    if (rows > 0) kernel.product->multiply(activations, rows, epilogue, parallel);
-    return;
+    if (rows == 0) return;
+    return multiply(layer, static_cast<size_t>(rows), 1, epilogue, parallel,
+                    [&](const Epilogue& each) { kernel.product->multiply(activations, rows, each, parallel); });
   }
   const size_t rank = static_cast<size_t>(layer.rank);
   require(dims.size() == rank + 2, "x needs " + std::to_string(rank + 2) + " dimensions");
@@ -131,10 +168,13 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
   // an allocation of this size may be refused in ways that end the process
   require(static_cast<double>(out[0]) * static_cast<double>(out[1]) * static_cast<double>(g.outputs) *
                   static_cast<double>(dims[0]) < LARGEST_OUTPUT, "the output is too large");
-  dims[1] = g.outputs;
+  dims[1] = g.outputs / layer.bases;
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
   const Epilogue epilogue = outputs_of(kernel, context, dims, 1);
-  if (dims[0] > 0) kernel.product->convolve(activations, dims[0], in[0], in[1], epilogue, parallel);
+  if (dims[0] == 0) return;
+  multiply(layer, static_cast<size_t>(dims[0]), static_cast<size_t>(out[0] * out[1]), epilogue, parallel, [&](const Epilogue& each) {
+    kernel.product->convolve(activations, dims[0], in[0], in[1], each, parallel);
+  });
 }
 
 OrtStatus* create(const OrtCustomOp* table, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
@@ -153,12 +193,12 @@ OrtStatus* run(void* kernel, OrtKernelContext* context) {
   return guarded(one.ort, one.op.name, [&] { compute(one, context); });
 }
 
-Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words) {
+Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words, bool bases = false) {
   static constexpr const char* INPUTS[] = {"", "Sign", "Step"};
   static constexpr const char* ACTS[] = {"", "Relu", "Gelu"};
-  Op op{op_table(), {}, input, packed, linear, add, act, words};
-  std::snprintf(op.name, sizeof op.name, "%s%sBinary%s%s%s%s", packed ? "Packed" : "", INPUTS[static_cast<int>(input)],
-                linear ? "Linear" : "Conv", add ? "Add" : "", ACTS[static_cast<int>(act)], words ? "Pack" : "");
+  Op op{op_table(), {}, input, packed, linear, add, act, words, bases};
+  std::snprintf(op.name, sizeof op.name, "%s%sBinary%s%s%s%s%s", packed ? "Packed" : "", INPUTS[static_cast<int>(input)],
+                bases ? "Bases" : "", linear ? "Linear" : "Conv", add ? "Add" : "", ACTS[static_cast<int>(act)], words ? "Pack" : "");
   OrtCustomOp& t = op.table;
   t.GetName = [](const OrtCustomOp* self) { return static_cast<const char*>(op_of(self).name); };
   t.GetInputType = [](const OrtCustomOp* self, size_t i) {
@@ -176,11 +216,15 @@ Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words)
   return op;
 }
 
-// [[Packed]Sign|[Packed]Step]Binary{Conv|Linear}[Add][Relu|Gelu], and of binary inputs [Pack] as well
+// [[Packed]Sign|[Packed]Step]Binary{Conv|Linear}[Add][Relu|Gelu], and of binary inputs [Pack] as well;
+// [Sign|Step]BinaryBases{Conv|Linear}
 const std::vector<Op>& family() {
   static const std::vector<Op> ops = [] {
     std::vector<Op> all;
     for (bool linear : {false, true}) {
+      for (Input input : {Input::FLOAT, Input::SIGN, Input::STEP}) {
+        all.push_back(make_op(input, false, linear, false, Act::NONE, false, true));
+      }
       for (bool add : {false, true}) {
         for (Act act : {Act::NONE, Act::RELU, Act::GELU}) {
           all.push_back(make_op(Input::FLOAT, false, linear, add, act, false));
@@ -207,6 +251,16 @@ const std::vector<Op>& family() {
 #define BINARIZE_EXPORT __attribute__((visibility("default")))
 #endif
 
+namespace binarize {
+namespace {
+
+// Whether a product of float inputs with two bases is faster than onnxruntime's with one float weight, which the function in
+// the file sums them to. A tier where it is not leaves those ops to the function.
+bool pays_off_for_bases(const Tier& tier) { return tier.int8 != nullptr || tier.bits >= 5; }
+
+}  // namespace
+}  // namespace binarize
+
 // What `register_custom_ops_library` of every language looks for.
 extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   const OrtApi* api = base == nullptr ? nullptr : base->GetApi(ORT_API_VERSION);
@@ -219,11 +273,15 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
     (void)tier();  // an unknown BINARIZE_TIER is an error now, not in the middle of a run
     (void)two_slices();
     static std::mutex lock;
-    static OrtCustomOpDomain* domain = nullptr;  // sessions refer to it for as long as they live
+    static OrtCustomOpDomain* domains[2] = {nullptr, nullptr};  // sessions refer to them for as long as they live
     std::lock_guard<std::mutex> guard(lock);
+    const bool all = pays_off_for_bases(tier());
+    OrtCustomOpDomain*& domain = domains[all ? 1 : 0];
     if (domain == nullptr) {
       OrtCustomOpDomain* made = ort.domain("binarize");
-      for (const Op& op : family()) ort.add(made, &op.table);
+      for (const Op& op : family()) {
+        if (all || !op.bases || op.input != Input::FLOAT) ort.add(made, &op.table);
+      }
       ort.add(made, stem_op());
       domain = made;
     }

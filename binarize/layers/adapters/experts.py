@@ -41,9 +41,10 @@ class ExpertsAdapter(Adapter[CondConv2d]):
         latent = module._parameters[parameter]
         assert latent is not None
         whole = binarizer.frozen(self._one_by_one(module, latent))
+        outputs = whole.scale.ndim - 1  # behind the bases, where there are several
         split = zip(
-            whole.positive.chunk(module.num_experts),
-            whole.scale.chunk(module.num_experts),
+            whole.positive.chunk(module.num_experts, outputs),
+            whole.scale.chunk(module.num_experts, outputs),
             strict=True,
         )
         experts = [FrozenWeight(positive, scale) for positive, scale in split]

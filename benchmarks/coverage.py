@@ -1,16 +1,19 @@
 """Does every model of timm and torchvision convert, and does a choice of them train, export and run?
 
-    python benchmarks/coverage.py [--level 1|2] [--mode MODE]... [--covering] [--failed] [--again]
-        [--memory GB] [MODEL]...
+    python benchmarks/coverage.py [--level 1|2|3] [--mode MODE]... [--covering] [--failed] [--again]
+        [--no-export] [--memory GB] [MODEL]...
 
 Level 1 takes every classification model of both libraries, on tensors without data: it builds, converts,
 and what is executed is what is reported (see coverage_level1). Level 2 takes the smallest model of each
 module and of each further class signature that level 1 found, with weights: conversion with all its
-gates, a training step, export, stock onnxruntime (see coverage_level2). Without --level: both.
+gates, a training step, export, stock onnxruntime (see coverage_level2). Level 3 takes the smallest model
+of each class in each module by way of a run on disk: written, loaded, exported (see coverage_level3).
+Without --level: all three.
 
 One JSON line per model is appended to results/coverage-tier1.jsonl, one per model and mode to
-results/coverage-tier2.jsonl, as it is measured. What stands there is not measured again, so a run can be
-stopped at any time and started again. `python docs/coverage.py` makes docs/coverage.md of the lines.
+results/coverage-tier2.jsonl and -tier3.jsonl, as it is measured. What stands there is not measured again, so
+a run can be stopped at any time and started again. `python docs/coverage.py` makes docs/coverage.md of the
+lines.
 """
 
 from __future__ import annotations
@@ -22,9 +25,17 @@ from collections.abc import Callable
 
 import coverage_level1
 import coverage_level2
+import coverage_level3
 import torch
-from coverage_lines import LEVEL1, LEVEL2, MODELS, Line, append, entries
-from coverage_models import describe, in_turn, level2_models, names, smallest_of_modules
+from coverage_lines import LEVEL1, LEVEL2, LEVEL3, MODELS, Line, append, entries
+from coverage_models import (
+    describe,
+    in_turn,
+    level2_models,
+    level3_models,
+    names,
+    smallest_of_modules,
+)
 from coverage_modes import MODES, applies, available, in_words, passed
 from coverage_worker import Worker, serve
 
@@ -32,11 +43,14 @@ ANSWERS: dict[str, Callable[[Line], Line]] = {
     "describe": lambda job: describe(job["model"]),
     "1": coverage_level1.measure,
     "2": coverage_level2.measure,
+    "3": coverage_level3.measure,
 }
-SECONDS = {"describe": 300, "1": 900, "2": 3600}
+SECONDS = {"describe": 300, "1": 900, "2": 3600, "3": 3600}
 """After which a job is ended; many times what it takes, for a machine that does other things too."""
 ABOUT = ("model", "library", "module", "class", "parameters")
-RESULTS = {"1": LEVEL1, "2": LEVEL2}
+RESULTS = {"1": LEVEL1, "2": LEVEL2, "3": LEVEL3}
+CHOICES = {"2": level2_models, "3": level3_models}
+"""Which models of those that level 1 knows are taken, in order."""
 
 
 def main(arguments: list[str]) -> None:
@@ -46,20 +60,24 @@ def main(arguments: list[str]) -> None:
         serve(ANSWERS[given.worker], given.memory << 30)
         return
     inventory(given.model or names())
-    if given.level != "2":
+    if given.level in (None, "1"):
         level1(given)
-    if given.level != "1":
-        level2(given)
+    for level in CHOICES:
+        if given.level in (None, level):
+            choice(level, given)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*", help="only these")
-    parser.add_argument("--level", choices=("1", "2"), help="only this one")
+    parser.add_argument("--level", choices=RESULTS, help="only this one")
     parser.add_argument("--mode", action="append", choices=MODES, help="only these")
     parser.add_argument("--covering", action="store_true", help="only the smallest of each module")
     parser.add_argument("--failed", action="store_true", help="once more what failed")
     parser.add_argument("--again", action="store_true", help="once more whatever stands there")
+    parser.add_argument(
+        "--no-export", dest="export", action="store_false", help="level 3 without its longest stage"
+    )
     parser.add_argument("--memory", type=int, default=8, help="GB that a process may take")
     parser.add_argument("--worker", choices=ANSWERS, help=argparse.SUPPRESS)
     return parser
@@ -86,16 +104,16 @@ def level1(given: argparse.Namespace) -> None:
                 measure(process, "1", described[name], modes)
 
 
-def level2(given: argparse.Namespace) -> None:
-    """Smallest first, each mode of a model a job of its own."""
+def choice(level: str, given: argparse.Namespace) -> None:
+    """Level 2 or 3: each mode of a model a job of its own."""
     described = entries(LEVEL1)
-    order = (smallest_of_modules if given.covering else level2_models)(described.values())
-    known = entries(LEVEL2)
-    with worker("2", given.memory) as process:
+    order = (smallest_of_modules if given.covering else CHOICES[level])(described.values())
+    known = entries(RESULTS[level])
+    with worker(level, given.memory) as process:
         for name in given.model or order:
             for mode in wanted(given):
                 if applies(mode, described[name]) and is_due(given, known.get(name), mode):
-                    measure(process, "2", described[name], [mode])
+                    measure(process, level, described[name], [mode], given.export)
 
 
 def wanted(given: argparse.Namespace) -> list[str]:
@@ -108,10 +126,13 @@ def is_due(given: argparse.Namespace, known: Line | None, mode: str) -> bool:
     return given.again or outcome is None or (given.failed and not passed(outcome))
 
 
-def measure(process: Worker, level: str, described: Line, modes: list[str]) -> None:
+def measure(
+    process: Worker, level: str, described: Line, modes: list[str], exported: bool = True
+) -> None:
     """Ask for one line, append it and say how it went."""
     began = time.monotonic()
-    answer = process.ask({"model": described["model"], "modes": modes}, SECONDS[level] * len(modes))
+    job = {"model": described["model"], "modes": modes, "export": exported}
+    answer = process.ask(job, SECONDS[level] * len(modes))
     if "modes" not in answer:
         answer = {"modes": dict.fromkeys(modes, answer)}
     about = {key: described[key] for key in ABOUT}

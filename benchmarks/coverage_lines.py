@@ -13,11 +13,12 @@ from typing import Any
 
 from result_lines import RESULTS, append
 
-__all__ = ["LEVEL1", "LEVEL2", "MODELS", "Line", "append", "entries"]
+__all__ = ["LEVEL1", "LEVEL2", "LEVEL3", "MODELS", "Line", "append", "entries"]
 
 MODELS = RESULTS / "coverage-models.jsonl"
 LEVEL1 = RESULTS / "coverage-tier1.jsonl"
 LEVEL2 = RESULTS / "coverage-tier2.jsonl"
+LEVEL3 = RESULTS / "coverage-tier3.jsonl"
 
 Line = dict[str, Any]
 

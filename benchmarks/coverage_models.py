@@ -91,6 +91,13 @@ def level2_models(lines: Iterable[Line]) -> list[str]:
     return sorted(chosen, key=lambda name: (lines[name]["parameters"], name))
 
 
+def level3_models(lines: Iterable[Line]) -> list[str]:
+    """The smallest of each class in each module, a class of each module before the next ones."""
+    lines = {line["model"]: line for line in lines}
+    chosen = _smallest(lines.values(), lambda line: (line["module"], line["class"]))
+    return in_turn(lines[name] for name in chosen)
+
+
 def signature(line: Line) -> tuple[str, ...]:
     """What sets a model of level 1 apart: its class, the classes that use weights, why layers are kept."""
     kept = line["modes"].get("W1A32", {}).get("kept", {})

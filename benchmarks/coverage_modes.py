@@ -17,8 +17,8 @@ MODES = {
     "W1A1 sign bireal": {"activations": "sign", "structure": "bireal"},
 }
 
-STAGES = ("convert", "export", "runtime", "train")
-"""What level 2 does with a model in a mode."""
+STAGES = ("convert", "write", "load", "export", "runtime", "train", "resume")
+"""What levels 2 and 3 do with a model in a mode."""
 
 
 def options(mode: str) -> Options:

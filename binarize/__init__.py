@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from binarize import estimators
-    from binarize.api import convert, load
+    from binarize.api import convert, load, sensitivity
     from binarize.benching import bench
     from binarize.comparing import compare
     from binarize.evaluation import evaluate
@@ -38,6 +38,7 @@ __all__ = [
     "load",
     "ort_library",
     "report",
+    "sensitivity",
     "train",
 ]
 
@@ -50,6 +51,7 @@ _FOUND_IN = {
     "load": "api",
     "ort_library": "kernels",
     "report": "reporting",
+    "sensitivity": "api",
     "train": "training",
 }
 """Function -> the module of this package that has it."""

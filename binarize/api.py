@@ -3,6 +3,7 @@
 binarize.convert("resnet18", estimator="ab-tanh")  -> nn.Module
 binarize.load("runs/resnet18-ab-tanh")             -> nn.Module, in eval mode
 binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training run
+binarize.sensitivity("resnet18", calib_data="photos")  -> what each layer costs alone
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
 binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
@@ -13,7 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from binarize.rewrite import (
     build,
     convert_float,
     open_float,
+    options_of,
     summary,
     totals,
 )
@@ -52,6 +54,8 @@ from binarize.run import (
 )
 from binarize.run.weights import save_weights
 
+SENSED = 256
+"""Images that the answers of a network are compared on, layer by layer."""
 CALIBRATED = 32
 """Images that thresholds and shifts of binary inputs are set by, before everything is fitted."""
 
@@ -116,7 +120,7 @@ def convert(
         activations=activations,
         structure=structure,
     )
-    made = make(
+    converted = make(
         model_or_name,
         options,
         SourceOptions(
@@ -128,7 +132,66 @@ def convert(
         ),
         calibration=Calibration(calib_data, calib_images, calib_steps, seed),
     )
-    return made.converted.conversion.model
+    return converted.conversion.model
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What binarizing each layer alone does, the most sensitive first.
+
+    Attributes:
+        model: the float model.
+        images: that the answers were compared on.
+    """
+
+    model: str
+    images: int
+    layers: list[fitting.LayerSensitivity]
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `binarize sensitivity`."""
+        return asdict(self)
+
+
+@near_words
+def sensitivity(
+    model_or_name: nn.Module | str | Path,
+    *,
+    calib_data: CalibrationData,
+    calib_images: int = SENSED,
+    options: Options | None = None,
+    model_options: SourceOptions | None = None,
+    progress: Progress | None = None,
+) -> Sensitivities:
+    """What binarizing one layer at a time does to the answers of a float model, on images without labels.
+
+    The layers are those that `options` make binary: by default those of the run, if it is one, else the ones
+    of `convert`. Images are as for `convert`; binary inputs are calibrated on the first 32.
+
+    Raises ModelError for a model that does not classify, and the errors of `convert`.
+    """
+    progress = progress or Progress()
+    if isinstance(calib_data, (str, Path)):
+        check_exists(Path(calib_data))
+    progress.task("loading the model")
+    opened = open_float(model_or_name, model_options or SourceOptions())
+    record = opened.info.conversion
+    if options is None:
+        options = options_of(record) if record is not None and record.parameters else Options()
+        options = replace(options, stem="keep")
+    images = fitting.read_images(
+        calib_data, calib_images, opened.info.preprocess, opened.size, progress.say
+    )
+    first = images.spread(CALIBRATED)
+    converted = convert_float(
+        opened,
+        options,
+        values=False,
+        progress=progress,
+        images=CalibrationImages(images.source, len(first), first),
+    )
+    found = fitting.sensitivities(converted.conversion.model, images.fitted, progress)
+    return Sensitivities(opened.info.model.title, len(images.fitted), found)
 
 
 def load(run: Run | str | Path) -> nn.Module:
@@ -168,14 +231,6 @@ class Calibration:
             )
 
 
-@dataclass(frozen=True)
-class Made:
-    """A conversion; if it was fitted, `parent` is the float model that it was fitted to."""
-
-    converted: Converted
-    parent: nn.Module | None = None
-
-
 def make(
     target: nn.Module | str | Path,
     options: Options,
@@ -184,7 +239,7 @@ def make(
     values: bool = True,
     progress: Progress | None = None,
     calibration: Calibration | None = None,
-) -> Made:
+) -> Converted:
     """`convert` with its layer table. Without `calibration`, nothing is calibrated and nothing fitted."""
     progress = progress or Progress()
     if calibration is not None:
@@ -198,8 +253,7 @@ def make(
             wanted = (
                 noise if calibration.images is None else replace(noise, count=calibration.images)
             )
-        converted = convert_float(opened, options, values=values, progress=progress, images=wanted)
-        return Made(converted)
+        return convert_float(opened, options, values=values, progress=progress, images=wanted)
     return _fitted(opened, options, values, progress, calibration, calibration.data)
 
 
@@ -210,7 +264,7 @@ def _fitted(
     progress: Progress,
     calibration: Calibration,
     data: CalibrationData,
-) -> Made:
+) -> Converted:
     """A conversion that is calibrated on the first of the images, and fitted on all of them."""
     count = fitting.IMAGES if calibration.images is None else calibration.images
     images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
@@ -225,13 +279,13 @@ def _fitted(
     )
     if parent is None:
         progress.say("nothing is fitted: the weights of the float model are random")
-        return Made(converted)
+        return converted
     if converted.conversion.replay.replaced_stem is not None:
         progress.say("nothing is fitted: the stem has new weights, which no float model had")
-        return Made(converted)
+        return converted
     if not converted.info.binary:
-        return Made(converted)
-    fitted = fitting.fit_converted(
+        return converted
+    return fitting.fit_converted(
         converted,
         parent,
         opened.size,
@@ -240,7 +294,6 @@ def _fitted(
         seed=calibration.seed,
         progress=progress,
     )
-    return Made(fitted, parent)
 
 
 @dataclass(frozen=True)
@@ -291,7 +344,7 @@ def convert_to_run(
     calibration.check(options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = make(
+        converted = make(
             target,
             options,
             model_options,
@@ -299,7 +352,6 @@ def convert_to_run(
             progress=progress,
             calibration=None if dry_run else calibration,
         )
-    converted = made.converted
     sums = totals(
         converted.conversion,
         packed_size(converted.conversion.model, converted.conversion.trace),
@@ -307,7 +359,7 @@ def convert_to_run(
     if dry_run:
         return Saved(None, converted.conversion, converted.info, sums)
     progress.task("writing the run")
-    parent = made.parent if keep_float else None
+    parent = converted.parent if keep_float else None
     if out is not None:
         with new_directory(out) as directory:
             _write(directory, converted, sums, parent)

@@ -9,5 +9,9 @@ ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "lea
 
 SCALES: tuple[str, ...] = get_args(ScaleName)
 
+MOST_WORKERS, MOST_THREADS = 256, 1024
+"""Of loading processes and of threads: more than any machine has use for, and few enough to be started.
+Recipes come from others."""
+
 MOST_BASES = 4
 """Binary bases that a weight may be the sum of: 1 to this many."""

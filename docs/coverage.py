@@ -13,7 +13,7 @@ from binarize.run import write_text
 PAGE = Path(__file__).with_suffix(".md")
 sys.path.append(str(PAGE.parents[1] / "benchmarks"))
 
-from coverage_lines import LEVEL1, LEVEL2, MODELS, entries  # noqa: E402
+from coverage_lines import LEVEL1, LEVEL2, LEVEL3, MODELS, entries  # noqa: E402
 from coverage_modes import MODES, in_words, passed  # noqa: E402
 
 Lines = dict[str, dict[str, Any]]
@@ -36,7 +36,9 @@ two batch sizes exactly the layers that are reported as binarized run through a 
 is the smallest model of each module and of each further class signature, with random weights:
 conversion that leaves the outputs as they were with binarization off, export, the parity gate, stock
 onnxruntime at batch 1, 2 and 3, and an SGD step with finite gradients. `W1A1 sign bireal` is asked
-in level 2 of models with half of their layers or more fed by ReLU.
+in level 2 of models with half of their layers or more fed by ReLU. Level 3 is the smallest model of each
+class in each module by way of a run on disk: every tensor of the loaded module, saved or not, is to the
+bit what was written, and so are its logits, and its weights after a training step.
 
 ## What does not pass
 
@@ -61,16 +63,16 @@ batch sizes; or the stage that failed.
 """
 
 
-def page(models: Lines, level1: Lines, level2: Lines) -> str:
-    """The page, for the entries of the three files of lines."""
+def page(models: Lines, level1: Lines, level2: Lines, level3: Lines) -> str:
+    """The page, for the entries of the four files of lines."""
     parts = {
-        "totals": _totals(models, level1, level2),
-        "failures": _failures(level1, level2),
+        "totals": _totals(models, level1, level2, level3),
+        "failures": _failures(level1, level2, level3),
         "reasons": _reasons(level1),
         "modules": _modules(level1),
         "choice": _choice(level2),
     }
-    measured = _measured([*level1.values(), *level2.values()])
+    measured = _measured([*level1.values(), *level2.values(), *level3.values()])
     texts = {name: "\n".join(lines) for name, lines in parts.items()}
     return PAGE_TEXT.format(measured=measured, **texts)
 
@@ -89,12 +91,12 @@ def _measured(lines: Iterable[dict[str, Any]]) -> str:
     return f"Measured {period} on {' and '.join(cpus)}, one thread, with {versions}."
 
 
-def _totals(models: Lines, level1: Lines, level2: Lines) -> list[str]:
+def _totals(models: Lines, level1: Lines, level2: Lines, level3: Lines) -> list[str]:
     rows = []
     for mode in MODES:
-        counts = [_passing(level1, mode), _passing(level2, mode)]
+        counts = [_passing(level, mode) for level in (level1, level2, level3)]
         rows.append((f"`{mode}`", *(f"{good} of {tried}" for good, tried in counts)))
-    head = ("mode", f"level 1, of {len(models)} models: convert", "level 2: pass")
+    head = ("mode", f"level 1, of {len(models)} models: convert", "level 2: pass", "level 3: pass")
     return _table(head, rows)
 
 
@@ -104,11 +106,11 @@ def _passing(lines: Lines, mode: str) -> tuple[int, int]:
     return sum(map(passed, outcomes)), len(outcomes)
 
 
-def _failures(level1: Lines, level2: Lines) -> list[str]:
+def _failures(*levels: Lines) -> list[str]:
     """One line per model, mode and level that failed."""
     found = [
         f"- level {level}, `{name}`, `{mode}`: {_short(in_words(outcome))}{_float(outcome)}"
-        for level, lines in ((1, level1), (2, level2))
+        for level, lines in enumerate(levels, 1)
         for name, line in lines.items()
         for mode, outcome in line["modes"].items()
         if not passed(outcome)
@@ -199,7 +201,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def from_lines() -> str:
     """The page, for the lines in the repository."""
-    return page(entries(MODELS), entries(LEVEL1), entries(LEVEL2))
+    return page(entries(MODELS), entries(LEVEL1), entries(LEVEL2), entries(LEVEL3))
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ NAMES = [
     "load",
     "ort_library",
     "report",
+    "sensitivity",
     "train",
 ]
 FUNCTIONS = [name for name in NAMES if name not in ("__version__", "estimators")]
@@ -49,6 +50,7 @@ def test_an_unknown_name_is_an_attribute_error():
     [
         ("convert", {"model_or_name", "estimator", "keep", "include", "submodule", "checkpoint"}),
         ("load", {"run"}),
+        ("sensitivity", {"model_or_name", "calib_data", "calib_images", "options"}),
         ("compare", {"recipe", "estimators", "seeds", "target", "data_dir"}),
         ("report", {"run"}),
         ("train", {"recipe", "target", "data_dir", "resume"}),

@@ -23,6 +23,7 @@ from typing import Annotated
 
 import typer
 
+from binarize import interrupt
 from binarize.cli import (
     bench,
     checks,
@@ -30,11 +31,11 @@ from binarize.cli import (
     convert,
     estimators,
     export,
-    interrupt,
     models,
     recipes,
     render,
     report,
+    sensitivity,
     summary,
     train,
 )
@@ -51,6 +52,7 @@ COMMANDS: dict[str, ModuleType] = {
     "bench": bench,
     "compare": compare,
     "report": report,
+    "sensitivity": sensitivity,
     "summary": summary,
     "checks": checks,
 }
@@ -134,13 +136,13 @@ def examples(lines: str) -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the program. Returns its exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run the program. Returns its exit code: 0, 1 for an error, 2 for wrong usage, 128 + N for signal N."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a crash
     render.use_json(False)
     try:
-        with interrupt.waits_for_imports(), libraries_are_quiet():
+        with interrupt.handled(), libraries_are_quiet():
             run(list(sys.argv[1:] if args is None else args))
         return 0
     except typer.Exit as done:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binarize.choices import MOST_THREADS
 from binarize.cli import render
 from binarize.cli.progress import working
 
@@ -28,7 +29,9 @@ def command(
             help="ONNX files, and runs that hold model.onnx. [default: the newest run]",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads per operator.")] = 1,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST_THREADS, help="Threads per operator.")
+    ] = 1,
     batch: Annotated[
         int, typer.Option("--batch", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 1,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binarize.choices import MOST_WORKERS
 from binarize.cli import render
 from binarize.cli.progress import working
 
@@ -44,7 +45,14 @@ def command(
         int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 64,
     workers: Annotated[
-        int, typer.Option("--workers", "-j", metavar="N", min=0, help="Processes that load images.")
+        int,
+        typer.Option(
+            *("--workers", "-j"),
+            metavar="N",
+            min=0,
+            max=MOST_WORKERS,
+            help="Processes that load images.",
+        ),
     ] = 2,
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")

@@ -7,32 +7,37 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import typer
 
-from binarize.cli import interrupt, render
+from binarize import interrupt
+from binarize.cli import render
 from binarize.cli.command import UsageError
 from binarize.cli.quiet import TRACEBACK
 from binarize.errors import BinarizeError
 
-INTERRUPTED = 130
-
 
 def explain(problem: BaseException) -> int:
     """One sentence and one hint on stderr for what went wrong; the exit code."""
-    if isinstance(problem, (KeyboardInterrupt, typer.Abort)) or interrupt.pressed.is_set():
-        render.error("interrupted")
-        return INTERRUPTED
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)) or interrupt.received():
+        words, code = interrupt.outcome()
+        try:
+            render.error(words)
+        except OSError:  # the terminal is gone
+            say_no_more(sys.stdout, sys.stderr)
+        return code
     if isinstance(problem, UsageError):
         return explain_usage(problem)
     if isinstance(problem, BrokenPipeError):
-        # Whoever read us has left; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say_no_more(sys.stdout)  # whoever read us has left
         return 1
     if disk_is_full(problem):
         render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
     elif isinstance(problem, BinarizeError):
         render.error(problem.message, problem.hint)
+    elif memory_is_full(problem):
+        render.error("there is not enough memory", "take smaller images, batches or models")
     elif isinstance(problem, OSError) and problem.strerror:
         render.error(f"{problem.strerror.lower()}{where(problem)}", "check the path and its rights")
     else:
@@ -42,6 +47,13 @@ def explain(problem: BaseException) -> int:
             f"this is a bug in binarize; {TRACEBACK}=1 shows where it happened",
         )
     return 1
+
+
+def say_no_more(*streams: TextIO) -> None:
+    """Nobody listens, and Python would complain once more when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def explain_usage(problem: UsageError) -> int:
@@ -60,6 +72,13 @@ def disk_is_full(problem: BaseException) -> bool:
     """Whether `problem`, or what it was raised from, is a disk, quota or file size limit reached."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     return any(error_number(link) in full for link in chain(problem))
+
+
+def memory_is_full(problem: BaseException) -> bool:
+    """Whether `problem` is a refusal of memory: Python's, or torch's for a CPU or a GPU."""
+    name, words = type(problem).__name__, str(problem)
+    refused = any(mark in words for mark in ("can't allocate memory", "std::bad_alloc"))
+    return isinstance(problem, MemoryError) or name == "OutOfMemoryError" or refused
 
 
 def error_number(problem: BaseException) -> int | None:

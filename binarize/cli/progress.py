@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from binarize.cli import interrupt, render
+from binarize import interrupt
+from binarize.cli import render
 from binarize.progress import Progress
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def show(
     else:
         whole = resolved or overrides
         text = dump(checked) if whole else find(recipe)[0].read_text(encoding="utf-8-sig")
-        render.say(text.rstrip("\n"))
+        render.document(text)
         render.use_json(True)  # so that `show … > mine.yaml` is a recipe and nothing else
     render.next_command(next_step.training(recipe, checked))
 

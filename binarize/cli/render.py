@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from binarize.cli import tables
+from binarize.printable import escaped, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDE = 4096  # columns where nobody's terminal sets a limit: no name is folded or cut
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _state = {"json": False}
 
 
@@ -47,6 +46,15 @@ def json_is_on() -> bool:
 
 def say(content: RenderableType = "") -> None:
     """Talk: a sentence or a Rich renderable. Square brackets in a string are plain text."""
+    _say(sentence(content) if isinstance(content, str) else content)
+
+
+def document(text: str) -> None:
+    """Talk: the text of a file, line by line as it stands."""
+    _say(text.rstrip("\n"))
+
+
+def _say(content: RenderableType) -> None:
     if _first_process():
         _print(_console(stderr=json_is_on()), content)
 
@@ -65,7 +73,7 @@ def next_command(command: str) -> None:
     """The last line of a command: what to type next."""
     from rich.text import Text
 
-    say(Text.assemble(("next", "bold green"), f": {command}"))
+    say(Text.assemble(("next", "bold green"), f": {sentence(command)}"))
 
 
 def emit_json(content: Any) -> None:
@@ -88,7 +96,7 @@ def table(
     """
     rows = [list(row) for row in rows]
     grid, left_out = tables.fit(_console(stderr=json_is_on()), columns, rows, prose, drop)
-    say(tables.as_lists(columns, rows) if grid is None else grid)
+    _say(tables.as_lists(columns, rows) if grid is None else grid)
     if left_out:
         say(f"columns left out for this width: {', '.join(left_out)}")
 
@@ -159,16 +167,16 @@ def terminal() -> Console | None:
 def line_on_stderr(text: str) -> None:
     """A line of progress: talk that goes to stderr also where stdout holds the rest of it."""
     if _first_process():
-        _print(_console(stderr=True), text)
+        _print(_console(stderr=True), sentence(text))
 
 
 def _complain(label: str, style: str, message: str, hint: str) -> None:
     from rich.text import Text
 
     console = _console(stderr=True)
-    _print(console, Text.assemble((label, style), f": {message}"))
+    _print(console, Text.assemble((label, style), f": {sentence(message)}"))
     if hint:
-        _print(console, Text.assemble(("hint", "bold cyan"), f": {hint}"))
+        _print(console, Text.assemble(("hint", "bold cyan"), f": {sentence(hint)}"))
 
 
 def _console(stderr: bool) -> Console:
@@ -191,11 +199,6 @@ def _safe_console() -> type[Console]:
                 yield segment if control else Segment(escaped(text), style)
 
     return Safe
-
-
-def escaped(text: str) -> str:
-    """`text` with control characters, and those that turn the direction of writing, as `\\x1b`."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _print(console: Console, content: RenderableType) -> None:

@@ -15,20 +15,20 @@ import sys
 import threading
 from pathlib import Path
 
+from binarize import interrupt
 from binarize.comparing.sweep import open_sweep
 from binarize.comparing.trial import run_trial
 from binarize.errors import BinarizeError
-
-INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
     sweep = open_sweep(Path(arguments[0]))
     data_dir = Path(arguments[2]) if len(arguments) > 2 else None
     try:
-        run_trial(sweep, sweep.trial(arguments[1]), data_dir)
+        with interrupt.handled():
+            run_trial(sweep, sweep.trial(arguments[1]), data_dir)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupt.outcome()[1]
     except (BinarizeError, OSError) as error:
         words = getattr(error, "message", str(error))
         print(json.dumps({"message": words, "hint": getattr(error, "hint", "")}), file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +11,14 @@ from typing import Any
 from binarize.comparing.page import write_compare_page
 from binarize.comparing.schedule import run_here, run_in_processes
 from binarize.comparing.sweep import (
+    MANIFEST,
     Manifest,
     Sweep,
     Trial,
     check_agreement,
     is_sweep,
     open_sweep,
+    remove_sweep,
     set_keys,
     write_sweep,
 )
@@ -29,6 +30,8 @@ from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.reporting.curves import NEEDS_PLOT, can_draw
 from binarize.run import layout, newest_run
+from binarize.run.leftovers import remove_leftovers
+from binarize.run.lock import remove_if_free
 
 CSV = "table.csv"
 
@@ -95,6 +98,7 @@ def make_sweep(
     if path is None:
         raise BinarizeError("there is no recipe to compare by", "name one: binarize recipes ls")
     old = open_sweep(path) if is_sweep(path) else None
+    remove_leftovers(path, MANIFEST)  # of a process that was killed before the manifest was there
     if old is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise BinarizeError(
             f'"{path}" exists and is not the directory of a comparison', "name another with -o"
@@ -113,6 +117,8 @@ def run_sweep(sweep: Sweep, data_dir: Path | None, jobs: int, progress: Progress
     new = not sweep.path.exists()
     write_sweep(sweep.path, sweep.manifest)
     trials = [trial for trial in sweep.trials if not is_finished(sweep, trial)]
+    for trial in sweep.trials:
+        remove_if_free(sweep.lock(trial))
     progress.run(sweep.path)
     finished = f", {len(sweep.trials) - len(trials)} finished already" * (
         len(trials) < len(sweep.trials)
@@ -137,8 +143,8 @@ def run_sweep(sweep: Sweep, data_dir: Path | None, jobs: int, progress: Progress
         else:
             run_in_processes(sweep, trials, data_dir, jobs, progress, ended)
     except BinarizeError:
-        if new and not any((sweep.path / "cells").glob(f"*/{layout.INFO}")):
-            shutil.rmtree(sweep.path)
+        if new and not any((sweep.path / "cells").glob(f"[!.]*/{layout.INFO}")):
+            remove_sweep(sweep.path)
         raise
     files, note = write_files(sweep), "" if can_draw() else NEEDS_PLOT
     sweep = open_sweep(sweep.path)

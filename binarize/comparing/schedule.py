@@ -158,8 +158,9 @@ def outcome(sweep: Sweep, child: Child) -> Record | None:
         raise KeyboardInterrupt
     if code == 1:
         raise logged_error(sweep, child.trial)
+    number = -code if code < 0 else code - 128  # ended by it at once, or after tidying up
     words = (
-        f"its process was ended by signal {-code}" if code < 0 else f"its process failed: {code}"
+        f"its process was ended by signal {number}" if number > 0 else f"its process failed: {code}"
     )
     record = Record(child.trial.variant.name, child.trial.seed, None, words)
     write_record(sweep, child.trial, record)

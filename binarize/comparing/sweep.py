@@ -9,21 +9,25 @@ table.csv report.html  the outcome so far, written again after every trial
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from binarize.comparing.variants import Variant, parse_variant, recipe_of
 from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, as_data, load
-from binarize.run import write_json
+from binarize.run import InvalidRecord, write_json
 from binarize.run.files import read_file
+from binarize.run.records import checked, parse_json
 
 MANIFEST = "compare.json"
-FORMAT = 1
+FORMAT: Literal[1] = 1
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ class Manifest:
     changes: list[str]
     target: str | None
     arms: list[str]
-    seeds: int
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)]
     created: float = field(default_factory=time.time)
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ class Sweep:
         """A file beside that directory."""
         return self.path / "cells" / f"{trial.name}{suffix}"
 
+    def lock(self, trial: Trial) -> Path:
+        """The file that keeps a second process away from the trial."""
+        return self.beside(trial, ".lock")
+
     def recipe(self, trial: Trial) -> Recipe:
         return recipe_of(self.manifest.contents, trial.variant, trial.seed)
 
@@ -105,19 +113,23 @@ def set_keys(recipe: Recipe) -> dict[str, Any]:
 
 
 def open_sweep(path: Path) -> Sweep:
-    """The sweep at `path`. Raises BinarizeError where there is none, or one of another version."""
+    """The sweep at `path`. Raises BinarizeError where there is none that this version can read."""
+    file, hint = path / MANIFEST, "name another directory with -o"
     try:
-        stored = json.loads(read_file(path / MANIFEST))
-        if stored.get("format") != FORMAT:
-            raise BinarizeError(
-                f'"{path}" was made by another version of binarize',
-                "name another directory with -o",
-            )
-        return Sweep(path, Manifest(**stored))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BinarizeError(
-            f'"{path}" is not the directory of a comparison', "name another directory with -o"
-        ) from error
+        stored = parse_json(read_file(file))
+        if isinstance(stored, dict) and stored.get("format") != FORMAT:
+            raise BinarizeError(f'"{path}" was made by another version of binarize', hint)
+        sweep = Sweep(path, checked(Manifest, stored))
+    except OSError as error:
+        raise BinarizeError(f'"{path}" is not the directory of a comparison', hint) from error
+    except InvalidRecord as error:
+        raise BinarizeError(f'"{file}" is damaged: {error}', hint) from error
+    try:
+        for variant in sweep.variants:
+            sweep.recipe(Trial(variant, 0))
+    except BinarizeError as error:
+        raise BinarizeError(f'"{file}" is damaged: {error.message}', hint) from error
+    return sweep
 
 
 def is_sweep(path: Path) -> bool:
@@ -128,6 +140,17 @@ def write_sweep(path: Path, manifest: Manifest) -> Sweep:
     """Write the manifest, which makes `path` a sweep."""
     write_json(path / MANIFEST, asdict(manifest))
     return Sweep(path, manifest)
+
+
+def remove_sweep(path: Path) -> None:
+    """Remove a sweep, its manifest last: what is left after a kill can be run or made again."""
+    for entry in path.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != MANIFEST:
+            entry.unlink()
+    (path / MANIFEST).unlink()
+    path.rmdir()
 
 
 def check_agreement(old: Sweep, new: Manifest) -> None:

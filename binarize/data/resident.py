@@ -102,7 +102,7 @@ class ResidentLoader:
         order, seed = self._order()
         for block in order.split(AHEAD * self.batch_size):
             table = self.changes.table(seed, block.numpy())
-            index, table = block.to(device), None if table is None else table.to(device)
+            index, table = _sent(block, device), None if table is None else _sent(table, device)
             for start in range(0, len(block), self.batch_size):
                 batch = slice(start, start + self.batch_size)
                 yield index[batch], None if table is None else table[:, batch]
@@ -123,6 +123,13 @@ class ResidentLoader:
             return None
         table = None if table is None else table[:, own]
         return self.changes(self.dataset.pixels, index, table), self.dataset.labels[index]
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """`values` on `device`. A GPU copies pinned memory in its turn, and any other while the host waits."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 @contextlib.contextmanager

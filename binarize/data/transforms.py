@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from binarize.data.draws import Draws, place
+from binarize.errors import DataError
 from binarize.run import Preprocess
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ImageTransform:
             "interpolation": preprocess.interpolation,
             "mean": preprocess.mean,
         }
+        check_policy(augment)
         resized_crop, self.colours, _ = create_transform(
             preprocess.img_size, is_training=True, separate=True, **chosen
         )
@@ -75,6 +77,24 @@ class ImageTransform:
         x = int(place(left, image.width + spare)) - self.padding
         y = int(place(top, image.height + spare)) - self.padding
         return image.crop((x, y, x + self.size, y + self.size))
+
+
+def check_policy(augment: Augment) -> None:
+    """Raises DataError for an `auto_augment` that timm does not know."""
+    policy = augment.auto_augment
+    if policy is None:
+        return
+    try:
+        create_transform(SMALL, is_training=True, auto_augment=policy)
+    except Exception as error:  # timm asserts, looks up and converts what it finds in the words
+        raise DataError(
+            f'timm has no augmentation "{policy}"',
+            "data.augment.auto_augment is a policy of timm, such as rand-m9-mstd0.5",
+        ) from error
+
+
+SMALL = 32
+"""Pixels of an image; any will do."""
 
 
 def _resize(preprocess: Preprocess) -> transforms.Resize:

@@ -40,7 +40,7 @@ class DSQ(Estimator):
 
     def shape(self, x: Tensor, *own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(a, s, k), 0-d, in the dtype of x."""
-        theta = own[0].to(x.dtype) if own else x.new_tensor(self.learned()["theta"])
+        theta = own[0].to(x.dtype) if own else x.new_full((), self.learned()["theta"])
         a = torch.sigmoid(theta.clamp(-REACH, REACH))
         return a, 1 / (1 - a), torch.log(2 / a - 1) / self.delta
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from binarize.exporting.subject import Subject, open_subject
 from binarize.exporting.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.exporting.write import write
 from binarize.kernels import ort_library
+from binarize.models import copied
 from binarize.progress import Progress
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
@@ -130,14 +130,14 @@ def export(
     if FORMS[form].kernels:
         ort_library()  # says what to do where there is none
     progress.task("exporting")
-    model = copy.deepcopy(subject.model).cpu().float().eval()
+    model = copied(subject.model).cpu().float().eval()
     with layers.binarization_off(model):
         trace = rewrite.capture(model, subject.size)
     last = find_classifier(model, trace, classifier)
-    before = copy.deepcopy(model) if last else model
+    before = copied(model) if last else model
     if last:
         last.put_into(model)
-    plain = copy.deepcopy(model)
+    plain = copied(model)
     frozen = layers.freeze(plain) | (last.frozen if last else {})
     info = describe(subject, form if frozen else FLOAT, classifier)
     predicted = packed_size(model, trace, info, last)

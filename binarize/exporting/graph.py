@@ -13,8 +13,10 @@ from binarize.errors import ExportError
 from binarize.exporting.classifier import CompressedTensor
 from binarize.exporting.optimise import optimise
 from binarize.exporting.passes import (
+    CompressTables,
     DeduplicateInitializers,
     FoldNorm,
+    FoldStatistics,
     FuseInputs,
     FuseOutputs,
     MarkAsInput,
@@ -42,6 +44,7 @@ def to_graph(
     The general optimiser runs while the frozen weights are graph inputs, and `stored` (the classifier, where
     it is compressed): it does not know binarize ops and must not touch binary weights.
     """
+    shared = tables(model)
     graph = to_onnx_graph(model, size, opset)
     marked = [*frozen, *stored]
     MarkAsInput(marked)(graph)
@@ -53,15 +56,23 @@ def to_graph(
     StoreCompressed(stored)(graph)
     ir.passes.Sequential(
         FoldNorm(),
+        FoldStatistics(),
         FuseOutputs(),
         SeparatePoolPadding(),
         RemoveUnusedNodesPass(),
         RemoveUnusedOpsetsPass(),
-        DeduplicateInitializers(),
+        CompressTables(),
+        DeduplicateInitializers(shared),
         StripMetadata(),
     )(graph)
     graph.ir_version = IR_VERSION
     return graph
+
+
+def tables(model: nn.Module) -> list[str]:
+    """The buffers of a model that it computes when it is made: all but the statistics of norms."""
+    names = (name for name, _ in model.named_buffers())
+    return [name for name in names if not name.rpartition(".")[2].startswith("running_")]
 
 
 def _check_all_there(graph: ir.Model, frozen: Iterable[str]) -> None:

@@ -8,14 +8,13 @@ is held against itself: `exact_copy` computes the same in float64.
 
 from __future__ import annotations
 
-import copy
 import functools
 
 import torch
 from torch import Tensor, nn
 
 from binarize.layers import WeightBinarizer
-from binarize.models import logits_of
+from binarize.models import copied, logits_of
 from binarize.models.attributes import set_attribute
 
 FACTOR = 4
@@ -32,7 +31,7 @@ def allowed(usual: float, rounding: float | None) -> float:
 def exact_copy(model: nn.Module) -> nn.Module:
     """A copy that computes in float64, with the binary weights that the float32 model has: those whose
     latent weight is next to 0 must not change sides because a mean is rounded less."""
-    exact = copy.deepcopy(model).double()
+    exact = copied(model).double()
     for module in exact.modules():
         if isinstance(module, WeightBinarizer):
             _keep_float32(module)

@@ -5,11 +5,12 @@
     payload     binary weights    ceil(weights / 8) of bits, and a scale and a bias per filter; bits and
                                   scales of every base
                 binary inputs     their shifts or thresholds
-                everything else   parameters and buffers that the graph reads, in their own types
+                everything else   parameters and buffers that the graph reads, in their own types; equal
+                      tables once, indices and masks in fewer bits (`passes.compress_tables`)
     allowance   nodes, names, functions and metadata, as measured
 
 What the export folds is not stored: a batch norm behind a convolution goes into its bias (and scale), a bias
-or gain of a binary layer into the layer's own.
+or gain of a binary layer into the layer's own, and the statistics of any other norm into its two vectors.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from binarize.exporting.classifier import Classifier
 from binarize.exporting.forms import DEFAULT_FORM, FLOAT
+from binarize.exporting.graph import tables
+from binarize.exporting.passes.compress_tables import MASK, TABLE, compress
 from binarize.layers import binary_weights
 from binarize.layers.block import RPReLU, Shortcut
 from binarize.packing import packed_bytes
@@ -34,6 +39,10 @@ TOLERANCE = 0.02
 TOLERANCE_BYTES = 64_000
 """… or that many bytes, if they are more."""
 FLOAT32 = 4
+COMPRESSED = {torch.int64, torch.int32, torch.float32, torch.bool}
+"""Types of buffers that may be stored smaller."""
+MASKED, INDEX_BYTES = "mask", 2
+"""What is in the name of a mask, and what an index takes: for tensors without values."""
 
 PROPERTIES = 900
 """Metadata of a converted run, where it is not known yet."""
@@ -44,6 +53,8 @@ LAYER_BYTES = {FLOAT: 0, DEFAULT_FORM: 120, "inline": 220, "int8": 390, NATIVE: 
 INPUT_BYTES, ADDED_BYTES, CALL_BYTES, TENSOR_BYTES = 100, 265, 30, 30
 """The same of a binary input, of an addition of block surgery, of any function in the trace, and of a
 float tensor."""
+VECTORS_BYTES = 170
+"""Of the nodes that make zeros and ones of one length, for the norms that stay."""
 LAYER_NAMES, TENSOR_NAMES = 7, 2
 """How often the name of a binary weight or a float tensor is written."""
 
@@ -72,6 +83,7 @@ def packed_size(
         allowance += INPUT_BYTES if weight.splits else 0
     allowance += sum(TENSOR_BYTES + TENSOR_NAMES * len(key) for key in floats)
     allowance += ADDED_BYTES * sum(isinstance(m, (RPReLU, Shortcut)) for m in model.modules())
+    allowance += VECTORS_BYTES * len(_norm_lengths(trace.graph))
     allowance += CALL_BYTES * sum(node.op == "call_function" for node in trace.graph.nodes)
     return payload(model, trace, last) + allowance
 
@@ -155,31 +167,80 @@ def _float_tensors(
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     gone = set(binary).union(*(weight.folded for weight in binary.values()))
     biases = {}
+    for norm in _norms(trace.graph):
+        gone.update(_statistics(norm))
     for norm, convolution in _folded_norms(trace.graph):
         gone.update(_parameters(norm))
         weight, *bias = _parameters(convolution) or [""]
         if weight not in binary and not bias:
             biases[f"{weight}_bias"] = FLOAT32 * convolution.meta["shape"][1]
-    found, tables = {}, set()
+    found, known, seen = {}, set(tables(model)), set()
     for node in trace.graph.find_nodes(op="get_attr"):
         tensor = tensors.get(node.target)
         if tensor is None or node.target in gone or not _is_read(node):
             continue
-        table = (node.target.rpartition(".")[2], tensor.shape)
-        if tensor.is_floating_point() or table not in tables:
-            tables.add(table)
-            found[node.target] = _bytes(tensor)
+        table = _table(node.target, tensor) if node.target in known else None
+        found[node.target] = 0 if table in seen else _stored_bytes(node.target, tensor)
+        seen.update([table] if table else [])
     return found | biases
+
+
+def _table(name: str, tensor: Tensor) -> object:
+    """What equal tables have in common; without values, those of one name and one shape are taken for
+    equal."""
+    if _has_values(tensor):
+        elements = tensor.detach().cpu().reshape(-1).view(torch.uint8)
+        return tensor.dtype, tensor.shape, elements.numpy().tobytes()
+    return tensor.dtype, tensor.shape, name.rpartition(".")[2]
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return not isinstance(tensor, FakeTensor) and not tensor.is_meta
+
+
+def _stored_bytes(name: str, tensor: Tensor) -> int:
+    """Of a tensor as `passes.compress_tables` stores it. Without values, indices take two bytes, and what is
+    called a mask is one."""
+    if isinstance(tensor, nn.Parameter) or tensor.dtype not in COMPRESSED:
+        return _bytes(tensor)
+    if _has_values(tensor):
+        elements = tensor.detach().cpu().numpy()
+        stored = compress(elements)
+        return (elements if stored is None else stored).nbytes
+    if MASKED in name and tensor.numel() >= MASK:
+        return packed_bytes(tensor.numel())
+    if tensor.dtype != torch.float32 and tensor.numel() >= TABLE:
+        return tensor.numel() * min(tensor.element_size(), INDEX_BYTES)
+    return _bytes(tensor)
+
+
+def _norms(graph: fx.Graph) -> Iterator[fx.Node]:
+    return (node for node in graph.nodes if function_name(node) == "batch_norm")
 
 
 def _folded_norms(graph: fx.Graph) -> Iterator[tuple[fx.Node, fx.Node]]:
     """(batch norm, convolution before it that nothing else reads)."""
-    for node in graph.nodes:
-        before = argument(node, 0, "input") if function_name(node) == "batch_norm" else None
+    for node in _norms(graph):
+        before = argument(node, 0, "input")
         if not isinstance(before, fx.Node):
             continue
         if function_name(before) in KINDS and len(before.users) == 1:
             yield node, before
+
+
+def _statistics(norm: fx.Node) -> list[str]:
+    """State_dict keys of the mean and variance of a norm with a gain and a shift, which take them in."""
+    vectors = [argument(norm, 3, "weight"), argument(norm, 4, "bias")]
+    if None in vectors:
+        return []
+    means = [argument(norm, 1, "running_mean"), argument(norm, 2, "running_var")]
+    return [str(one.target) for one in means if isinstance(one, fx.Node) and one.op == "get_attr"]
+
+
+def _norm_lengths(graph: fx.Graph) -> set[int]:
+    """Channels of the norms that stay."""
+    folded = {norm for norm, _ in _folded_norms(graph)}
+    return {norm.meta["shape"][1] for norm in _norms(graph) if norm not in folded}
 
 
 def _parameters(node: fx.Node) -> list[str]:

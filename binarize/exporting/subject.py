@@ -10,9 +10,10 @@ import yaml
 from torch import nn
 
 from binarize import models, rewrite
-from binarize.errors import ExportError
+from binarize.errors import ExportError, RunError
 from binarize.rewrite.capture import Size
 from binarize.run import Run, RunInfo, layout, locate
+from binarize.run.files import read_file
 from binarize.run.weights import check_values
 
 
@@ -44,6 +45,7 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     `input_size` is the width of the images, for a module that does not say it itself. Raises RunError
     or CheckpointError for a run that cannot be read.
     """
+    rewrite.check_target(target)
     if isinstance(target, nn.Module):
         target = rewrite.unwrapped(target)
         rewrite.check_kind(target)
@@ -57,9 +59,17 @@ def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = 
     info = run.info
     models.require("export", info.model)
     recipe = run.path / layout.RECIPE
-    text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
+    text = _text(recipe) if recipe.is_file() else ""
     model = rewrite.build(target)
     return Subject(model, info, rewrite.image_size(model, info.preprocess.img_size), text)
+
+
+def _text(recipe: Path) -> str:
+    """What the file is going to hold of it. Raises RunError."""
+    try:
+        return read_file(recipe).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f'"{recipe}" cannot be read', "remove it, or make the run again") from error
 
 
 def _info(model: nn.Module, input_size: int | None) -> RunInfo:

@@ -7,6 +7,7 @@ parent          the float network's outputs, computed once
 images          of a folder, a tar or a loader
 norms           batch norms while a network is fitted, and their statistics
 fit             the loop
+sensitivity     what one binary layer alone does
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from binarize.fitting.fit import IMAGES, STEPS, fit
 from binarize.fitting.images import CalibrationData, FitImages, read_images
 from binarize.fitting.matched import matched_outputs, outputs_of_run
 from binarize.fitting.outputs import Watched
+from binarize.fitting.sensitivity import LayerSensitivity, sensitivities
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite import Converted, find_part
@@ -30,12 +32,14 @@ __all__ = [
     "STEPS",
     "CalibrationData",
     "FitImages",
+    "LayerSensitivity",
     "Watched",
     "fit",
     "fit_converted",
     "matched_outputs",
     "outputs_of_run",
     "read_images",
+    "sensitivities",
 ]
 
 
@@ -67,4 +71,4 @@ def fit_converted(
         parent.to(before)
     info = converted.info.replace(fit=found)
     set_attribute(model, "binarize_info", info)
-    return replace(converted, info=info)
+    return replace(converted, info=info, parent=parent)

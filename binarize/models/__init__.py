@@ -2,6 +2,7 @@
 
 from binarize.models.budget import budget_of
 from binarize.models.classifier import num_classes, reset_classifier
+from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
 from binarize.models.names import Listing, has_pretrained, is_known, list_models, parse
 from binarize.models.outputs import logits_of, tensors_in
@@ -15,6 +16,7 @@ __all__ = [
     "Pretrained",
     "budget_of",
     "check_spec",
+    "copied",
     "create",
     "default_preprocess",
     "describe",

@@ -153,6 +153,10 @@ def _class_of(library: str, bare: str) -> type[nn.Module]:
         return type(_build(library, bare, _size_kwargs(library, bare, None)))
 
 
+LONGEST = 300
+"""Letters of what is told of arguments, which a file may have brought."""
+
+
 def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
     try:
         with warnings.catch_warnings():
@@ -162,7 +166,8 @@ def _build(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
             return torchvision.models.get_model(bare, weights=None, **_no_weights(bare), **kwargs)
     except Exception as error:  # whatever a constructor makes of arguments that do not fit
         given = ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "no arguments"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        given = given if len(given) <= LONGEST else f"{given[: LONGEST - 1]}…"
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:LONGEST]
         raise ModelError(
             f"{library} cannot build {bare} with {given}: {reason}",
             "check the image size and the arguments of the model",

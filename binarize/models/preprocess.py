@@ -22,7 +22,7 @@ def default_preprocess(name: str) -> Preprocess:
     library, bare = parse(name)
     if library == "timm":
         cfg = pretrained_cfg(bare)
-        return Preprocess(
+        return Preprocess.make(
             img_size=cfg.input_size[-1],
             mean=list(map(float, cfg.mean)),
             std=list(map(float, cfg.std)),
@@ -32,7 +32,7 @@ def default_preprocess(name: str) -> Preprocess:
     preset = torchvision_models.get_model_weights(bare).DEFAULT.transforms()
     if not hasattr(preset, "crop_size"):
         return _uncropped(bare, preset)
-    return Preprocess(
+    return Preprocess.make(
         img_size=preset.crop_size[0],
         mean=list(preset.mean),
         std=list(preset.std),
@@ -44,7 +44,7 @@ def default_preprocess(name: str) -> Preprocess:
 def _uncropped(bare: str, preset: Any) -> Preprocess:
     """Of networks for whole images: the length that they resize the shorter side to."""
     own = next((size for part, size in _DETECTION_SIZES.items() if part in bare), 800)
-    return Preprocess(
+    return Preprocess.make(
         img_size=preset.resize_size[0] if hasattr(preset, "resize_size") else own,
         mean=list(getattr(preset, "mean", (0.0, 0.0, 0.0))),
         std=list(getattr(preset, "std", (1.0, 1.0, 1.0))),

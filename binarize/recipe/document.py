@@ -22,6 +22,7 @@ from yaml.scanner import Scanner
 
 from binarize.errors import RecipeError
 from binarize.run import layout
+from binarize.run.files import read_file
 
 MAX_BYTES = 1 << 18  # PyYAML reads some 50 kB a second, and recipes have a few
 MAX_DEPTH = 32
@@ -71,8 +72,7 @@ def read(path: Path, label: str) -> Document:
         hint = f'did you mean "{resolved}"?' if resolved.is_file() else "name a .yaml file"
         raise RecipeError(f'recipe "{label}" is a directory', hint)
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_file(path, MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise RecipeError(f'recipe "{label}" cannot be read: {reason}', LIST_HINT) from error

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from binarize.choices import MOST_WORKERS
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
+from binarize.run.records import LARGEST_SIZE
 
 
 class Augment(Section):
@@ -23,7 +25,11 @@ class Augment(Section):
         "`[low, high]`: shape of that crop", lambda: [3 / 4, 4 / 3], unit="width / height"
     )
     crop_padding: int = key(
-        "pad by this much on every side, then crop a random image back out", 0, unit="pixels", ge=0
+        "pad by this much on every side, then crop a random image back out",
+        0,
+        unit="pixels",
+        ge=0,
+        le=LARGEST_SIZE,
     )
     color_jitter: float = key("strength of brightness, contrast and saturation changes", 0.0, ge=0)
     auto_augment: str | None = key("a timm policy, such as `rand-m9-mstd0.5`", None, min_length=1)
@@ -50,15 +56,30 @@ class Data(Named):
     name: str = key(
         "`digits` (built in), `cifar10`, `folder`, or a timm data set (`torch/…`, `hfds/…`)",
         min_length=1,
+        max_length=200,
     )
     dir: str | None = key(
-        "where it lies, relative to the current directory; `--data-dir` wins", None, unit="path"
+        "where it lies, relative to the current directory; `--data-dir` wins",
+        None,
+        unit="path",
+        min_length=1,
+        max_length=4096,
     )
     img_size: int | None = key(
-        "images are brought to this square; `null`: the model's own size", None, unit="pixels", ge=1
+        "images are brought to this square; `null`: the model's own size",
+        None,
+        unit="pixels",
+        ge=1,
+        le=LARGEST_SIZE,
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
-    workers: int = key("loading processes per training process; 0: none", 2, unit="processes", ge=0)
+    workers: int = key(
+        "loading processes per training process; 0: none",
+        2,
+        unit="processes",
+        ge=0,
+        le=MOST_WORKERS,
+    )
     cache: Literal[True, False, "device"] = key(
         "decode every image once and hold it in memory; `device`: in that of the training device, "
         "where batches are augmented too",

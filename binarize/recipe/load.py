@@ -128,7 +128,7 @@ def _document(recipe: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
         data = copy.deepcopy(dict(recipe))
         return Document(data, {(): Location("recipe")}), "recipe"
     path, label = find(recipe)
-    return _read_with_bases(path, label, ()), str(recipe)
+    return _with_bases(_read(path, label), path, ()), str(recipe)
 
 
 def _check_depth(data: Any) -> None:
@@ -147,15 +147,20 @@ def _items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Document:
-    """The file and, under it, what it extends, and so on; `chain` is what led here."""
-    chain = (*chain, path.resolve())
+def _read(path: Path, label: str) -> Document:
+    """The file alone. Raises RecipeError where it is no mapping of keys."""
     document = read(path, label)
     if not isinstance(document.data, dict):
         what = "is empty" if document.data is None else "is not a mapping of keys"
         raise RecipeError(
             f'recipe "{label}" {what}', "start from a copy: binarize recipes cp digits"
         )
+    return document
+
+
+def _with_bases(document: Document, path: Path, chain: tuple[Path, ...]) -> Document:
+    """The file and, under it, what it extends, and so on; `chain` is what led here."""
+    chain = (*chain, path.resolve())
     if "extends" not in document.data:
         return document
     location = document.location(("extends",))
@@ -172,7 +177,13 @@ def _read_with_bases(path: Path, label: str, chain: tuple[Path, ...]) -> Documen
     if base.resolve() in chain:
         loop = " extends ".join(step.name for step in (*chain, base))
         raise RecipeError(f"{location}: recipes extend each other in a circle: {loop}", "break it")
-    return merge(_read_with_bases(base, base_label, chain), document)
+    if not base.is_file() and not base.is_dir():  # a pipe might never say anything
+        raise RecipeError(f'{location}: extends: "{base_label}" is not an ordinary file', LIST_HINT)
+    try:
+        below = _read(base, base_label)
+    except RecipeError as error:
+        raise RecipeError(f"{location}: extends: {error.message}", error.hint) from error
+    return merge(_with_bases(below, base, chain), document)
 
 
 def _plain(value: Any) -> Any:

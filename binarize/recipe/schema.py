@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from binarize.choices import MOST_THREADS
 from binarize.recipe.conversion import Binarize, Estimator, LayerChoice, Model
 from binarize.recipe.images import Augment, Data
 from binarize.recipe.section import Named, Section, key, section_in
@@ -62,14 +63,20 @@ class Engine(Section):
         "of the forward and backward pass; weights and estimators are always fp32", "fp32"
     )
     accumulate: int = key(
-        "split each batch into so many, and add up their gradients", 1, unit="parts", ge=1
+        "split each batch into so many, and add up their gradients",
+        1,
+        unit="parts",
+        ge=1,
+        le=1 << 20,
     )
     channels_last: bool = key("memory order of images and convolution weights", True)
     sync_norms: bool = key(
         "batch norms use the statistics of the whole batch, over all processes (GPUs only)", False
     )
     tensorboard: bool = key("write metrics and indicators for TensorBoard too", False)
-    threads: int | None = key("CPU threads; `null`: torch's own choice", None, unit="threads", ge=1)
+    threads: int | None = key(
+        "CPU threads; `null`: torch's own choice", None, unit="threads", ge=1, le=MOST_THREADS
+    )
 
 
 class Export(Section):

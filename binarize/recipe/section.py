@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic.config import JsonDict
 from pydantic_core import CoreSchema
 
@@ -27,6 +34,9 @@ def key(meaning: str, default: Any = ..., *, unit: str = "", **limits: Any) -> A
     return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
 
 
+LARGEST_NUMBER = 1e9
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys refused, no silent conversions, read-only."""
 
@@ -38,6 +48,15 @@ class Section(BaseModel):
         protected_namespaces=(),
         validate_default=True,
     )
+
+    @field_validator("*")
+    @classmethod
+    def _fits_arithmetic(cls, value: Any) -> Any:
+        """Numbers are multiplied by each other in 32 bits."""
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and abs(number) > LARGEST_NUMBER:
+                raise ValueError(f"should be a number of at most {LARGEST_NUMBER:g}")
+        return value
 
 
 class Named(Section):

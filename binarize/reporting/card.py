@@ -11,13 +11,21 @@ from binarize.reporting.facts import Facts
 from binarize.reporting.page import day, write_page
 from binarize.reporting.settings import environment_of, machines, versions
 from binarize.run import EstimatorSpec, layout
+from binarize.run.files import read_file
 
 MARK = "<!-- Written by `binarize report`; take this line out, and it stays as you leave it. -->"
 
 
+def _is_ours(path: Path) -> bool:
+    try:
+        return MARK.encode() in read_file(path)
+    except OSError:
+        return False
+
+
 def write_card(facts: Facts, path: Path) -> None:
     """Write the card. Raises BinarizeError where `path` holds something that this did not write."""
-    if path.exists() and not (path.is_file() and MARK.encode() in path.read_bytes()):
+    if path.exists() and not _is_ours(path):
         raise BinarizeError(
             f'"{path}" was written by somebody else, and stays', "rename it, and report again"
         )
@@ -96,4 +104,4 @@ def _command(facts: Facts) -> str:
 
 
 def _version(facts: Facts) -> str:
-    return environment_of(facts.run.path).get("versions", {}).get("binarize", "")
+    return environment_of(facts.run.path).versions.get("binarize") or ""

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from binarize.printable import escaped
 from binarize.run import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,8 +30,10 @@ def environment() -> Environment:
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Write `template` with `values` in it; text is escaped where the template is HTML."""
-    write_text(path, environment().get_template(template).render(**values).rstrip() + "\n")
+    """Write `template` with `values` in it; text is escaped where the template is HTML, control characters in
+    every template."""
+    text = environment().get_template(template).render(**values)
+    write_text(path, escaped(text).rstrip() + "\n")
 
 
 def svg(text: str) -> Markup:

@@ -7,7 +7,7 @@ from binarize.rewrite.convert import Conversion, Row, convert, replay
 from binarize.rewrite.inventory import Layer, inventory
 from binarize.rewrite.model_part import find_part
 from binarize.rewrite.options import Options, options_of
-from binarize.rewrite.refusals import check_kind
+from binarize.rewrite.refusals import check_kind, check_target
 from binarize.rewrite.select import classifier
 from binarize.rewrite.start import (
     Converted,
@@ -41,6 +41,7 @@ __all__ = [
     "build_named",
     "capture",
     "check_kind",
+    "check_target",
     "classifier",
     "convert",
     "convert_float",

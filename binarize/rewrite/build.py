@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import nn
@@ -32,9 +34,15 @@ def build_named(info: RunInfo, file: Path, weights: Path) -> nn.Module:
     network that is far larger than its `weights`."""
     if info.model.library == CUSTOM:
         return build_info(info)  # which knows more to say of it than where it stands
+    with said_of(file), models.budget_of(weights):
+        return build_info(info)
+
+
+@contextlib.contextmanager
+def said_of(file: Path) -> Iterator[None]:
+    """In this block an error is one of what `file` says, which its sentence names."""
     try:
-        with models.budget_of(weights):
-            return build_info(info)
+        yield
     except BinarizeError as problem:
         raise RunError(f'"{file}": {problem.message}', problem.hint) from problem
 

@@ -14,7 +14,6 @@ The module tree stays the executable.
 from __future__ import annotations
 
 import contextlib
-import copy
 import gc
 import logging
 import operator
@@ -31,9 +30,9 @@ from torch.overrides import TorchFunctionMode
 from binarize.errors import ModelError
 from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
-from binarize.models import logits_of, tensors_in
+from binarize.models import copied, logits_of, tensors_in
 from binarize.models.attributes import set_attribute
-from binarize.rewrite.refusals import check_kind, explained
+from binarize.rewrite.refusals import check_kind, check_logits, explained
 
 Size = tuple[int, ...]
 """Channels, height and width of the input image; channels, frames, height and width of a clip."""
@@ -110,8 +109,8 @@ def capture_batches(
     try:
         mode = fake_mode(model)
         with _quiet(), _uncollected():
-            copied = fake_copy(model, mode)
-            return [_capture(copied, mode, (batch, *size), submodule) for batch in batches]
+            fake = fake_copy(model, mode)
+            return [_capture(fake, mode, (batch, *size), submodule) for batch in batches]
     except ModelError:
         raise
     except Exception as error:
@@ -162,7 +161,7 @@ def fake_copy(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
         if isinstance(tensor, nn.Parameter):
             fake = nn.Parameter(fake, requires_grad=tensor.requires_grad)
         memo[id(tensor)] = fake
-    return copy.deepcopy(model, memo)
+    return copied(model, memo)
 
 
 def _fake(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
@@ -211,6 +210,7 @@ def _capture(
         with tracer, tracer.hooked(model):
             output = model.get_submodule(submodule)(image)
     logits = logits_of(output)
+    check_logits(logits)
     tracer.graph.output(tuple(tracer.node_of(tensor) for tensor in tensors_in(output)))
     by_first = {n[0]: n for n in names.values()}
     return Trace(tracer.graph, by_first, tuple(logits.shape), tracer.calls)
@@ -327,8 +327,10 @@ class _ModuleHooks:
 
         def leave(_: nn.Module, inputs: Any, output: Any) -> None:
             tracer.leave(output)
+            if not binarizer:
+                return
             made = output[0] if isinstance(output, tuple) else output  # signs, and their scale
-            if binarizer and made is not inputs[0]:  # as it is where it is switched off
+            if made is not inputs[0]:  # as it is where it is switched off
                 before = tracer.node_of(inputs[0])
                 tracer.bind(made, tracer.graph.create_node("call_module", name, (before,)))
 

@@ -181,7 +181,8 @@ def _check_wanted(model: nn.Module, trace: Trace, layers: list[Layer], options: 
         "the model has no layer that can be binarized"
         + (f": {why}{', …' if len(reasons) > SHOWN else ''}" if why else ""),
         "--include binarizes layers that are kept by default; a part that torch.nn.functional and aten "
-        "convolutions or linear layers do not compute stays float",
+        "convolutions or linear layers do not compute stays float, and so does all of an exported program "
+        "after run_decompositions()",
     )
 
 

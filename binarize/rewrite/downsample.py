@@ -18,16 +18,8 @@ from collections.abc import Iterator
 
 from torch import fx
 
-from binarize.rewrite.inventory import (
-    CONVOLUTIONS,
-    FEEDERS,
-    PASSING,
-    POOLING,
-    Layer,
-    argument,
-    first_input,
-    function_name,
-)
+from binarize.rewrite.inventory import CONVOLUTIONS, FEEDERS, PASSING, POOLING, Layer, first_input
+from binarize.rewrite.nodes import argument, function_name
 
 ADDING = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 POOLED = PASSING | POOLING

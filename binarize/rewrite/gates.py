@@ -17,15 +17,8 @@ from collections.abc import Iterator
 
 from torch import fx
 
-from binarize.rewrite.inventory import (
-    ACTIVATING,
-    KINDS,
-    PASSING,
-    POOLING,
-    Layer,
-    first_input,
-    function_name,
-)
+from binarize.rewrite.inventory import ACTIVATING, KINDS, PASSING, POOLING, Layer, first_input
+from binarize.rewrite.nodes import function_name
 
 MULTIPLYING = {"mul", "mul_", "__mul__", "__rmul__", "__imul__"}
 SQUASHING = {"sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "tanh", "softmax", "relu6"}

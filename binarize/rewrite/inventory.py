@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import fx
-from torch.fx.node import Argument
 
 from binarize.layers import layer_name
 from binarize.rewrite.capture import Trace
+from binarize.rewrite.nodes import argument, function_name
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
 KINDS = {*CONVOLUTIONS, "linear"}
@@ -133,17 +133,6 @@ def inventory(trace: Trace) -> list[Layer]:
     return list(layers.values())
 
 
-def function_name(node: fx.Node) -> str:
-    """`relu` for F.relu, `view` for Tensor.view, `T` for the attribute, `conv2d` for aten.conv2d.default (as
-    modules of torch.export have it); "" for what is not a call."""
-    if node.op != "call_function":
-        return ""
-    name = getattr(node.target, "__name__", "")
-    if name == "__get__":  # an attribute that is a tensor: x.T
-        name = getattr(getattr(node.target, "__self__", None), "__name__", name)
-    return name.partition(".")[0]
-
-
 def feeder_of(node: fx.Node | None) -> str:
     """The word for what made `node`, looking through functions that only move values about."""
     while isinstance(node, fx.Node) and function_name(node) in PASSING:
@@ -175,15 +164,6 @@ def _uses(node: fx.Node) -> Iterator[tuple[str, fx.Node, fx.Node, str]]:
             if isinstance(weight, fx.Node) and isinstance(data, fx.Node):
                 outgoing = keyword == "out_proj_weight"
                 yield "linear", weight, data, "attention" if outgoing else feeder_of(data)
-
-
-def argument(node: fx.Node, position: int | None, keyword: str) -> Argument:
-    """An argument of a call, wherever it stands."""
-    if keyword in node.kwargs:
-        return node.kwargs[keyword]
-    if position is not None and position < len(node.args):
-        return node.args[position]
-    return None
 
 
 def _parameter(weight: fx.Node) -> tuple[str | None, bool, bool]:

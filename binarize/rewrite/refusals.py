@@ -6,19 +6,50 @@ Whatever such a module raises from its inside says nothing about that to a user.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from binarize.errors import ModelError
+from binarize.rewrite.nodes import argument, function_name
+from binarize.run import Run
 
+SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
+QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+"""Whose weights are no parameters: by their names, as importing them takes long."""
+IN_TRAINING = {
+    "batch_norm": (5, "training"),
+    "dropout": (2, "training"),
+    "alpha_dropout": (2, "training"),
+}
+"""Functions that a graph may call as in training, whatever the mode of its module: by which argument."""
 SEQUENCES = (nn.Conv1d, nn.Embedding, *(nn.RNN, nn.LSTM, nn.GRU))
 
 
+def check_target(target: object) -> None:
+    """Raises ModelError for what is neither a module nor the name or path of one."""
+    if isinstance(target, (nn.Module, str, os.PathLike, Run)):
+        return
+    kind = type(target).__name__
+    hint = "give its .module()" if kind == "ExportedProgram" else "give one of these"
+    raise ModelError(f"binarize takes an nn.Module, a model's name or a run, not {kind}", hint)
+
+
+def check_logits(logits: Tensor) -> None:
+    """Raises ModelError for an answer that has no row of real numbers for each image."""
+    if logits.ndim == 0 or logits.is_complex():
+        what = "complex numbers" if logits.is_complex() else "one number for all images"
+        raise ModelError(
+            f"the model answers with {what}, and logits have a row of real numbers for each image",
+            "have its forward return the logits; a loss is computed outside of it",
+        )
+
+
 def check_kind(model: nn.Module) -> None:
-    """Raises ModelError for a ScriptModule and for a lazy module that has no shapes yet."""
+    """Raises ModelError for a module that can be neither captured nor changed, whatever its layers are."""
     for name, module in model.named_modules():
         where = f'"{name}"' if name else "the model"
         if isinstance(module, torch.jit.ScriptModule):
@@ -26,12 +57,39 @@ def check_kind(model: nn.Module) -> None:
                 f"{where} is a ScriptModule: its code is compiled, and its weights cannot be replaced",
                 "convert the nn.Module that was given to torch.jit.script or torch.jit.trace",
             )
+        if any(kind.__name__ in SHARDED for kind in type(module).__mro__):
+            raise ModelError(
+                f"{where} is sharded (FSDP): no process has its weights",
+                "convert the model before it is sharded",
+            )
+        if type(module).__module__.startswith(QUANTISED):
+            raise ModelError(
+                f"{where} is a {type(module).__name__} that torch.ao has quantised: its weights are integers",
+                "convert the float model",
+            )
+        function = _trained(module)
+        if function:
+            raise ModelError(
+                f"{where} is a graph that was recorded in training mode: it calls {function} as in training",
+                "record it after model.eval()",
+            )
         tensors = (*module._parameters.values(), *module._buffers.values())
         if any(map(is_lazy, tensors)):
             raise ModelError(
                 f"{where} is a {type(module).__name__} that has no weights yet",
                 "run the model once on an image, which gives it its shapes, and convert it then",
             )
+
+
+def _trained(module: nn.Module) -> str:
+    """The function that the graph of `module` calls as in training; empty where there is none."""
+    if not isinstance(module, fx.GraphModule):
+        return ""
+    for node in module.graph.nodes:
+        name = function_name(node).removeprefix("feature_")
+        if name in IN_TRAINING and argument(node, *IN_TRAINING[name]) is True:
+            return name
+    return ""
 
 
 def explained(model: nn.Module, size: tuple[int, ...], error: Exception) -> ModelError:

@@ -11,7 +11,8 @@ from binarize.layers import adapters
 from binarize.rewrite.capture import Trace
 from binarize.rewrite.downsample import downsample_layers
 from binarize.rewrite.gates import gate_layers
-from binarize.rewrite.inventory import Layer, function_name, inventory, unmoved
+from binarize.rewrite.inventory import Layer, inventory, unmoved
+from binarize.rewrite.nodes import function_name
 from binarize.rewrite.options import matches
 from binarize.run import LayerChoice
 

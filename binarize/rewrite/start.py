@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from binarize import models
 from binarize.errors import ModelError, RunError
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
-from binarize.rewrite.build import added_keys, build_named
+from binarize.rewrite.build import added_keys, build_named, said_of
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
 from binarize.rewrite.convert import Conversion, convert
@@ -27,7 +26,7 @@ from binarize.rewrite.model_part import (
     input_channels,
 )
 from binarize.rewrite.options import Options
-from binarize.rewrite.refusals import check_kind
+from binarize.rewrite.refusals import check_kind, check_target
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
 from binarize.run.records import CUSTOM
 from binarize.run.weights import check_values, load_weights
@@ -98,6 +97,7 @@ def open_float(
     Raises ModelError, CheckpointError or RunError.
     """
     size, classes = options.img_size, options.num_classes
+    check_target(target)
     if isinstance(target, nn.Module):
         target = unwrapped(target)
         check_kind(target)
@@ -161,11 +161,17 @@ def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
 
 @dataclass(frozen=True)
 class Converted:
-    """A conversion and the RunInfo that builds it again; what it was calibrated on, if it was."""
+    """A conversion and the RunInfo that builds it again.
+
+    Attributes:
+        calibration: what its binary inputs were calibrated on, if there are any.
+        parent: the float model that it was fitted to, if it was.
+    """
 
     conversion: Conversion
     info: RunInfo
     calibration: Calibrated | None = None
+    parent: nn.Module | None = None
 
 
 def convert_float(
@@ -242,8 +248,11 @@ def _from_run(target: str | Path, img_size: int | None, latent: bool = False) ->
     info = run.info
     if info.fit is not None and not latent:
         weights, info = run.float_weights, info.replace(fit=None)
-    model = build_named(info.undone(), run.path / layout.INFO, weights)
-    load_weights(model, weights, besides=added_keys(info))
+    file = run.path / layout.INFO
+    model = build_named(info.undone(), file, weights)
+    with said_of(file):
+        added = added_keys(info)
+    load_weights(model, weights, besides=added)
     name = run.path.name
     return FloatModel(
         model,
@@ -262,8 +271,8 @@ def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
     own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
     info = RunInfo(
         kind="converted",
-        model=ModelSpec(name=type(module).__name__, library=CUSTOM),
+        model=ModelSpec.make(name=type(module).__name__, library=CUSTOM),
         weights="the caller's",
-        preprocess=Preprocess(**{**preprocess, "img_size": img_size or own}),
+        preprocess=Preprocess.make(**{**preprocess, "img_size": img_size or own}),
     )
-    return FloatModel(copy.deepcopy(module), info)
+    return FloatModel(models.copied(module), info)

@@ -3,6 +3,7 @@
 records   what run.json and the metadata of an ONNX file say, checked and typed; edits: of block surgery
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
+leftovers what a killed process was writing: locked while it lives, removed by the next one
 lock      one process at a time
 tables    metrics.csv and indicators.csv
 weights   state dicts in and out, without pickle (this one imports torch)
@@ -24,14 +25,17 @@ from binarize.run.records import (
     RunInfo,
     Stem,
 )
+from binarize.run.summary import EnvironmentRecord, MachineRecord
 
 __all__ = [
     "ConversionRecord",
     "DataRecord",
+    "EnvironmentRecord",
     "EstimatorSpec",
     "FitRecord",
     "InvalidRecord",
     "LayerChoice",
+    "MachineRecord",
     "ModelSpec",
     "Preprocess",
     "Run",

@@ -1,4 +1,7 @@
-"""Files and directories that appear whole or not at all: written beside, then renamed."""
+"""Files and directories that appear whole or not at all: written beside, then renamed.
+
+A process that is killed leaves at most what it wrote beside, which whoever writes the same name next removes.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from binarize.outputs import check_directory
+from binarize.run.leftovers import locked_directory, locked_file, remove_leftovers
 
 
 def write_text(path: Path, text: str) -> None:
@@ -26,27 +28,33 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file. Raises OSError, also for a pipe or a device, which might never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
+MOST_BYTES = 1 << 26
+"""Of a record or a table: those of 100,000 epochs have some 20 MiB."""
+
+
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first `most` bytes.
+
+    Raises OSError, also for a pipe or a device, which might never end, and for a whole file that is larger
+    than a record or a table can be.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-    return path.read_bytes()
+    if most < 0 and about.st_size > MOST_BYTES:
+        raise OSError(errno.EOVERFLOW, "too large", str(path))
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` when the block ends well, else vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with locked_file(path) as temporary:
         yield temporary
         _sync(temporary)
         temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 is meant for secrets
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -74,8 +82,10 @@ class NewRun:
 def new_run(name: str, root: Path) -> Iterator[NewRun]:
     """A directory that becomes `root/name`, or `root/name-2`, `root/name-3`, … where that is taken.
 
-    The name is taken when the directory appears, so that two commands at once get a name each.
+    The name is taken when the directory appears, so that two commands at once get a name each. `root` is a
+    directory of runs alone: leftovers of whatever name are removed from it.
     """
+    remove_leftovers(root)
     with _temporary_directory(root / name) as temporary:
         run = NewRun(temporary)
         yield run
@@ -102,13 +112,9 @@ def _takes(temporary: Path, path: Path) -> bool:
 @contextlib.contextmanager
 def _temporary_directory(path: Path) -> Iterator[Path]:
     """A directory beside `path`, with the rights of an ordinary one; removed unless it was renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
+    with locked_directory(path) as temporary:
         temporary.chmod(0o777 & ~_umask())
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from binarize.run.files import read_file
+
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -46,9 +48,16 @@ def held(path: Path) -> Iterator[bool]:
         lock.release()
 
 
+def remove_if_free(path: Path) -> None:
+    """Remove the lock file that a killed process left behind; one that is held stays."""
+    if path.exists():
+        with held(path):
+            pass
+
+
 def holder(path: Path) -> str:
     """The process id in a lock file, as text; empty where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_file(path).decode().strip()
     except (OSError, ValueError):
         return ""

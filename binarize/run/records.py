@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +31,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -54,6 +55,9 @@ SMALLEST_DEVIATION = 1e-4
 LARGEST_SIZE = 4096
 
 
+Checked = TypeVar("Checked")
+
+
 class InvalidRecord(ValueError):
     """A record that does not say what it has to: which field, and what is wrong with it."""
 
@@ -65,12 +69,17 @@ class Record(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
     )
 
-    def replace(self, **changes: Any) -> Self:
-        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+    @classmethod
+    def make(cls, **values: Any) -> Self:
+        """The record of these values. Raises BinarizeError for one that a run must not hold."""
         try:
-            return type(self).model_validate({**dict(self), **changes})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise BinarizeError(problem_of(error), "give a value that a run can hold") from error
+
+    def replace(self, **changes: Any) -> Self:
+        """The same record with other values. Raises BinarizeError for one that a run must not hold."""
+        return self.make(**{**dict(self), **changes})
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `json.dumps` takes."""
@@ -84,13 +93,18 @@ class Record(BaseModel):
     @classmethod
     def from_data(cls, data: Any) -> Self:
         """The record in plain data, as JSON has it. Raises InvalidRecord."""
-        try:
-            text = json.dumps(data, allow_nan=False)
-            return cls.model_validate_json(text)  # JSON's lists may be tuples here
-        except ValidationError as error:
-            raise InvalidRecord(problem_of(error)) from None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
+        return checked(cls, data)
+
+
+def checked(kind: type[Checked], data: Any) -> Checked:
+    """Plain data, as JSON has it, as a record or another annotated class. Raises InvalidRecord."""
+    try:
+        text = json.dumps(data, allow_nan=False)
+        return TypeAdapter(kind).validate_json(text, strict=True)  # JSON's lists may be tuples here
+    except ValidationError as error:
+        raise InvalidRecord(problem_of(error)) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidRecord("is not plain JSON, which has no NaN and no infinity") from error
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -281,7 +295,7 @@ class FitRecord(Record):
         found = [
             f"{how}, {self.seconds:.0f} s: error {self.error_before:.3g} -> {self.error_after:.3g}"
         ]
-        if self.agreement_before is not None:
+        if self.agreement_before is not None and self.agreement_after is not None:
             found.append(
                 f"same answer as the float model: {self.agreement_before:.1f} -> "
                 f"{self.agreement_after:.1f} % of images held aside"

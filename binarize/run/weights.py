@@ -20,6 +20,7 @@ from binarize.errors import BinarizeError, CheckpointError
 from binarize.run.files import replacing
 
 METADATA = "__metadata__"
+LONGEST_NAME = 100
 BROKEN = "its training diverged, or the file is damaged: take weights that are finite"
 
 
@@ -156,7 +157,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         try:
             return load_file(file)
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, MemoryError) as error:
             raise _damaged(file) from error
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -165,7 +166,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise CheckpointError(
             f'"{file}" holds no state dict', "save one: torch.save(model.state_dict(), FILE)"
         )
@@ -181,8 +184,13 @@ def _damaged(file: Path) -> CheckpointError:
 
 def _differences(missing: list[str], unknown: list[str], shapes: list[str]) -> str:
     parts = [
-        f"{len(keys)} {word} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        f"{len(keys)} {word} ({', '.join(map(_shown, keys[:3]))}{', …' if len(keys) > 3 else ''})"
         for word, keys in (("missing", missing), ("unknown", unknown), ("of other shape", shapes))
         if keys
     ]
     return ", ".join(parts)
+
+
+def _shown(key: str) -> str:
+    """A name as it is told: a file may hold one of any length."""
+    return key if len(key) <= LONGEST_NAME else f"{key[: LONGEST_NAME - 1]}…"

@@ -12,21 +12,26 @@ another name, and `recover` puts it back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from binarize.errors import CheckpointError
-from binarize.run import layout, replacing
+from binarize.run import InvalidRecord, layout, replacing
 from binarize.run.files import read_file
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
+from binarize.run.leftovers import remove_leftovers
+from binarize.run.records import parse_json
 from binarize.run.weights import save_weights
 from binarize.training.tensor_tree import pack, portable, unpack
 
@@ -64,15 +69,30 @@ def save(last: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def fits(last: Path) -> Iterator[None]:
+    """In this block, what torch says of tensors that do not fit is said of the checkpoint `last`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CheckpointError(
+            f'"{last}" does not fit the model or its optimiser',
+            f'remove "{last}" and resume again: training starts over from the initial weights',
+        ) from error
+
+
 def recover(run: Path) -> None:
     """Undo what was cut short in a run's directory: `last` is whole afterwards, or there is none."""
     last = run / layout.LAST
-    old = _beside(last)[1]
+    part, old = _beside(last)
     if old.exists() and not last.exists():
         old.replace(last)
-    shutil.rmtree(old, ignore_errors=True)
-    for part in [*run.glob(".*.part"), *run.glob(f"{layout.BEST}/.*.part")]:
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    for cut_short in (part, old):
+        shutil.rmtree(cut_short, ignore_errors=True)
+    for directory in (run, run / layout.BEST):
+        remove_leftovers(directory)
 
 
 def load(last: Path) -> Checkpoint:
@@ -83,20 +103,26 @@ def load(last: Path) -> Checkpoint:
         raw = {key[4:]: value for key, value in tensors.items() if key.startswith("raw.")}
         optimizer = unpack(scalars["optimizer"], tensors)
         return Checkpoint(load_file(last / WEIGHTS), raw or None, optimizer, scalars["place"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         raise _damaged(last / TRAINING_TENSORS) from error
 
 
 def check(last: Path) -> dict[str, Any]:
-    """The contents of training.json. Raises CheckpointError where it or a file it lists is damaged."""
+    """The contents of training.json. Raises CheckpointError where it or a file beside it is damaged."""
     try:
-        scalars = json.loads(read_file(last / TRAINING_SCALARS))
-        files = scalars["files"].items()
-        wrong = [name for name, expected in files if _fingerprint(last / name) != expected]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        scalars = parse_json(read_file(last / TRAINING_SCALARS))
+        expected = {name: scalars["files"][name] for name in (WEIGHTS, TRAINING_TENSORS)}
+    except (OSError, InvalidRecord, KeyError, TypeError) as error:
         raise _damaged(last / TRAINING_SCALARS) from error
-    if wrong:
-        raise _damaged(last / wrong[0])
+    for name, fingerprint in expected.items():
+        try:
+            whole = _agrees(last / name, fingerprint)
+        except OSError as error:
+            raise _damaged(last / name) from error
+        if not whole:
+            raise _damaged(last / name)
+    if not isinstance(scalars.get("place"), dict) or "optimizer" not in scalars:
+        raise _damaged(last / TRAINING_SCALARS)
     return scalars
 
 
@@ -112,6 +138,13 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
     scalars = {"place": checkpoint.state, "optimizer": optimizer, "files": files}
     with replacing(part / TRAINING_SCALARS) as temporary:
         temporary.write_text(json.dumps(scalars))
+
+
+def _agrees(path: Path, expected: Any) -> bool:
+    """Whether a file is the one that was written; one of another size is not read."""
+    if not isinstance(expected, dict) or path.stat().st_size != expected.get("bytes"):
+        return False
+    return _fingerprint(path) == expected
 
 
 def _fingerprint(path: Path) -> dict[str, int]:

@@ -59,11 +59,12 @@ class Trainer(Setup):
         if not last.exists():
             return TrainingState(per_epoch=self.per_epoch), None
         saved = checkpoint.load(last)
-        state = TrainingState.of(saved.state)
+        state = TrainingState.of(saved.state, last)
         state.check(self.per_epoch)
         stage = self.recipe.stages[self.plan[state.epochs - 1].stage]
         use_estimator(phase.model, self.recipe, stage, phase.own)
-        load_state(phase.model, saved.weights)
+        with checkpoint.fits(last):
+            load_state(phase.model, saved.weights)
         return state, saved
 
 
@@ -95,7 +96,7 @@ class RunningPhase:
             if stage is None:
                 stage = self._open(epoch)
                 if saved is not None:
-                    stage.restore(saved)
+                    stage.restore(saved, self.phase.directory / layout.LAST)
                 saved = None
             if indicators is None:
                 indicators = Indicators(self.phase.model)

@@ -108,7 +108,9 @@ def make_schedule(
         warmup_epochs=round(config.warmup_epochs * per_epoch),
         warmup_lr=config.warmup_lr,
         min_lr=config.min_lr,
-        decay_epochs=round(config.decay_epochs * per_epoch) if config.decay_epochs else steps,
+        decay_epochs=max(1, round(config.decay_epochs * per_epoch))
+        if config.decay_epochs
+        else steps,
         decay_milestones=[round(m * per_epoch) for m in config.decay_milestones or ()],
         decay_rate=1.0 if constant else config.decay_rate,
         step_on_epochs=False,

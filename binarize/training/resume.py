@@ -113,7 +113,7 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
     states = [state for state in found if state is not None]
     if len(states) == len(found):
         progress.say(f"run {path} is finished: nothing is left to train")
-        return result(path, states)
+        return _ended(path, states, accelerator)
     try:
         trainer = _trainer(training, accelerator, progress)
     except DataError as problem:  # of data and classes that the run names
@@ -130,6 +130,11 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)
+    return _ended(path, states, accelerator)
+
+
+def _ended(path: Path, states: list[TrainingState], accelerator: Accelerator) -> TrainResult:
+    """The outcome of a training that is done, whose initial weights nobody needs any more."""
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
     return result(path, states)
@@ -154,9 +159,15 @@ def finished(directory: Path, recipe: Recipe) -> TrainingState | None:
     """The state of a phase that is done; None where something is left. Raises CheckpointError."""
     if not (directory / layout.LAST).exists():
         return None
-    state = TrainingState.of(checkpoint.check(directory / layout.LAST)["place"])
-    done = state.epochs == len(build_schedule(recipe.stages, state.per_epoch))
-    return state if done else None
+    last = directory / layout.LAST
+    state = TrainingState.of(checkpoint.check(last)["place"], last)
+    planned = len(build_schedule(recipe.stages, state.per_epoch))
+    if not 0 < state.epochs <= planned:
+        raise CheckpointError(
+            f'"{last}" is damaged: it says that {state.epochs} of {planned} epochs are done',
+            f'remove "{last}" and resume again: training starts over from the initial weights',
+        )
+    return state if state.epochs == planned else None
 
 
 def result(path: Path, states: list[TrainingState]) -> TrainResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from binarize.errors import TrainingError
 from binarize.layers import added_modules
 from binarize.recipe.schema import Recipe
 from binarize.run.weights import load_state
-from binarize.training.checkpoint import Checkpoint
+from binarize.training.checkpoint import Checkpoint, fits
 from binarize.training.objective import Objective, criterion, distillation, mixer
 from binarize.training.optim import make_optimizer, make_schedule
 from binarize.training.plan import stage_steps
@@ -58,6 +60,7 @@ class RunningStage:
         self.schedule = make_schedule(stage.schedule, self._bare_optimizer, steps, per_epoch)
         self.ema = ModelEmaV3(model, decay=stage.ema.decay) if stage.ema else None
         self._closed = False
+        self._restored: Path | None = None
 
     @property
     def lr(self) -> float:
@@ -87,7 +90,13 @@ class RunningStage:
 
         `on_gradients` is called when the gradients are there, with what they are still multiplied by.
         """
-        self.schedule.step_update(update)
+        try:
+            self.schedule.step_update(update)
+        except OverflowError as error:
+            raise TrainingError(
+                f"the learning rate of step {update} is beyond all numbers",
+                "make the stage's schedule.decay_rate smaller than 1",
+            ) from error
         target = labels
         if self.mix is not None:
             images, target = self.mix(images, labels)
@@ -105,7 +114,9 @@ class RunningStage:
         if on_gradients is not None:
             scaler = self.accelerator.scaler
             on_gradients(scaler.get_scale() if scaler and self.clip_grad is None else 1.0)
-        self.optimizer.step()
+        with fits(self._restored) if self._restored else contextlib.nullcontext():
+            self.optimizer.step()
+        self._restored = None
         self.optimizer.zero_grad()
         if self.ema is not None:
             self.ema.update(self.model)
@@ -126,8 +137,17 @@ class RunningStage:
             state = {**state, "scaler": self.accelerator.scaler.state_dict()}
         return Checkpoint(self.evaluated.state_dict(), raw, optimizer, state)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint: one made within this stage, or at the end of the one before."""
+    def restore(self, checkpoint: Checkpoint, last: Path) -> None:
+        """Continue from a checkpoint: one made within this stage, or at the end of the one before.
+
+        Raises CheckpointError, which names its directory `last`, where it is one of something else; so does
+        the first step, which alone knows what the optimiser needs.
+        """
+        with fits(last):
+            self._restore(checkpoint)
+        self._restored = last
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(checkpoint.state["scaler"])
         if checkpoint.optimizer is None:

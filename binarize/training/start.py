@@ -8,6 +8,7 @@ from torch import nn
 
 from binarize import environment
 from binarize.data import check_cache, open_dataset
+from binarize.data.transforms import check_policy
 from binarize.errors import TrainingError
 from binarize.exporting.size import packed_size
 from binarize.layers import binary_inputs
@@ -50,7 +51,7 @@ def start(
     _check_stages(recipe, converted.conversion.model)
     _check_teachers(recipe, converted.info, chosen)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
-    info = converted.info.replace(data=DataRecord(name=recipe.data.name, dir=directory))
+    info = converted.info.replace(data=DataRecord.make(name=recipe.data.name, dir=directory))
     resolved = recipe.model_copy(
         update={
             "model": section,
@@ -105,6 +106,7 @@ def as_section(info: RunInfo) -> Binarize | None:
 def _classes(recipe: Recipe, progress: Progress) -> list[str]:
     """The data's class names. Raises where a split is missing, or there is not one batch of images."""
     check_cache(recipe.data)
+    check_policy(recipe.data.augment)
     undecoded = recipe.data.model_copy(update={"cache": False})
     images = open_dataset(undecoded, "train", say=progress.say)
     classes = list(images.classes)

@@ -64,9 +64,19 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     A sum over a channels_last tensor and over a contiguous one may differ in the last bit, so a
     resumed run has to have the layout of one that was never interrupted.
     """
+    before = [dict(group) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for old, new in zip(before, optimizer.param_groups, strict=True):
+        _check_numbers(old, new)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 like = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
                 values[name] = like.copy_(value)
+
+
+def _check_numbers(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raises ValueError where a setting of an optimiser was a number and is none any more."""
+    for name, value in old.items():
+        if isinstance(value, (int, float)) and not isinstance(new.get(name), (int, float)):
+            raise ValueError(f"{name} of the optimiser is {new.get(name)!r}")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+from torch import nn
+
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
+import coverage_level3
 import coverage_lines
 import coverage_models
 
@@ -38,6 +44,39 @@ def test_tier_2_has_the_smallest_of_each_module_and_of_what_these_lack():
     ]
     assert coverage_models.smallest_of_modules(lines) == ["e", "b"]
     assert coverage_models.level2_models(lines) == ["e", "b", "d", "g"]
+
+
+def test_level_3_has_the_smallest_of_each_class_and_other_modules_first():
+    lines = [
+        line("a", "m", 1, "Net"),
+        line("b", "m", 2, "Net"),
+        line("c", "m", 3, "Other"),
+        line("d", "n", 9, "Net"),
+    ]
+    assert coverage_models.level3_models(lines) == ["a", "d", "c"]
+
+
+def net() -> nn.Module:
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    module.register_buffer("table", torch.arange(3), persistent=False)
+    return module
+
+
+def test_level_3_sees_whatever_differs():
+    one = net()
+    assert coverage_level3.require_equal(copy.deepcopy(one), one) == 3
+    changes = {
+        "other values": lambda m: m[0].weight.data.add_(1),
+        "instead of torch.int64": lambda m: setattr(m, "table", m.table.int()),
+        "in one of them": lambda m: m.register_buffer("more", torch.zeros(1)),
+        "share a tensor": lambda m: setattr(m[1], "weight", m[0].weight),
+    }
+    for words, change in changes.items():
+        one[1].weight.data.copy_(one[0].weight)  # as the tied one has it
+        other = copy.deepcopy(one)
+        change(other)
+        with pytest.raises(ValueError, match=words):
+            coverage_level3.require_equal(other, one)
 
 
 def test_the_models_of_all_modules_come_in_turn():

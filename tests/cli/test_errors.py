@@ -9,6 +9,7 @@ import sys
 import types
 
 import pytest
+import torch
 
 from binarize.cli import app
 from binarize.errors import ModelError
@@ -38,6 +39,7 @@ def chained(problem, cause):
 
 FULL = 'error: the disk is full while writing "runs/x"\nhint: free some space and try again\n'
 NAMELESS = "error: the disk is full\nhint: free some space and try again\n"
+NO_MEMORY = "error: there is not enough memory\nhint: take smaller images, batches or models\n"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,15 @@ NAMELESS = "error: the disk is full\nhint: free some space and try again\n"
         (OSError(errno.ENOSPC, "No space left on device"), 1, NAMELESS),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, NAMELESS),
         (chained(ModelError("cannot write"), OSError(errno.EDQUOT, "Quota", "runs/x")), 1, FULL),
+        (MemoryError(), 1, NO_MEMORY),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), 1, NO_MEMORY),
+        (
+            RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            ),
+            1,
+            NO_MEMORY,
+        ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/x"),
             1,

@@ -47,6 +47,7 @@ COMMANDS_OF_THE_ISSUE = {
     ("bench",),
     ("compare",),
     ("report",),
+    ("sensitivity",),
     ("summary",),
     ("checks",),
     ("models", "ls"),

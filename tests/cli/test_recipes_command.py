@@ -98,7 +98,7 @@ def test_validate_looks_names_up_and_reports_everything_at_once(capsys) -> None:
     assert 'mine.yaml:3: binarize.estimator.a_ende: estimator "ab-tanh" has no' in lines[2]
     assert "mine.yaml:3: binarize.estimator.a_end: " in lines[3]
     assert 'stages.0.optimizer.name: there is no optimiser "sgdd"; did you mean' in lines[4]
-    assert lines[5] == 'recipe "other.yaml" has an error:'
+    assert lines[5] == '  recipe "other.yaml" has an error:'
     assert lines[6] == '  other.yaml:2: seed should be a whole number, not "x"'
     assert lines[7].startswith("hint: ")
 

@@ -130,6 +130,22 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(capsys):
         assert "a\\x1b]0;title" in text
 
 
+def test_a_name_with_line_ends_forges_no_line(capsys):
+    evil = "a\nnext: rm -rf /\nhint: b"
+    render.say(evil)
+    render.next_command(evil)
+    render.error(evil, evil)
+    render.warn(evil)
+    out, err = capsys.readouterr()
+    starts = [line.partition(":")[0] for line in (out + err).splitlines() if line[:1] != " "]
+    assert starts == ["a", "next", "error", "hint", "warning"]
+
+
+def test_a_document_stays_as_it_is(capsys):
+    render.document("a:\nb: [c]\n\n")
+    assert capsys.readouterr().out == "a:\nb: [c]\n"
+
+
 def test_errors_go_to_stderr(capsys):
     render.error("no such [thing]", "try another")
     out, err = capsys.readouterr()

@@ -163,6 +163,48 @@ def test_a_directory_of_something_else_stays_as_it_is(trainings, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        *(("seeds", 1 << 63, "seeds: "), ("seeds", 0, "seeds: "), ("arms", 3, "arms: ")),
+        *(("contents", [], "contents: "), ("created", "x", "created: "), ("zzz", 1, "zzz: ")),
+        *(("arms", ["zzz"], 'no estimator "zzz"'), ("contents", {"stages": 3}, "stages")),
+        ("contents", {"data": "digits"}, "stages is missing"),
+    ],
+)
+def test_a_damaged_manifest_is_one_sentence(trainings, tmp_path, field, value, said):
+    go()
+    path = tmp_path / "grid" / "compare.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(BinarizeError, match=r'grid/compare.json" is damaged') as refusal:
+        compare(out="grid")
+    assert said in refusal.value.message
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, "[]", "\0"])
+def test_a_manifest_that_is_none(tmp_path, text):
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid" / "compare.json").write_text(text)
+    with pytest.raises(BinarizeError, match=r'grid/compare.json" is damaged'):
+        compare(out="grid")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"result": {}}, {"result": 3}, {"arm": None}, {"seed": []}, {"zzz": 1}, {"error": 5}),
+        {"result": {"run": "x", "top1": "high", "top1_best": 1, "epochs": 1, "seconds": 1}},
+    ],
+)
+def test_a_trial_with_a_damaged_record_is_tried_again(trainings, tmp_path, change):
+    first = go("ste", 1)
+    path = tmp_path / "grid" / "cells" / "ste-seed0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    again = compare(out="grid")
+    assert len(trainings.calls) == 2
+    assert again.records == first.records
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [({}, "no recipe"), ({"recipe": "tiny.yaml"}, "no estimator is named")],
 )

@@ -12,6 +12,7 @@ from timm.data import create_transform
 
 from binarize.data import transforms
 from binarize.data.draws import draw
+from binarize.errors import DataError
 from binarize.recipe import Augment
 from binarize.run import Preprocess
 
@@ -174,3 +175,15 @@ def test_what_a_batch_can_do() -> None:
     assert transforms.one_by_one(Augment(hflip=0.5, vflip=0.1, crop_padding=4, re_prob=0.2)) is None
     for hard in ({"scale": [0.1, 1.0]}, {"color_jitter": 0.1}, {"auto_augment": "rand-m9"}):
         assert transforms.one_by_one(Augment(**hard)) == next(iter(hard))
+
+
+@pytest.mark.parametrize("policy", ["*", "zzz"])
+def test_a_policy_that_timm_does_not_know_is_refused(policy: str) -> None:
+    with pytest.raises(DataError, match="timm has no augmentation") as refusal:
+        transforms.check_policy(Augment(auto_augment=policy))
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("policy", [None, "rand-m9-mstd0.5", "augmix-m3", "original"])
+def test_a_policy_of_timm_is_taken(policy: str | None) -> None:
+    transforms.check_policy(Augment(auto_augment=policy))

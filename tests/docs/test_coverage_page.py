@@ -39,8 +39,17 @@ def maker() -> ModuleType:
     return module
 
 
-def page(maker: ModuleType, level1: list[dict], level2: list[dict]) -> list[str]:
-    lines = [{entry["model"]: entry for entry in entries} for entries in (level1, level1, level2)]
+RETURNS = {
+    "image": [96, 96],
+    "write": {"bytes": 9},
+    "load": {"tensors": 5},
+    "resume": {"loss": 7.0},
+}
+
+
+def page(maker: ModuleType, level1: list[dict], level2: list[dict], level3=()) -> list[str]:
+    files = (level1, level1, level2, level3)
+    lines = [{entry["model"]: entry for entry in entries} for entries in files]
     return maker.page(*lines).splitlines()
 
 
@@ -49,8 +58,9 @@ def test_the_page_is_what_the_lines_say(maker):
 
 
 def test_what_passes_is_counted_and_nothing_is_said_to_fail(maker):
-    text = page(maker, [line("a", W1A32=WORKS), line("b", W1A32=WORKS)], [line("a", W1A32=RUNS)])
-    assert "| `W1A32` | 2 of 2 | 1 of 1 |" in text
+    first, choice = [line("a", W1A32=WORKS), line("b", W1A32=WORKS)], [line("a", W1A32=RUNS)]
+    text = page(maker, first, choice, [line("b", W1A32=RETURNS)])
+    assert "| `W1A32` | 2 of 2 | 1 of 1 | 1 of 1 |" in text
     assert "| first layer | 2 | 2 | `Conv2d` |" in text
     assert "| `timm.resnet` | 2 / 2 |  |  | 75 % |" in text
     assert "| `a` | 2.5 M | 96 | 3.0e-07 |  |  |" in text
@@ -60,8 +70,15 @@ def test_what_passes_is_counted_and_nothing_is_said_to_fail(maker):
 def test_what_fails_is_named_with_its_stage_and_its_cause(maker):
     refused = {"error": "ExportError", "reason": "no such operator"}
     fails = {**RUNS, "export": refused, "float": {"error": "RuntimeError", "reason": "neither"}}
-    text = page(maker, [line("a", W1A32={"error": "E", "reason": "why"})], [line("a", W1A32=fails)])
-    assert "| `W1A32` | 0 of 1 | 0 of 1 |" in text
+    lost = {**RETURNS, "load": {"error": "ValueError", "reason": '"x" has other values'}}
+    text = page(
+        maker,
+        [line("a", W1A32={"error": "E", "reason": "why"})],
+        [line("a", W1A32=fails)],
+        [line("a", W1A32=lost)],
+    )
+    assert "| `W1A32` | 0 of 1 | 0 of 1 | 0 of 1 |" in text
+    assert '- level 3, `a`, `W1A32`: load: ValueError: "x" has other values' in text
     assert "- level 1, `a`, `W1A32`: E: why" in text
     said = "- level 2, `a`, `W1A32`: export: ExportError: no such operator. "
     assert said + "So does the float model: RuntimeError: neither" in text

@@ -21,9 +21,10 @@ import yaml
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
+import binarize
 from binarize import models
 from binarize.cli import app
-from binarize.errors import ModelError
+from binarize.errors import BinarizeError, ModelError
 from binarize.models.arguments import BUILDER_ARGUMENTS
 from binarize.run import ModelSpec, RunInfo, write_info
 from binarize.runtime import FileInfo
@@ -203,3 +204,17 @@ def _file(path: Path, described: FileInfo) -> Path:
 
 def _properties(path: Path) -> dict[str, str]:
     return {one.key: one.value for one in onnx.load(path).metadata_props}
+
+
+def test_arguments_are_told_in_short() -> None:
+    with pytest.raises(ModelError, match="cannot build cifar_resnet20") as refusal:
+        models.create("cifar_resnet20", channels=[4, 8, 16] * 2000)
+    assert len(refusal.value.message) < 1000
+
+
+@pytest.mark.parametrize("img_size", [4097, 1 << 40])
+def test_images_larger_than_a_run_can_hold_are_refused(img_size: int) -> None:
+    with pytest.raises(BinarizeError, match="img_size: should be less than or equal to 4096"):
+        binarize.convert("cifar_resnet20", img_size=img_size, pretrained=False)
+    with pytest.raises(BinarizeError, match="img_size: should be less than or equal to 4096"):
+        binarize.convert(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3)), img_size=img_size)

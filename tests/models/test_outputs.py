@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,32 @@ def test_it_trains(kind: str) -> None:
     loss.backward()
     assert 0 <= int(right) <= 4
     assert model.conv._parameters["weight"].grad.abs().sum() > 0
+
+
+class Shaped(Net):
+    def __init__(self, shape: Callable[[Tensor], Tensor]) -> None:
+        super().__init__("tensor")
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shape(self.head(torch.relu(self.conv(torch.relu(self.stem(x)))).mean((2, 3))))
+
+
+@pytest.mark.parametrize("shape", [lambda logits: logits[:, 0], lambda logits: logits.argmax(1)])
+def test_one_number_for_each_image_exports(tmp_path: Path, shape) -> None:
+    model = binarize.convert(Shaped(shape).eval(), img_size=8, stem="keep")
+    assert binarize.export(model, tmp_path / "m.onnx").parity == "exact"
+
+
+class Nothing(Net):
+    def forward(self, x: Tensor) -> tuple[()]:
+        super().forward(x)
+        return ()
+
+
+def test_an_empty_tuple_is_no_answer() -> None:
+    with pytest.raises(ModelError, match="holds no tensor"):
+        binarize.convert(Nothing("tensor"), img_size=8)
 
 
 class Silent(Net):

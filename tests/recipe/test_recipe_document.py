@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 from hypothesis import given
@@ -137,6 +138,13 @@ def test_a_directory_says_which_file_in_it_is_meant(tmp_path) -> None:
     with pytest.raises(RecipeError) as caught:
         read(tmp_path, "run")
     assert caught.value.hint == f'did you mean "{tmp_path / "recipe.resolved.yaml"}"?'
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes that have names")
+def test_a_pipe_is_no_recipe(tmp_path) -> None:
+    os.mkfifo(tmp_path / "x.yaml")
+    with pytest.raises(RecipeError, match='"x" cannot be read: not an ordinary file'):
+        read(tmp_path / "x.yaml", "x")
 
 
 def test_a_file_that_vanished(tmp_path) -> None:

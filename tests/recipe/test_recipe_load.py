@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_a_base_that_is_not_there() -> None:
     assert (
         'mine.yaml:1: extends: there is no recipe file "gone.yaml"' in refusal("mine.yaml").message
     )
+    write("mine.yaml", "extends: bad.yaml\n")
+    write("bad.yaml", "a: [\n")
+    assert refusal("mine.yaml").message.startswith("mine.yaml:1: extends: bad.yaml:2: this is not")
+
+    write("list.yaml", "[1]\n")
+    write("mine.yaml", "extends: list.yaml\n")
+    assert '1: extends: recipe "list.yaml" is not a mapping' in refusal("mine.yaml").message
+
+    os.mkfifo("pipe.yaml")
+    write("mine.yaml", "extends: pipe.yaml\n")
+    assert '1: extends: "pipe.yaml" is not an ordinary' in refusal("mine.yaml").message
+
     write("mine.yaml", "extends: [a, b]\n" + BODY)
     assert "mine.yaml:1: extends should be one recipe" in refusal("mine.yaml").message
 
@@ -125,7 +138,8 @@ def test_a_check_is_reported_with_its_place() -> None:
 def test_a_file_without_keys(text: str, words: str, name: str) -> None:
     write("mine.yaml", "extends: base.yaml\n")
     write(name, text)
-    assert refusal("mine.yaml").message == f'recipe "{name}" {words}'
+    where = "mine.yaml:1: extends: " if name == "base.yaml" else ""
+    assert refusal("mine.yaml").message == f'{where}recipe "{name}" {words}'
 
 
 def test_a_truncated_recipe_is_a_recipe_or_a_recipe_error() -> None:

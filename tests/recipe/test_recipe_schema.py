@@ -120,6 +120,11 @@ def test_recipes_are_read_only() -> None:
             "binarize.structure: reactnet is made for activations sign, not for float",
         ),
         (with_keys(data={"name": "d", "batch_size": 0}), "data.batch_size should be greater"),
+        (
+            with_keys(data={"name": "d", "workers": 10**5}),
+            "data.workers should be less than or equal",
+        ),
+        (with_keys(engine={"threads": 10**5}), "engine.threads should be less than or equal"),
         (with_keys(data={"name": "d", "std": [1, 1, 0]}), "three positive"),
         (with_keys(data={"name": "d", "mean": [1, 1]}), "data.mean should have at least 3 items"),
         (with_keys(data={"name": "d", "augment": {"scale": [1, 0.5]}}), "0 < low <= high"),
@@ -191,3 +196,17 @@ def test_section_at_follows_lists_and_stops_at_free_mappings() -> None:
     assert section_at(("model", "kwargs")) is None
     assert section_at(("model", "kwargs", "data")) is None
     assert section_at(("seed",)) is None
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("data.dir=''", f"data.dir={'x' * 5000}", f"data.name={'x' * 300}", "data.img_size=4097"),
+        *("data.workers=65537", "data.augment.crop_padding=65537", "engine.threads=65537"),
+        *("engine.accumulate=9000000", "stages.0.optimizer.lr=1e300"),
+        "stages.0.optimizer.groups.rest.lr_scale=1e10",
+    ],
+)
+def test_what_a_run_or_a_machine_cannot_hold_is_refused(override: str) -> None:
+    with pytest.raises(RecipeError, match=override.partition("=")[0]):
+        load(MINIMAL, [override])

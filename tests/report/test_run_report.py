@@ -178,11 +178,53 @@ def test_what_is_no_run(tmp_path, name, words):
         report(tmp_path / name)
 
 
-def test_a_damaged_summary_is_one_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("keys", "value", "field"),
+    [
+        ((), [], "it"),
+        (("totals", "bytes_float"), "x", "totals.bytes_float"),
+        (("totals", "bytes_packed"), 10**400, "totals.bytes_packed"),
+        (("layers",), {}, "layers"),
+        (("layers", 0), None, "layers.0"),
+        (("layers", 0, "shape"), 3, "layers.0.shape"),
+        (("layers", 0, "action"), [], "layers.0.action"),
+    ],
+)
+def test_a_damaged_summary_is_one_sentence(tmp_path, keys, value, field):
     path = runs.trained(tmp_path / "run")
-    (path / "summary.json").write_text("[]")
-    with pytest.raises(RunError, match="is damaged"):
+    summary = {"it": json.loads((path / "summary.json").read_text())}
+    inside, last = summary, "it"
+    for key in keys:
+        inside, last = inside[last], key
+    inside[last] = value
+    (path / "summary.json").write_text(json.dumps(summary["it"]))
+    with pytest.raises(RunError, match=f'summary.json" is damaged: {field}: '):
         report(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"versions": []}', '{"machine": 3}', '{"machine": {"accelerators": 7}}', "[" * 10_000]
+)
+def test_a_damaged_environment_is_left_out(tmp_path, text):
+    path = runs.trained(tmp_path / "run")
+    (path / "env.json").write_text(text)
+    written = report(path)
+    assert "Abacus" not in (path / "report.html").read_text()
+    assert written.notes == []
+
+
+def test_a_card_without_end_stays(tmp_path):
+    path = runs.trained(tmp_path / "run")
+    with (path / "README.md").open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte
+    assert "was written by somebody else" in report(path).notes[0]
+
+
+def test_numbers_without_bounds_are_no_numbers(tmp_path):
+    """Their sums and squares would have none."""
+    path = runs.trained(tmp_path / "run")
+    runs.write_csv(path / "metrics.csv", {**runs.METRICS, "seconds": ["1e308", "1e308", 30]})
+    assert report(path).facts.figures()["seconds"] == 30
 
 
 def test_damaged_tables_are_said_and_the_rest_is_reported(tmp_path):

@@ -23,8 +23,8 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
 ANY_BATCH = ({0: torch.export.Dim("batch")},)
 
 
-def exported(model: nn.Module) -> nn.Module:
-    return torch.export.export(model.eval(), (IMAGES,), dynamic_shapes=ANY_BATCH).module()
+def exported(model: nn.Module, training: bool = False) -> nn.Module:
+    return torch.export.export(model.train(training), (IMAGES,), dynamic_shapes=ANY_BATCH).module()
 
 
 def names(model: nn.Module) -> set[str]:
@@ -101,12 +101,52 @@ class Two(nn.Module):
         return self.net(image * mask)
 
 
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.net = nn.BatchNorm2d(3), plain()
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.net(self.norm(image))
+
+
+class FSDPModule:
+    """What torch's fully_shard makes a base of."""
+
+
+class Sharded(Normed, FSDPModule):
+    pass
+
+
+class Summed(Normed):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image).sum()
+
+
+class Complex(Normed):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image) * 1j
+
+
 REFUSED = [
     (Two, r"takes 2 inputs \(image, mask\)"),
     (lambda: nn.Sequential(nn.Conv1d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)), "a Conv1d"),
     (lambda: nn.Sequential(nn.LazyConv2d(8, 3), nn.Flatten(), nn.LazyLinear(2)), "LazyConv2d"),
     (lambda: torch.jit.trace(plain().eval(), torch.zeros(1, 3, 16, 16)), "ScriptModule"),
     (lambda: nn.Sequential(torch.jit.trace(nn.ReLU(), torch.zeros(1)), plain()), "ScriptModule"),
+    (lambda: torch.export.export(plain().eval(), (IMAGES,)), "not ExportedProgram"),
+    (
+        lambda: exported(nn.Sequential(nn.Dropout(), plain()), training=True),
+        "calls dropout as in training",
+    ),
+    (lambda: exported(Normed(), training=True), "calls batch_norm as in training"),
+    (
+        lambda: torch.ao.quantization.quantize_dynamic(plain(), {nn.Linear}),
+        r"a Linear that torch\.ao",
+    ),
+    (Sharded, r"is sharded \(FSDP\)"),
+    (Summed, "one number for all images"),
+    (Complex, "answers with complex numbers"),
 ]
 
 

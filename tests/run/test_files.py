@@ -13,6 +13,7 @@ import pytest
 
 from binarize.errors import RunError
 from binarize.run import files, new_directory, new_run, replacing, write_json, write_text
+from binarize.run.files import read_file
 
 
 def everything_in(path: Path) -> list[str]:
@@ -200,3 +201,10 @@ class TestNewRun:
         with pytest.raises(problem):
             write_half()
         assert everything_in(tmp_path) == []
+
+
+def test_a_file_without_end_is_not_read(tmp_path):
+    with (tmp_path / "run.json").open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte
+    with pytest.raises(OSError, match="too large"):
+        read_file(tmp_path / "run.json")

@@ -147,3 +147,29 @@ def test_every_refusal_has_a_hint(tmp_path: Path) -> None:
     with pytest.raises(BinarizeError) as refusal:
         binarize.convert(broken("head.weight", math.nan), img_size=8)
     assert refusal.value.hint
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_names_in_a_file_are_told_in_short(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"w.{suffix}"
+    state = {**Net().state_dict(), "x" * 100_000: torch.zeros(1)}
+    save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
+    with pytest.raises(CheckpointError, match="1 unknown") as refusal:
+        load_weights(Net(), file)
+    assert len(refusal.value.message) < 400
+
+
+def test_keys_that_are_no_names_are_refused(tmp_path: Path) -> None:
+    torch.save({**Net().state_dict(), 1: torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        load_weights(Net(), tmp_path / "w.pth")
+
+
+def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(file: Path) -> None:
+        raise MemoryError("Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr("binarize.run.weights.load_file", too_large)
+    (tmp_path / "w.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r'w.safetensors" is corrupt'):
+        load_weights(Net(), tmp_path / "w.safetensors")

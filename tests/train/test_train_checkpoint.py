@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import os
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from binarize.errors import CheckpointError
-from binarize.training import checkpoint
+from binarize.training import checkpoint, train
 from binarize.training.checkpoint import Checkpoint
+from binarize.training.training_state import TrainingState
 
 
 def example(number: float) -> Checkpoint:
@@ -70,7 +75,7 @@ def test_killed_at_any_rename_the_next_start_finds_a_whole_one(last, monkeypatch
 def test_recover_sweeps_up_half_written_files_and_leaves_the_rest(last):
     run = last.parent
     (run / "best").mkdir()
-    for name in (".metrics.csv.x1.part", "best/.model.safetensors.x2.part", "keep.txt"):
+    for name in (".metrics.csv.x1______.part", "best/.model.safetensors.x2______.part", "keep.txt"):
         (run / name).write_text("half")
     checkpoint.recover(run)
     assert {path.name for path in run.rglob("*") if path.is_file()} == {
@@ -110,11 +115,85 @@ def test_one_altered_bit_is_noticed(last, name):
         checkpoint.load(last)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"files": 3}', '{"files": {}}'])
+@pytest.mark.parametrize("text", ["[]", "{}", '{"files": 3}', '{"files": {}}', "[" * 100_000])
 def test_other_json_is_noticed(last, text):
     (last / "training.json").write_text(text)
     with pytest.raises(CheckpointError, match="missing or damaged"):
         checkpoint.load(last)
+
+
+def test_it_names_no_files_to_read(last, tmp_path):
+    """What is beside it is checked; a file that training.json names is never opened."""
+    path = last / "training.json"
+    scalars = json.loads(path.read_text())
+    other = tmp_path / "other"
+    os.mkfifo(other)  # opening it would wait
+    scalars["files"][str(other)] = {"bytes": 0, "crc32": 0}
+    path.write_text(json.dumps(scalars))
+    assert number_of(last) == 1.0
+
+
+def test_a_file_of_another_size_is_not_read(last):
+    with (last / "training.safetensors").open("r+b") as file:
+        file.truncate(1 << 40)  # a terabyte
+    with pytest.raises(CheckpointError, match=r'training.safetensors" is missing or damaged'):
+        checkpoint.load(last)
+
+
+@pytest.mark.parametrize("missing", ["place", "optimizer"])
+def test_a_part_that_is_missing_is_noticed(last, missing):
+    path = last / "training.json"
+    scalars = json.loads(path.read_text())
+    del scalars[missing]
+    path.write_text(json.dumps(scalars))
+    with pytest.raises(CheckpointError, match=r'training.json" is missing or damaged'):
+        checkpoint.load(last)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"epochs": "2"}, {"epochs": -1}, {"per_epoch": None}, {"top1": []}, {"top5": math.nan}),
+        *({"best_epoch": 1 << 70}, {"seconds": {}}),
+    ],
+)
+def test_how_far_it_is_is_checked(change, tmp_path):
+    place = {**asdict(TrainingState(epochs=1, per_epoch=5)), "scaler": {}}
+    assert TrainingState.of(place, tmp_path).per_epoch == 5
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        TrainingState.of({**place, **change}, tmp_path)
+
+
+def group(scalars):
+    return scalars["optimizer"]["dict"][1][1][0]["dict"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda scalars: scalars.update(optimizer=3), "does not fit"),
+        (lambda scalars: group(scalars).clear(), "does not fit"),
+        (lambda scalars: [pair.__setitem__(1, "x") for pair in group(scalars)], "does not fit"),
+        (lambda scalars: scalars["place"].update(epochs=9), "says that 9 of 4 epochs"),
+        (
+            lambda scalars: [
+                pair.__setitem__(1, {"dict": [["momentum_buffer", {"tensor": "0"}]]})
+                for pair in scalars["optimizer"]["dict"][0][1]["dict"]
+            ],
+            "does not fit",
+        ),
+    ],
+    ids=["no optimiser", "no settings", "words", "epochs", "tensors of another shape"],
+)
+def test_a_state_of_something_else_is_one_sentence(spoil, words, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).parents[1] / "run" / "v0.1.0" / "interrupted", run)
+    path = run / "last" / "training.json"
+    scalars = json.loads(path.read_text())
+    spoil(scalars)
+    path.write_text(json.dumps(scalars))
+    with pytest.raises(CheckpointError, match=f'/last" .*{words}'):
+        train(resume=run)
 
 
 def test_no_file_of_it_holds_a_pickle(last):

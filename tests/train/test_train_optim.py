@@ -43,6 +43,11 @@ def test_multistep_counts_epochs_from_the_start_of_the_stage():
     assert found == pytest.approx([0.1] * 4 + [0.01] * 10 + [0.001] * 6)  # timm: one step early
 
 
+def test_a_stretch_of_less_than_a_step_is_one_step():
+    found = rates({"name": "step", "decay_epochs": 1e-300, "decay_rate": 0.5}, steps=3)
+    assert found == pytest.approx([0.1, 0.05, 0.025])
+
+
 def test_step():
     found = rates({"name": "step", "decay_epochs": 2, "decay_rate": 0.5})
     assert found == pytest.approx([0.1] * 10 + [0.05] * 10)

@@ -45,3 +45,9 @@ def test_every_step_is_in_exactly_one_epoch(pairs, per_epoch):
 def test_fewer_images_than_a_batch():
     with pytest.raises(TrainingError, match="fewer training images"):
         build_schedule(stages_of([("epochs", 1)]), per_epoch=0)
+
+
+@pytest.mark.parametrize("stage", [("epochs", 10**4000), ("steps", 2**63), ("epochs", 100_001)])
+def test_a_plan_without_end_is_refused_before_it_is_made(stage):
+    with pytest.raises(TrainingError, match="more than 100,000 epochs"):
+        build_schedule(stages_of([stage]), per_epoch=3)

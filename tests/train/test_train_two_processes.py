@@ -39,6 +39,12 @@ def test_both_end_with_equal_parameters(came_out, case):
     assert (first_losses - second_losses).abs().max() > 1e-4  # each saw images of its own
 
 
+@pytest.mark.parametrize("case", two_processes.INPUTS)
+def test_before_inputs_are_binary_their_loss_is_that_of_one_process(came_out, case):
+    alone, first, second = (came_out(case, *which)[0][:3] for which in ((1, 0), (2, 0), (2, 1)))
+    assert ((first + second) / 2 - alone).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("case", two_processes.FOLLOWING)
 def test_their_loss_is_that_of_one_process(came_out, case):
     alone, weights = came_out(case, 1, 0)

@@ -13,6 +13,8 @@ import train_toys as toys
 from accelerate.data_loader import DataLoaderShard
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from train_modes import MODES, train
 
 from binarize.estimators import TABLE
 from binarize.evaluation import targets
@@ -24,6 +26,7 @@ WAITS = {
     "aten::lift_fresh": "a tensor made of a number",
     "aten::nonzero": "a tensor whose size depends on values",
     "aten::masked_select": "a tensor whose size depends on values",
+    "aten::equal": "a comparison that is answered here",
 }
 
 
@@ -33,20 +36,36 @@ class NoWaits(TorchDispatchMode):
     ) -> Any:
         name = func.name().partition(".")[0]
         assert name not in WAITS, f"{name}: {WAITS[name]}"
+        masks = [
+            x for x in tree_leaves(args) if isinstance(x, torch.Tensor) and x.dtype == torch.bool
+        ]
+        assert not (name.startswith("aten::index") and masks), f"{name}: the places of a mask"
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("estimator", TABLE)
-def test_a_step_reads_no_number(estimator, tmp_path, monkeypatch):
-    original, steps = RunningStage.step, []
+@pytest.fixture
+def steps(monkeypatch):
+    """What every step returned; none of them may wait."""
+    original, found = RunningStage.step, []
 
     def step(self, *args):
         with NoWaits():
             total = original(self, *args)
-        steps.append(total)
+        found.append(total)
         return total
 
     monkeypatch.setattr(RunningStage, "step", step)
+    return found
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_no_mode_reads_a_number_in_a_step(name, steps, tmp_path):
+    train(MODES[name], tmp_path)
+    assert [float(total[0]) for total in steps] == [toys.BATCH] * 6
+
+
+@pytest.mark.parametrize("estimator", TABLE)
+def test_a_step_reads_no_number(estimator, tmp_path, steps):
     stage = {"steps": 2, "optimizer": {"name": "momentum", "lr": 0.05}, "clip_grad": 1.0}
     more = {"ema": {"decay": 0.9}, "estimator": estimator}
     chosen = toys.recipe({**stage, **more}, binarize={"estimator": estimator})
@@ -59,6 +78,8 @@ def test_the_guard_sees_a_wait():
         torch.ones(2).new_tensor(1.0)
     with NoWaits(), pytest.raises(AssertionError, match="read from"):
         torch.ones(()).item()
+    with NoWaits(), pytest.raises(AssertionError, match="places of a mask"):
+        torch.ones(2)[torch.ones(2) > 0]
 
 
 def test_batches_go_to_the_device_without_a_wait():

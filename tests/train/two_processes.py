@@ -69,8 +69,12 @@ INPUTS: dict[str, Case] = {
         stages({"binary": "none"}, {"binary": "activations"}, {"binary": "all"}),
         functools.partial(network, inputs=True),
     ),
+    "weights-first": (
+        stages({"binary": "weights"}, {"binary": "all"}),
+        functools.partial(network, inputs=True),
+    ),
 }
-"""Thresholds are calibrated on the images of the first process."""
+"""Thresholds are calibrated on the images of the first process: after the first stage."""
 
 CASES = {**FOLLOWING, **INPUTS}
 

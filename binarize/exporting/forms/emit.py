@@ -10,7 +10,14 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, GELU_OPSET, ROOT, Op
-from binarize.exporting.passes.graph import add_constant, elements_of, input_of, name_of, replace
+from binarize.exporting.passes.graph import (
+    add_constant,
+    drop_unread,
+    elements_of,
+    input_of,
+    name_of,
+    replace,
+)
 
 MASKS = 2 ** np.arange(8, dtype=np.uint8)
 ABOVE = "/above"
@@ -137,9 +144,7 @@ def rewrite(model: ir.Model, write: Callable[[Emitter, ir.Node, Op], None]) -> N
         if node.domain == DOMAIN:
             emit.before = node
             write(emit, node, FUNCTION_OPS[node.op_type])
-    for name, value in tuple(graph.initializers.items()):
-        if not value.uses() and not value.is_graph_output():
-            graph.initializers.pop(name)
+    drop_unread(graph)
     model.opset_imports.pop(DOMAIN, None)
 
 

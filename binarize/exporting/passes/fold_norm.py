@@ -6,14 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import DOMAIN, FUNCTION_OPS
-from binarize.exporting.passes.graph import (
-    add_constant,
-    constant,
-    graph_of,
-    input_of,
-    name_of,
-    only_user,
-)
+from binarize.exporting.passes.graph import constant, graph_of, only_user, replace_constant
 
 
 class FoldNorm(ir.passes.InPlacePass):
@@ -49,8 +42,8 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     gain, shift, mean, variance = known
     ratio = gain / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
-    _put(graph, node, 2, scale * ratio)
-    _put(graph, node, 3, (bias - mean) * ratio + shift)
+    replace_constant(graph, node, 2, scale * ratio)
+    replace_constant(graph, node, 3, (bias - mean) * ratio + shift)
     _take_over(node, norm)
     return True
 
@@ -65,15 +58,6 @@ def _same_channels(node: ir.Node) -> bool:
         return True
     shape = node.outputs[0].shape
     return shape is not None and len(shape) == 2
-
-
-def _put(graph: ir.Graph, node: ir.Node, index: int, elements: np.ndarray) -> None:
-    """Replace a constant of this node; the old one goes where nobody else reads it."""
-    old = input_of(node, index)
-    name = name_of(old)
-    if len(old.uses()) == 1:
-        graph.initializers.pop(name)
-    node.replace_input_with(index, add_constant(graph, name, elements.astype(np.float32)))
 
 
 def _take_over(node: ir.Node, norm: ir.Node) -> None:

@@ -12,6 +12,7 @@ from binarize.errors import ExportError
 from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, OPS, VERSION
 from binarize.exporting.passes.graph import (
     constant,
+    drop_unread,
     input_of,
     name_of,
     only_user,
@@ -110,9 +111,7 @@ def _drop_unused(graph: ir.Graph) -> None:
         own = node.domain == DOMAIN or node.op_type == "Pad"
         if own and not any(value.uses() or value.is_graph_output() for value in node.outputs):
             graph.remove(node, safe=True)
-    for name, value in tuple(graph.initializers.items()):
-        if not value.uses() and not value.is_graph_output():
-            graph.initializers.pop(name)
+    drop_unread(graph)
 
 
 def _refuse_markers(graph: ir.Graph) -> None:

@@ -23,6 +23,22 @@ def add_constant(graph: ir.Graph, name: str, elements: np.ndarray) -> ir.Value:
     return value
 
 
+def replace_constant(graph: ir.Graph, node: ir.Node, index: int, elements: np.ndarray) -> None:
+    """Give `node` other elements, as float32, for a constant; other readers keep what it was."""
+    old = input_of(node, index)
+    name = name_of(old)
+    if len(old.uses()) == 1:
+        graph.initializers.pop(name)
+    node.replace_input_with(index, add_constant(graph, name, elements.astype(np.float32)))
+
+
+def drop_unread(graph: ir.Graph) -> None:
+    """Drop the initializers that nothing reads any more."""
+    for name, value in tuple(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            graph.initializers.pop(name)
+
+
 def unique_name(graph: ir.Graph, name: str) -> str:
     """`name`, or `name_2`, `name_3`, … where an initializer is called that."""
     unique, number = name, 1

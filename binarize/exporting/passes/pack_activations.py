@@ -10,7 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from binarize.exporting.functions import ALL_OPS, DOMAIN, VERSION, Op
-from binarize.exporting.passes.graph import add_constant, constant, graph_of, input_of
+from binarize.exporting.passes.graph import (
+    add_constant,
+    constant,
+    drop_unread,
+    graph_of,
+    input_of,
+)
 from binarize.packing import WORD
 
 
@@ -29,9 +35,7 @@ class PackActivations(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         names = _names(model.graph)
         changed = [_pack(node, op, names) for node in model.graph if (op := _op(node)) is not None]
-        for name, value in tuple(model.graph.initializers.items()):
-            if not value.uses() and not value.is_graph_output():
-                model.graph.initializers.pop(name)
+        drop_unread(model.graph)
         return ir.passes.PassResult(model, any(changed))
 
 

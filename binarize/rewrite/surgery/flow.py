@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
-from binarize.rewrite.inventory import PASSING, POOLING, first_input, function_name
+from binarize.rewrite.inventory import PASSING, POOLING, first_input
+from binarize.rewrite.nodes import function_name
 
 ADDING = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 WEIGHING = {"mul", "mul_", "__mul__", "__rmul__", "__imul__"}

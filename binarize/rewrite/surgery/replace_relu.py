@@ -11,7 +11,8 @@ from torch import fx, nn
 
 from binarize.layers.block import Dropped, RPReLU
 from binarize.rewrite.capture import Call
-from binarize.rewrite.inventory import CONVOLUTIONS, PASSING, argument, first_input, function_name
+from binarize.rewrite.inventory import CONVOLUTIONS, PASSING, first_input
+from binarize.rewrite.nodes import argument, function_name
 from binarize.rewrite.surgery.block_graph import FUNCTION, Unfit, editable, find, install
 from binarize.rewrite.surgery.scene import RELUS, Block, Scene
 

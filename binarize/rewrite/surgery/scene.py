@@ -10,7 +10,8 @@ from typing import Any, cast
 from torch import fx, nn
 
 from binarize.rewrite.capture import Call, Trace
-from binarize.rewrite.inventory import KINDS, Layer, argument, function_name
+from binarize.rewrite.inventory import KINDS, Layer
+from binarize.rewrite.nodes import argument, function_name
 from binarize.rewrite.surgery.block_graph import Unfit, children_called, editable, is_relu
 from binarize.run.edits import Edit
 

@@ -17,8 +17,8 @@ from binarize.rewrite.inventory import (
     PASSING,
     Layer,
     first_input,
-    function_name,
 )
+from binarize.rewrite.nodes import function_name
 from binarize.rewrite.surgery.block_graph import Unfit, editable, find, install
 from binarize.rewrite.surgery.flow import Flow
 from binarize.rewrite.surgery.scene import Block, Scene
@@ -197,5 +197,7 @@ def _stride(module: nn.Module, place: _Place) -> int:
 
 def _below(owner: nn.Module, layer: nn.Module) -> str:
     """The path of the layer's shortcut as `owner` has it."""
-    path = next(name for name, module in owner.named_modules() if module is layer)
-    return f"{path}.{CHILD}"
+    for path, module in owner.named_modules():
+        if module is layer:
+            return f"{path}.{CHILD}"
+    raise Unfit("its layer is not in its block")

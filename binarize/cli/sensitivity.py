@@ -1,0 +1,87 @@
+"""`binarize sensitivity`: what each layer costs when it alone is binary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from binarize.cli import render
+from binarize.cli.progress import working
+
+EXAMPLES = """
+binarize sensitivity resnet18 --calib-data photos
+binarize sensitivity runs/resnet18-ab-tanh --calib-data photos
+"""
+
+
+def command(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="A run, or a name from `binarize models ls` with trained weights.",
+        ),
+    ],
+    calib_data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Images to compare answers on, without labels: a folder, with or without classes, or a "
+            "tar file.",
+        ),
+    ],
+    calib_images: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of images to take.")
+    ] = 256,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights to load: safetensors, or a .pth file that holds only tensors.",
+        ),
+    ] = None,
+    num_classes: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of classes. [default: the model's]"),
+    ] = None,
+    img_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Image width and height in pixels. [default: the model's]"
+        ),
+    ] = None,
+    json: render.Json = False,
+) -> None:
+    """Binarize one layer at a time and compare the answers with those of the float model.
+
+    The layers and their options are those of the run, or the default ones of `binarize convert`. The
+    table begins with the layer that changes the answers most: to keep it float helps most.
+    """
+    from binarize import api, rewrite
+
+    with working("comparing layers") as progress:
+        found = api.sensitivity(
+            target,
+            calib_data=calib_data,
+            calib_images=calib_images,
+            model_options=rewrite.SourceOptions(
+                checkpoint=checkpoint, num_classes=num_classes, img_size=img_size
+            ),
+            progress=progress,
+        )
+    render.say(f"{found.model}, {found.images:,} images: one layer binary, all others float")
+    render.table(
+        ("layer", "same answer %", "KL", "parameters", "bytes", "as 1 bit"),
+        (
+            (each.name, each.agreement, each.kl, each.params, each.bytes_float, each.bytes_1bit)
+            for each in found.layers
+        ),
+        drop=("parameters", "bytes", "as 1 bit"),
+    )
+    if json:
+        render.emit_json(found.as_json())
+    if found.layers:
+        worst = found.layers[0].name
+        render.next_command(f"binarize convert {target} --keep {worst} --calib-data {calib_data}")

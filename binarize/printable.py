@@ -1,0 +1,19 @@
+"""Text from a file or a name, as a terminal or a page may be given it."""
+
+from __future__ import annotations
+
+import re
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters, and those that turn the direction of writing, as `\\x1b`; line ends and
+    tabs stay."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def sentence(text: str) -> str:
+    """`text` with every line but the first indented: a name with line ends in it begins no line, and so looks
+    like no line of ours."""
+    return re.sub("\n(?! )", "\n  ", text)

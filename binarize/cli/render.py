@@ -107,7 +107,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
     What inputs became is shown where any of them is binary, and the number of bases where any has several.
     """
     layers = list(layers)
-    several = any(layer.get("bases", 1) > 1 for layer in layers)
+    several = any(layer.get("bases", 1) != 1 for layer in layers)
     binary = any(layer.get("activations", "float") != "float" for layer in layers)
     table(
         (

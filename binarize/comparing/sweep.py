@@ -9,21 +9,24 @@ table.csv report.html  the outcome so far, written again after every trial
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from binarize.comparing.variants import Variant, parse_variant, recipe_of
 from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, as_data, load
-from binarize.run import write_json
+from binarize.run import InvalidRecord, write_json
 from binarize.run.files import read_file
+from binarize.run.records import parse_json, problem_of
 
 MANIFEST = "compare.json"
-FORMAT = 1
+FORMAT: Literal[1] = 1
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Manifest:
     changes: list[str]
     target: str | None
     arms: list[str]
-    seeds: int
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)]
     created: float = field(default_factory=time.time)
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
 
 
 @dataclass(frozen=True)
@@ -105,19 +108,23 @@ def set_keys(recipe: Recipe) -> dict[str, Any]:
 
 
 def open_sweep(path: Path) -> Sweep:
-    """The sweep at `path`. Raises BinarizeError where there is none, or one of another version."""
+    """The sweep at `path`. Raises BinarizeError where there is none that this version can read."""
+    file, hint = path / MANIFEST, "name another directory with -o"
     try:
-        stored = json.loads(read_file(path / MANIFEST))
-        if stored.get("format") != FORMAT:
-            raise BinarizeError(
-                f'"{path}" was made by another version of binarize',
-                "name another directory with -o",
-            )
-        return Sweep(path, Manifest(**stored))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BinarizeError(
-            f'"{path}" is not the directory of a comparison', "name another directory with -o"
-        ) from error
+        stored = parse_json(read_file(file))
+        if isinstance(stored, dict) and stored.get("format") != FORMAT:
+            raise BinarizeError(f'"{path}" was made by another version of binarize', hint)
+        sweep = Sweep(path, TypeAdapter(Manifest).validate_python(stored, strict=True))
+    except (OSError, InvalidRecord) as error:
+        raise BinarizeError(f'"{path}" is not the directory of a comparison', hint) from error
+    except ValidationError as error:
+        raise BinarizeError(f'"{file}" is damaged: {problem_of(error)}', hint) from error
+    try:
+        for variant in sweep.variants:
+            sweep.recipe(Trial(variant, 0))
+    except BinarizeError as error:
+        raise BinarizeError(f'"{file}" is damaged: {error.message}', hint) from error
+    return sweep
 
 
 def is_sweep(path: Path) -> bool:

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from binarize.comparing.sweep import Sweep, Trial
 from binarize.errors import BinarizeError, DataError, RecipeError, RunBusyError
 from binarize.progress import Progress
-from binarize.run import is_run, write_json
+from binarize.run import InvalidRecord, is_run, write_json
 from binarize.run.files import read_file
 from binarize.run.lock import held
+from binarize.run.records import parse_json
 from binarize.training import train
 
 ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)
 """What is wrong with one trial in these ways is wrong with all of them: the sweep stops."""
 
 
+Count = Annotated[int, Field(ge=0)]
+PerCent = Annotated[float, Field(ge=-1, le=100)]
+"""-1: of no epoch."""
+
+
+class Result(TypedDict):
+    """The JSON of `binarize train`."""
+
+    run: str
+    epochs: Count
+    top1: PerCent
+    top5: PerCent
+    top1_best: PerCent
+    epoch_best: Count
+    top1_float: NotRequired[PerCent]
+    seconds: Annotated[float, Field(ge=0, le=1e12)]
+
+
 @dataclass(frozen=True)
 class Record:
-    """What came of a trial: a result (the JSON of `binarize train`) or an error with its hint."""
+    """What came of a trial: a result or an error with its hint."""
 
     arm: str
     seed: int
-    result: dict[str, Any] | None = None
+    result: Result | None = None
     error: str | None = None
     hint: str = ""
 
@@ -39,16 +60,16 @@ class Record:
         name = f"{self.arm}, seed {self.seed}"
         if self.result is None:
             return f"{name}: failed, {self.error}"
-        top1, epochs, seconds = (self.result[key] for key in ("top1", "epochs", "seconds"))
-        return f"{name}: top-1 {top1:.2f} % after {epochs} epochs ({seconds:.0f} s)"
+        outcome = f"top-1 {self.result['top1']:.2f} % after {self.result['epochs']} epochs"
+        return f"{name}: {outcome} ({self.result['seconds']:.0f} s)"
 
 
 def read_record(sweep: Sweep, trial: Trial) -> Record | None:
-    """What is known of a trial; None before its end."""
+    """What is known of a trial; None before its end, and where the file is damaged."""
     path = sweep.beside(trial, ".json")
     try:
-        return Record(**json.loads(read_file(path)))
-    except (FileNotFoundError, ValueError, TypeError):
+        return TypeAdapter(Record).validate_python(parse_json(read_file(path)), strict=True)
+    except (OSError, InvalidRecord, ValidationError):
         return None
 
 
@@ -100,6 +121,5 @@ def _train(sweep: Sweep, trial: Trial, data_dir: Path | None, progress: Progress
         return Record(
             trial.variant.name, trial.seed, None, f"unexpected {type(error).__name__}: {words}"
         )
-    return Record(
-        trial.variant.name, trial.seed, {**result.as_json(), "run": f"cells/{trial.name}"}
-    )
+    outcome: Any = {**result.as_json(), "run": f"cells/{trial.name}"}
+    return Record(trial.variant.name, trial.seed, outcome)

@@ -95,4 +95,4 @@ def _command(facts: Facts) -> str:
 
 
 def _version(facts: Facts) -> str:
-    return environment_of(facts.run.path).get("versions", {}).get("binarize", "")
+    return environment_of(facts.run.path).versions.get("binarize") or ""

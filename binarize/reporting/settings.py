@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from binarize.environment import PACKAGES
 from binarize.errors import RunError
-from binarize.run import Run, layout
+from binarize.run import EnvironmentRecord, InvalidRecord, MachineRecord, Run, layout
 
 
-def environment_of(run: Path) -> dict[str, Any]:
-    """env.json of a run; empty where it is missing or damaged."""
+def environment_of(run: Path) -> EnvironmentRecord:
+    """env.json of a run; an empty one where it is missing or damaged."""
     try:
-        stored = Run(run).read_json(layout.ENVIRONMENT)
-    except RunError:
-        return {}
-    return stored if isinstance(stored, dict) else {}
+        return EnvironmentRecord.from_data(Run(run).read_json(layout.ENVIRONMENT))
+    except (RunError, InvalidRecord):
+        return EnvironmentRecord()
 
 
 def versions(runs: Iterable[Path]) -> str:
@@ -27,18 +25,16 @@ def versions(runs: Iterable[Path]) -> str:
 
 def machines(runs: Iterable[Path]) -> str:
     """`AMD EPYC, 2 cores, 1 thread`, of all runs."""
-    return "; ".join(dict.fromkeys(filter(None, (_machine(environment_of(run)) for run in runs))))
+    found = (environment_of(run).machine for run in runs)
+    return "; ".join(dict.fromkeys(_machine(machine) for machine in found if machine))
 
 
-def _versions(environment: dict[str, Any]) -> str:
-    found = environment.get("versions", {})
+def _versions(environment: EnvironmentRecord) -> str:
+    found = environment.versions
     return ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES) if found.get(name))
 
 
-def _machine(environment: dict[str, Any]) -> str:
-    machine = environment.get("machine", {})
-    if not machine:
-        return ""
-    accelerators = ", ".join(machine.get("accelerators") or ())
-    cpu = f"{machine.get('cpu', 'CPU')}, {machine.get('cores', '?')} cores"
-    return f"{accelerators}; {cpu}" if accelerators else cpu
+def _machine(machine: MachineRecord) -> str:
+    cores = "?" if machine.cores is None else machine.cores
+    cpu = f"{machine.cpu}, {cores} cores"
+    return f"{', '.join(machine.accelerators)}; {cpu}" if machine.accelerators else cpu

@@ -23,13 +23,16 @@ from binarize.run.records import (
     RunInfo,
     Stem,
 )
+from binarize.run.summary import EnvironmentRecord, MachineRecord
 
 __all__ = [
     "ConversionRecord",
     "DataRecord",
+    "EnvironmentRecord",
     "EstimatorSpec",
     "InvalidRecord",
     "LayerChoice",
+    "MachineRecord",
     "ModelSpec",
     "Preprocess",
     "Run",

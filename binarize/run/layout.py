@@ -25,6 +25,7 @@ from typing import Any
 from binarize.errors import RunError
 from binarize.run.files import read_file, write_json
 from binarize.run.records import InvalidRecord, RunInfo, parse_json
+from binarize.run.summary import SummaryRecord
 
 ROOT = Path("runs")
 
@@ -76,10 +77,10 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """The layer table and its totals: {"layers": [...], "totals": {...}}. Raises RunError."""
-        content = self.read_json(SUMMARY)
-        if not isinstance(content, dict) or not {"layers", "totals"} <= content.keys():
-            raise RunError(f'"{self.path / SUMMARY}" is damaged', REMAKE)
-        return content
+        try:
+            return SummaryRecord.from_data(self.read_json(SUMMARY)).to_json()
+        except InvalidRecord as problem:
+            raise RunError(f'"{self.path / SUMMARY}" is damaged: {problem}', REMAKE) from problem
 
     def read_json(self, name: str) -> Any:
         """The content of one of the run's JSON files. Raises RunError where it is missing or damaged."""

@@ -26,7 +26,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,13 +165,17 @@ def _free(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
+LARGEST = 1e100
+"""Of any number in a table: sums and squares of such numbers are finite."""
+
+
 def number(row: Row, column: str) -> float | None:
-    """The number in a column; None where there is no column, nothing in it, or no finite number."""
+    """The number in a column; None where there is no column, nothing in it, or no number of a training."""
     try:
         value = float(row.get(column) or "nan")
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < LARGEST else None
 
 
 def series(rows: Sequence[Row], column: str) -> dict[int, float]:

@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from binarize.errors import CheckpointError
-from binarize.run import layout, replacing
+from binarize.run import InvalidRecord, layout, replacing
 from binarize.run.files import read_file
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
+from binarize.run.records import parse_json
 from binarize.run.weights import save_weights
 from binarize.training.tensor_tree import pack, portable, unpack
 
@@ -88,15 +89,21 @@ def load(last: Path) -> Checkpoint:
 
 
 def check(last: Path) -> dict[str, Any]:
-    """The contents of training.json. Raises CheckpointError where it or a file it lists is damaged."""
+    """The contents of training.json. Raises CheckpointError where it or a file beside it is damaged."""
     try:
-        scalars = json.loads(read_file(last / TRAINING_SCALARS))
-        files = scalars["files"].items()
-        wrong = [name for name, expected in files if _fingerprint(last / name) != expected]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        scalars = parse_json(read_file(last / TRAINING_SCALARS))
+        expected = {name: scalars["files"][name] for name in (WEIGHTS, TRAINING_TENSORS)}
+    except (OSError, InvalidRecord, KeyError, TypeError) as error:
         raise _damaged(last / TRAINING_SCALARS) from error
-    if wrong:
-        raise _damaged(last / wrong[0])
+    for name, fingerprint in expected.items():
+        try:
+            whole = _fingerprint(last / name) == fingerprint
+        except OSError as error:
+            raise _damaged(last / name) from error
+        if not whole:
+            raise _damaged(last / name)
+    if not isinstance(scalars.get("place"), dict) or "optimizer" not in scalars:
+        raise _damaged(last / TRAINING_SCALARS)
     return scalars
 
 

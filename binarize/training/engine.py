@@ -59,7 +59,7 @@ class Trainer(Setup):
         if not last.exists():
             return TrainingState(per_epoch=self.per_epoch), None
         saved = checkpoint.load(last)
-        state = TrainingState.of(saved.state)
+        state = TrainingState.of(saved.state, last)
         state.check(self.per_epoch)
         stage = self.recipe.stages[self.plan[state.epochs - 1].stage]
         use_estimator(phase.model, self.recipe, stage, phase.own)

@@ -34,6 +34,9 @@ class Epoch:
     last_of_stage: bool
 
 
+MOST_EPOCHS = 100_000
+
+
 def stage_steps(stage: Stage, per_epoch: int) -> int:
     """Optimiser steps of a stage, `per_epoch` being those of one pass over the data."""
     return stage.steps if stage.steps is not None else (stage.epochs or 0) * per_epoch
@@ -45,6 +48,12 @@ def build_schedule(stages: Sequence[Stage], per_epoch: int) -> list[Epoch]:
         raise TrainingError(
             "there are fewer training images than one batch takes",
             "make the batch smaller: --set data.batch_size=32",
+        )
+    wanted = sum(-(-stage_steps(stage, per_epoch) // per_epoch) for stage in stages)
+    if wanted > MOST_EPOCHS:
+        raise TrainingError(
+            f"the stages last more than {MOST_EPOCHS:,} epochs",
+            "make them shorter: --set stages.0.epochs=100",
         )
     epochs: list[Epoch] = []
     before = 0

@@ -152,9 +152,15 @@ def finished(directory: Path, recipe: Recipe) -> TrainingState | None:
     """The state of a phase that is done; None where something is left. Raises CheckpointError."""
     if not (directory / layout.LAST).exists():
         return None
-    state = TrainingState.of(checkpoint.check(directory / layout.LAST)["place"])
-    done = state.epochs == len(build_schedule(recipe.stages, state.per_epoch))
-    return state if done else None
+    last = directory / layout.LAST
+    state = TrainingState.of(checkpoint.check(last)["place"], last)
+    planned = len(build_schedule(recipe.stages, state.per_epoch))
+    if not 0 < state.epochs <= planned:
+        raise CheckpointError(
+            f'"{last}" is damaged: it says that {state.epochs} of {planned} epochs are done',
+            f'remove "{last}" and resume again: training starts over from the initial weights',
+        )
+    return state if state.epochs == planned else None
 
 
 def result(path: Path, states: list[TrainingState]) -> TrainResult:

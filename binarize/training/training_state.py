@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from binarize.errors import CheckpointError, TrainingError
 from binarize.recipe.schema import EarlyStop
 from binarize.training.accuracy import Scores
+
+Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass
@@ -24,26 +30,27 @@ class TrainingState:
         seconds: spent in epochs that were finished.
     """
 
-    epochs: int = 0
-    trained: int = 0
-    per_epoch: int = 0
-    top1: float = 0.0
-    top5: float = 0.0
-    best_top1: float = -1.0
-    best_epoch: int = 0
-    stage_top1: float = -1.0
-    stage_epoch: int = 0
-    seconds: float = 0.0
+    epochs: Count = 0
+    trained: Count = 0
+    per_epoch: Count = 0
+    top1: Number = 0.0
+    top5: Number = 0.0
+    best_top1: Number = -1.0
+    best_epoch: Count = 0
+    stage_top1: Number = -1.0
+    stage_epoch: Count = 0
+    seconds: Number = 0.0
 
     @classmethod
-    def of(cls, stored: dict[str, Any]) -> TrainingState:
-        """The state in a checkpoint's JSON object, which may hold more. Raises CheckpointError."""
+    def of(cls, stored: dict[str, Any], last: Path) -> TrainingState:
+        """The state in the JSON of the checkpoint `last`, which may hold more. Raises CheckpointError."""
         try:
             stored = {"trained": stored["epochs"], **stored}
-            return cls(**{field.name: stored[field.name] for field in fields(cls)})
-        except (KeyError, TypeError) as error:
+            known = {field.name: stored[field.name] for field in fields(cls)}
+            return TypeAdapter(cls).validate_python(known, strict=True)
+        except (KeyError, ValidationError) as error:
             raise CheckpointError(
-                "the checkpoint was made by another version of binarize",
+                f'"{last}" is damaged, or was made by another version of binarize',
                 "resume with that version, or start a new training",
             ) from error
 

@@ -87,7 +87,7 @@ def _answer(
         faulthandler.enable(printed.fileno())
         warnings.resetwarnings()
         warnings.simplefilter("default")  # as the program has them
-        _set(resource.RLIMIT_CPU, seconds)
+        limit_time(seconds)
         _set(resource.RLIMIT_AS, _address_space() + memory)
         _set(resource.RLIMIT_CORE, 0)
         try:
@@ -100,6 +100,11 @@ def _answer(
         code = 0
     finally:
         os._exit(code)
+
+
+def limit_time(seconds: int = SECONDS) -> None:
+    """Give this process so much CPU time from here on."""
+    _set(resource.RLIMIT_CPU, round(time.process_time()) + seconds)
 
 
 def _set(limit: int, value: int) -> None:

@@ -11,9 +11,12 @@ and says in the first line of its docstring whose parser it tries.
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
 import itertools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +31,8 @@ class Case:
 
     Attributes:
         name: what is wrong with it, in words.
-        check: tries it in a fork; is given an empty folder, which is removed afterwards.
+        check: tries it in a fork; is given a folder that is removed afterwards, where `tmp` is for
+            temporary files.
     """
 
     name: str
@@ -54,6 +58,15 @@ def outcomes(
     made.mkdir(parents=True)
     cases = enumerate(module(name).cases(count, seed, made))
     for number, case in itertools.islice(cases, first, None):
-        work.mkdir()
-        yield number, case, in_fork(lambda case=case: case.check(work))
+        if number == first:
+            gc.collect()
+            gc.freeze()  # a fork need not copy what the collector would touch
+        (work / "tmp").mkdir(parents=True)
+        yield number, case, in_fork(functools.partial(_check, case, work))
         shutil.rmtree(work)
+
+
+def _check(case: Case, work: Path) -> Outcome:
+    """In the fork, whose temporary files are in `work` too."""
+    tempfile.tempdir = str(work / "tmp")
+    return case.check(work)

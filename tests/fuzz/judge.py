@@ -14,11 +14,11 @@ import re
 import socket
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from forks import FINE, REFUSED, UNEXPECTED, Outcome
+from forks import FINE, REFUSED, UNEXPECTED, Outcome, limit_time
 
 ESCAPE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 MARKUP = "<script>alert(1)</script>"
@@ -28,24 +28,43 @@ CONNECTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "url
 RUNS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 
 
-def judge(argv: list[str], file: Path, *roots: Path) -> Outcome:
+class Enough(BaseException):
+    """Raised by what a fuzzer puts in the place of long work: the command did what it is for."""
+
+
+def judge(argv: list[str], file: Path, *roots: Path, named: bool = True) -> Outcome:
     """The outcome of a command that reads `file`, which a refusal names: itself, or the folder it is in.
 
-    Files may be opened in that folder, in `roots` and where libraries are. Call it in a fork, once.
+    Files may be opened in that folder, in `roots` and where libraries are. Call it in a fork. `named`: a
+    refusal need not name the file where it is False.
     """
     from binarize.cli.app import main
 
-    seen: list[str] = []
-    _watch(seen, [file.parent, *roots])
+    limit_time()
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(argv)
-    done = list(seen)  # what is opened from here on is ours
-    wrong = done[0] if done else _wrong(code, out.getvalue(), err.getvalue(), file)
+    hidden = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with _watched([file.parent, *roots]) as seen, hidden[0], hidden[1]:
+        try:
+            code = main(argv)
+        except Enough:
+            code = 0
+    wrong = seen[0] if seen else _wrong(code, out.getvalue(), err.getvalue(), file, named)
     words = f"{' '.join(argv)}: exit {code}\n{out.getvalue()[-1500:]}\n{err.getvalue()[-1500:]}"
     if wrong:
         return Outcome(UNEXPECTED, f"{wrong}\n{words}")
     return Outcome(FINE if code == 0 else REFUSED, words)
+
+
+def judge_all(
+    commands: Iterable[list[str]], file: Path, *roots: Path, named: bool = True
+) -> Outcome:
+    """Of several commands: of the first that is worse than refused, else of one that refused."""
+    found = []
+    for argv in commands:
+        found.append(judge(argv, file, *roots, named=named))
+        if not found[-1].good:
+            return found[-1]
+    return next((outcome for outcome in found if outcome.kind == REFUSED), found[0])
 
 
 def imported() -> None:
@@ -60,7 +79,7 @@ def imported() -> None:
     Image.init()
 
 
-def _wrong(code: int, out: str, err: str, file: Path) -> str:
+def _wrong(code: int, out: str, err: str, file: Path, named: bool) -> str:
     """What is wrong with the end of a command; nothing, mostly."""
     if "Traceback" in err or re.search(r"error: unexpected \w+:", err):
         return "a bug in binarize"
@@ -75,7 +94,8 @@ def _wrong(code: int, out: str, err: str, file: Path) -> str:
     message = err[err.index("error: ") : err.index("\nhint: ")]
     if len(message) > LONGEST:
         return "a message without end"
-    return "" if str(file) in message or str(file.parent) in message else "file not named"
+    told = not named or str(file) in message or str(file.parent) in message
+    return "" if told else "file not named"
 
 
 def _has_markup(folder: Path) -> bool:
@@ -83,7 +103,12 @@ def _has_markup(folder: Path) -> bool:
     return any(MARKUP in page.read_text("utf-8") for page in pages if page.is_file())
 
 
-def _watch(seen: list[str], allowed: list[Path]) -> None:
+_watching: list[tuple[tuple[str, ...], list[str]]] = []
+"""Where files may be opened, and what was seen; empty where nobody watches."""
+
+
+@contextlib.contextmanager
+def _watched(allowed: list[Path]) -> Iterator[list[str]]:
     """Note connections, which are refused, code that is run, and files opened where none should be."""
     roots = (
         *(str(Path(place).resolve()) for place in sys.path if place),
@@ -93,18 +118,35 @@ def _watch(seen: list[str], allowed: list[Path]) -> None:
         *map(str, _caches()),
     )
 
-    def look(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in CONNECTS and not _is_local(arguments):
-            seen.append(f"connected: {event} {arguments!r:.200}")
-            raise OSError("no network in this test")
-        if event in RUNS:
-            seen.append(f"ran: {event} {arguments!r:.200}")
-        elif event == "open" and isinstance(arguments[0], str):
-            path = os.path.realpath(arguments[0]) if os.path.sep in arguments[0] else ""
-            if path and not path.startswith(roots):
-                seen.append(f"opened: {path}")
+    if not _look.installed:
+        sys.addaudithook(_look)
+        _look.installed = True
+    seen: list[str] = []
+    _watching.append((roots, seen))
+    try:
+        yield seen
+    finally:
+        _watching.clear()
 
-    sys.addaudithook(look)
+
+def _look(event: str, arguments: tuple[Any, ...]) -> None:
+    """The audit hook. Hooks cannot be taken out again: one for the life of the fork."""
+    if not _watching:
+        return
+    roots, seen = _watching[-1]
+    if event in CONNECTS and not _is_local(arguments):
+        seen.append(f"connected: {event} {arguments!r:.200}")
+        raise OSError("no network in this test")
+    if event in RUNS:
+        seen.append(f"ran: {event} {arguments!r:.200}")
+        raise OSError("no processes in this test")
+    if event == "open" and isinstance(arguments[0], str):
+        path = os.path.realpath(arguments[0]) if os.path.sep in arguments[0] else ""
+        if path and not path.startswith(roots):
+            seen.append(f"opened: {path}")
+
+
+_look.installed = False
 
 
 def _is_local(arguments: tuple[Any, ...]) -> bool:

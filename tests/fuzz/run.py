@@ -1,6 +1,6 @@
 """What do the commands make of files that are damaged, odd, or written by an enemy?
 
-    python tests/fuzz/run.py [NAME ...] [--count N] [--seed 0] [--first K] [--dry]
+    python tests/fuzz/run.py [NAME ...] [--count N | --short] [--seed 0] [--first K] [--dry]
 
 Runs the fuzzers of this folder, or those that are named, at their full length or with `--count` cases, each
 case in a fork (forks.py). Prints every case that is worse than "fine" or "refused" and a line of counts;
@@ -28,7 +28,8 @@ from result_lines import append
 
 def run(name: str, given: argparse.Namespace) -> bool:
     """Whether all cases of a fuzzer were fine or refused."""
-    count = given.count or fuzzers.module(name).COUNT
+    fuzzer = fuzzers.module(name)
+    count = given.count or (fuzzer.SHORT if given.short else fuzzer.COUNT)
     kinds: Counter[str] = Counter()
     seconds, slowest, number = 0.0, 0.0, given.first - 1
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +41,8 @@ def run(name: str, given: argparse.Namespace) -> bool:
                 slowest = max(slowest, outcome.seconds)
                 if not outcome.good:
                     show(name, number, case.name, outcome.kind, outcome.words)
-                print(f"\r{name} {number + 1} of {count} ", end="", file=sys.stderr, flush=True)
+                if sys.stderr.isatty() or (number + 1) % 100 == 0:
+                    print(f"\r{name} {number + 1} of {count} ", end="", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             print(f"\nafter this: {name} --seed {given.seed} --first {number + 1}", file=sys.stderr)
             raise
@@ -56,7 +58,7 @@ def run(name: str, given: argparse.Namespace) -> bool:
                 "cpu_seconds": round(seconds),
                 "slowest_seconds": round(slowest, 1),
             }
-            if not given.dry:
+            if kinds and not given.dry:
                 append("fuzz", line)
             print(
                 name,
@@ -70,7 +72,9 @@ def run(name: str, given: argparse.Namespace) -> bool:
 def show(name: str, number: int, case: str, kind: str, words: str) -> None:
     """A case that is worse than refused, with the command's last words."""
     print(f"\n{kind}: {name} {number}, {case.encode('unicode_escape').decode()[:300]}")
-    for line in words.strip()[-1500:].splitlines():
+    words = words.strip()
+    shown = words if len(words) < 1500 else f"{words[:300]}\n…\n{words[-1100:]}"
+    for line in shown.splitlines():
         print("    " + line.encode("unicode_escape").decode(), flush=True)
 
 
@@ -78,6 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(fuzzers.names())}")
     parser.add_argument("--count", type=int, help="of cases of each (default: its COUNT)")
+    parser.add_argument("--short", action="store_true", help="its SHORT, of the tests")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="continue with this case")
     parser.add_argument("--dry", action="store_true", help="print only, write no line")

@@ -20,7 +20,6 @@ INTEGERS = (0, -1, 1, 2, 3, 7, 8, 31, 32, 33, 255, 256, 65536, 2**31 - 1, 2**31,
 INTEGERS += (2**62, 2**63 - 1, -(2**31), -(2**63))
 FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 3e38, -3e38, float("inf"), float("-inf"), float("nan"))
 TEXTS = ("", "x", "binarize", "\x1b[2J", "a" * 5000, "../../x", "\N{SNOWMAN}")
-SHORT = (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_ENUM)
 
 
 class Place(NamedTuple):
@@ -80,7 +79,9 @@ def another_constant(model: onnx.ModelProto, random: np.random.Generator) -> str
         return "no constant"
     value = numpy_helper.to_array(tensor)
     name, make = list(OTHERS.items())[random.integers(len(OTHERS))]
-    tensor.CopyFrom(numpy_helper.from_array(np.array(make(value, random)), tensor.name))
+    with np.errstate(all="ignore"):
+        changed = np.array(make(value, random))
+    tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
     return f"{tensor.name} {name}"
 
 
@@ -223,12 +224,14 @@ def another(
     if isinstance(value, bytes):
         kind = random.integers(4)
         return (value[: random.integers(len(value) + 1)], value * 3, b"", turned(value or b"x", random))[kind]
+    if field.enum_type is not None:  # what is not one of them cannot even be set
+        return int(_chosen([one.number for one in field.enum_type.values], random))
     if isinstance(value, int):
         if random.random() < 0.3:
             value += int(_chosen([1, -1], random))
         else:
             value = int(_chosen(INTEGERS, random))
-        bits = 31 if field.type in SHORT else 63
+        bits = 31 if field.type == FieldDescriptor.TYPE_INT32 else 63
         return max(-(1 << bits), min(value, (1 << bits) - 1))
     return float(_chosen(FLOATS, random))
 

@@ -71,9 +71,7 @@ def open_session(
     return Session(path, info, load(path, threads, kernels, **settings), kernels)
 
 
-def answer(
-    path: Path, runner: ort.InferenceSession, feed: dict[str, np.ndarray]
-) -> np.ndarray:
+def answer(path: Path, runner: ort.InferenceSession, feed: dict[str, np.ndarray]) -> np.ndarray:
     """The logits, float32[N, classes], of the session of a file. Raises ExportError where it cannot run on
     these images, and where what it answers is no logits."""
     (images,) = feed.values()

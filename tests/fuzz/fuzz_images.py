@@ -1,7 +1,7 @@
-"""Images: what `binarize eval` and a training's loader make of class folders and tars with a damaged file in them.
+"""Images: what `binarize eval` and a training's loader make of folders and tars with a damaged file in them.
 
-Each case spoils one good image (image_kinds.py) by its structure (image_parts.py), puts it among good ones and
-has it read in one of the WAYS: by the command or by a loader, with two workers or none, out of a tar.
+Each case spoils one good image (image_kinds.py) by its structure (image_parts.py), puts it among good ones
+and has it read in one of the WAYS: by the command or by a loader, with two workers or none, out of a tar.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from forks import FINE, REFUSED, UNEXPECTED, Outcome
 from fuzzers import Case
 from image_kinds import KINDS, content, extension, picture
 from image_parts import Part, parts, repaired
-from judge import imported, judge
+from judge import judge
+from trained import warm
 
 if TYPE_CHECKING:
     from binarize.run import Preprocess
@@ -32,8 +33,8 @@ ODD += (0x10000, 13000, 20000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63, 2**64 
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
-    imported()
     data = good(folder)
+    warm(["eval", str(data / "model.onnx"), "--data-dir", str(data), "-j", "0"])
     for number, kind in zip(range(count), itertools.cycle(KINDS), strict=False):
         random = np.random.default_rng((seed, number))
         how, spoilt = mutant(content(kind), random)
@@ -71,7 +72,7 @@ def number(whole: bytes, part: Part, random: np.random.Generator) -> bytes:
     at = part.start + int(random.integers(0, max(1, min(part.end - part.start, 32))))
     value = int(ODD[random.integers(len(ODD))]) % (1 << 8 * size)
     order = "<>"[random.integers(2)]
-    packed = struct.pack(f"{order}{ {1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size]}", value)
+    packed = struct.pack(f"{order}{ {1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size] }", value)
     return whole[:at] + packed + whole[at + size :]
 
 

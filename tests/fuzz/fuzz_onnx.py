@@ -1,7 +1,7 @@
 """Exported ONNX files: what `binarize eval`, `bench` and the kernels make of damaged ones, in every form.
 
-Each case spoils one good file by its structure (onnx_changes.py). A refusal is onnxruntime's or ours, with the
-file's name; what ends the process without the kernels as well is onnxruntime's own fault: `OTHERS_FAULT`.
+Each case spoils one good file by its structure (onnx_changes.py). A refusal is onnxruntime's or ours, with
+the file's name; what ends the process without the kernels as well is onnxruntime's own fault: OTHERS_FAULT.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from forks import CRASH, FINE, HANG, REFUSED, UNEXPECTED, Outcome, in_fork
 from fuzzers import Case
 from image_kinds import picture
-from judge import imported, judge
+from judge import judge
 from onnx_changes import mutant
+from trained import warm
 
 COUNT, SHORT = 1000, 12
 CLASSES = "0123456789"
@@ -31,11 +32,13 @@ OTHERS_FAULT = "stock onnxruntime ends the process as well"
 
 
 def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
-    imported()
+    import binarize.benching  # noqa: F401  once, not in every fork
+
     files = list(STORED) if count <= SHORT else [*STORED, *exported(folder)]
     for name in CLASSES:
         (folder / "test" / name).mkdir(parents=True)
         picture(seed=int(name)).save(folder / "test" / name / "good.png")
+    warm(["eval", str(STORED[0]), "--data-dir", str(folder), "-j", "0"])
     contents = [file.read_bytes() for file in files]
     for number in range(count):
         random = np.random.default_rng((seed, number))

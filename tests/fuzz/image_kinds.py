@@ -63,12 +63,23 @@ def png_of(depth: int, colour: int, interlaced: bool = False) -> bytes:
     side = (8, 8) if interlaced else (WIDTH, HEIGHT)
     header = struct.pack(">IIBBBBB", *side, depth, colour, 0, 0, int(interlaced))
     palette = [(b"PLTE", bytes(range(48)))] if colour == 3 else []
-    return png((b"IHDR", header), *palette, (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b""))
+    return png(
+        (b"IHDR", header), *palette, (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")
+    )
 
 
 def tiled_tiff() -> bytes:
     """Grey tiles of 16 x 16, which Pillow does not write."""
-    tags = [(256, WIDTH), (257, HEIGHT), (258, 8), (259, 1), (262, 1), (277, 1), (322, 16), (323, 16)]
+    tags = [
+        (256, WIDTH),
+        (257, HEIGHT),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (277, 1),
+        (322, 16),
+        (323, 16),
+    ]
     lists = 8 + 2 + 12 * (len(tags) + 2) + 4
     entries = [(tag, 3, 1, value) for tag, value in tags]
     entries += [(324, 4, 4, lists), (325, 4, 4, lists + 16)]
@@ -92,7 +103,21 @@ def _all() -> dict[str, Callable[[], bytes]]:
         "GIF": ("1", "L", "P"),
         "BMP": ("1", "L", "P", "RGB", "RGBA"),
         "DIB": ("P", "RGB"),
-        "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16"),
+        "TIFF": (
+            "1",
+            "L",
+            "LA",
+            "P",
+            "PA",
+            "RGB",
+            "RGBA",
+            "CMYK",
+            "YCbCr",
+            "LAB",
+            "I",
+            "F",
+            "I;16",
+        ),
         "PPM": ("1", "L", "RGB", "RGBA", "I;16", "F"),
         "JPEG2000": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"),
         # not decoded here, whatever they are called
@@ -101,7 +126,9 @@ def _all() -> dict[str, Callable[[], bytes]]:
         **{"XBM": ("1",), "SPIDER": ("F",), "PALM": ("P",), "BLP": ("P",), "PDF": ("RGB",)},
         "EPS": ("RGB",),
     }
-    made = {f"{kind} {mode}": _pillow(kind, mode) for kind, all_ in of_modes.items() for mode in all_}
+    made = {
+        f"{kind} {mode}": _pillow(kind, mode) for kind, all_ in of_modes.items() for mode in all_
+    }
     for name, kind, mode, options in (
         ("PNG frames", "PNG", "RGB", {"frames": 3}),
         ("PNG turned", "PNG", "RGB", {"exif": turned()}),

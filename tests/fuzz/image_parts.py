@@ -1,7 +1,7 @@
 """Where the parts of an image file lie, so that it can be spoilt and still be read for the most of it.
 
-    parts(content)    the chunks, segments, boxes, entries or blocks it is made of
-    repaired(content) the same with the checksums that a reader asks for
+parts(content)    the chunks, segments, boxes, entries or blocks it is made of
+repaired(content) the same with the checksums that a reader asks for
 """
 
 from __future__ import annotations

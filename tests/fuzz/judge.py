@@ -67,18 +67,6 @@ def judge_all(
     return next((outcome for outcome in found if outcome.kind == REFUSED), found[0])
 
 
-def imported() -> None:
-    """Import what commands import late: once, not in every fork."""
-    import matplotlib  # noqa: F401
-    from PIL import Image
-
-    import binarize.cli.app
-    import binarize.evaluation
-    import binarize.training  # noqa: F401
-
-    Image.init()
-
-
 def _wrong(code: int, out: str, err: str, file: Path, named: bool) -> str:
     """What is wrong with the end of a command; nothing, mostly."""
     if "Traceback" in err or re.search(r"error: unexpected \w+:", err):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Net(nn.Module):
-    """Convolutions over two axes and one, with a shortcut, in groups; rows; GELU; 10 classes of images of 8 x 8."""
+    """Convolutions over two axes and one, with a shortcut, in groups; rows; GELU. Images of 8 x 8."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -209,7 +209,9 @@ def test_a_malformed_node_is_an_error_that_says_why(op, shape, group, next_size,
 def test_an_output_without_a_name_is_left_out(name: str, op: str) -> None:
     node, x = case(op, 40)
     native, feed = NATIVE_OPS[op], {**node.feed(x), "x": given_to(node, x)}
-    alone = onnx.load_model_from_string(file_of(native, node, np.zeros(1, np.float32), x.ndim, True))
+    alone = onnx.load_model_from_string(
+        file_of(native, node, np.zeros(1, np.float32), x.ndim, True)
+    )
     with tier(name):
         expected = session(alone.SerializeToString()).run(None, feed)
         alone.graph.node[0].output.append("")

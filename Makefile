@@ -8,7 +8,7 @@ PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.vers
 
 KERNELS := $(wildcard binarize/kernels/CMakeLists.txt binarize/kernels/src/*)
 
-.PHONY: setup demo test quick lint format docs clean
+.PHONY: setup demo test quick mutants lint format docs clean
 
 setup: $(SETUP)
 
@@ -48,6 +48,9 @@ quick: setup  ## ruff and a choice of the tests, for every change
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST) -q -p no:xdist -m "not slow" $(QUICK)
+
+mutants: setup  ## changes the code and asks whether the tests see it; hours, resumable
+	@nice -n 10 $(BIN)/python benchmarks/mutants.py
 
 lint: setup
 	$(BIN)/ruff check .

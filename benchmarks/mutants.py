@@ -5,9 +5,9 @@
 
 Changes one expression or statement at a time (mutations.py) and runs the tests of the folders that belong to
 the code: those that run the changed line, the fastest first, as many as fit in the budget of processor
-seconds (at least one), up to the first that fails. Every verdict is a line of benchmarks/results/mutants.jsonl.
-A mutant is not tried again while its file is the same, and was killed or the tests and the budget are the
-same. `--table` prints the scores and the survivors; mutants_named.yaml says why some are left.
+seconds (at least one), up to the first that fails. Every verdict is a line of results/mutants.jsonl. A mutant
+is not tried again while its file is the same, and it was killed or the tests and the budget are the same.
+`--table` prints the scores and the survivors; mutants_named.yaml says why some are left.
 """
 
 from __future__ import annotations

@@ -37,11 +37,12 @@ def main(arguments: list[str]) -> int:
 
 
 def stop_with_parent() -> None:
-    """Press Ctrl-C here when stdin, a pipe that nothing is ever written to, is closed at its other end."""
+    """End as by `kill` when stdin, a pipe that nothing is ever written to, is closed at its other end. (What a
+    script runs in the background ignores Ctrl-C.)"""
 
     def wait() -> None:
         os.read(0, 1)  # not sys.stdin: its lock would be held while the interpreter ends
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=wait, daemon=True).start()

@@ -8,7 +8,7 @@ PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.vers
 
 KERNELS := $(wildcard binarize/kernels/CMakeLists.txt binarize/kernels/src/*)
 
-.PHONY: setup demo test quick fuzz lint format docs clean
+.PHONY: setup demo test quick fuzz mutants lint format docs clean
 
 setup: $(SETUP)
 
@@ -51,6 +51,9 @@ quick: setup  ## ruff and a choice of the tests, for every change
 
 fuzz: setup  ## every fuzzer at its full length; NAMES="recipes --first 700" for a part of one
 	nice -n 10 $(BIN)/python tests/fuzz/run.py $(NAMES)
+
+mutants: setup  ## changes the code and asks whether the tests see it; hours, resumable
+	@nice -n 10 $(BIN)/python benchmarks/mutants.py
 
 lint: setup
 	$(BIN)/ruff check .

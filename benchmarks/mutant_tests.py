@@ -5,6 +5,7 @@ Nothing is written to the package. What a test starts as a program of its own do
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.abc
@@ -32,13 +33,7 @@ OPTIONS = [
     *("-q", "-s", "-p", "no:xdist", "-p", "no:cacheprovider", "-m", "not slow"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what was imported before
 ]
-HEAVY = (
-    "accelerate", "hypothesis", "matplotlib.pyplot", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "safetensors.torch",
-    "sklearn.metrics", "timm", "torch", "torch._dynamo", "torch._inductor", "torch.onnx._internal.exporter._core",
-    "torch.utils.tensorboard", "torchvision", "typer.testing",
-)  # fmt: skip
-
-
+HEAVY = ("accelerate", "hypothesis", "safetensors.torch", "timm", "torch", "torchvision")
 SLOWEST = 5.0
 """Processor seconds, while traced: tests that take longer are left out."""
 
@@ -90,10 +85,8 @@ def forked(work: Callable[[], None], cpu: float) -> str:
     while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
         time.sleep(0.005)
     status = ended[1]
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     if not ended[0]:
         os.waitpid(child, 0)
         status = signal.SIGKILL
@@ -108,20 +101,28 @@ def _stay_inside(folder: Path) -> None:
     inside = (str(folder), "/dev/shm", "/tmp/torchinductor")
 
     def look(event: str, given: tuple[Any, ...]) -> None:
-        if event in {"os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "shutil.move"}:
-            path = (
-                os.path.abspath(os.fspath(given[0])) if not isinstance(given[0], int) else inside[0]
-            )
-            here = (
-                len(given) > 1 and isinstance(given[-1], int) and given[-1] > 0
-            )  # relative to an open folder
-            if not here and not path.startswith(inside):
-                raise PermissionError(f"{event} {path}")
+        if event not in {"os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "shutil.move"}:
+            return
+        relative = isinstance(given[0], int) or (isinstance(given[-1], int) and given[-1] > 0)
+        path = "" if relative else str(Path(os.fsdecode(given[0])).absolute())
+        if not relative and not path.startswith(inside):  # relative: to an open folder
+            raise PermissionError(f"{event} {path}")
 
     sys.addaudithook(look)
 
 
 # Pytest
+
+
+ran_at_import: set[tuple[str, int, str]] = set()
+"""(file, first line, name) of the package's functions that were called while tests were collected."""
+PACKAGE = str(ROOT / "binarize")
+
+
+def _note_call(frame: FrameType, event: str, _: Any) -> None:
+    code = frame.f_code
+    if code.co_filename.startswith(PACKAGE):
+        ran_at_import.add((code.co_filename, code.co_firstlineno, code.co_name))
 
 
 class Collected:
@@ -131,12 +132,14 @@ class Collected:
         self.work, self.failed = work, ""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        sys.settrace(None)
         self.work(session.items)
         return True
 
 
 def collect(paths: Sequence[str], work: Callable[[list[pytest.Item]], None]) -> None:
     """Collect the tests in `paths` and do `work` with them."""
+    sys.settrace(_note_call)
     temporary = tempfile.mkdtemp(prefix="mutants-")
     try:
         code = pytest.main(
@@ -183,7 +186,7 @@ def run(
 def trace(
     items: list[pytest.Item], files: Sequence[str], cpu: float
 ) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
-    """(test file, {test: {"seconds", "lines": {file: lines}}}) of those that pass; each file in a fork of its own."""
+    """(test file, {test: {"seconds", "lines": {file: lines}}}), each file in a fork; only tests that pass."""
     by_file: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         by_file[item.nodeid.partition("::")[0]].append(item)
@@ -277,7 +280,8 @@ class Functions:
         if mutant.function is None:
             return []
         name, line = mutant.function
-        return self.found.get((str(ROOT / mutant.file), line, name), [])
+        key = (str(ROOT / mutant.file), line, name)
+        return [] if key in ran_at_import else self.found.get(key, [])
 
 
 def put_in(mutant: Mutant, functions: Sequence[FunctionType]) -> None:

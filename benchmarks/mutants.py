@@ -3,11 +3,11 @@
     python benchmarks/mutants.py [--group export ...] [--size 300] [--seed 0] [--budget 2] [--file weight.py]
     python benchmarks/mutants.py --table
 
-Changes one expression or statement at a time (mutations.py) and runs the tests of the folders that belong to the
-code: those that run the changed line, the fastest first, as many as fit in the budget of processor seconds (at least
-one), up to the first that fails. Every verdict is a line of benchmarks/results/mutants.jsonl. A mutant is not tried
-again while its file is the same, and was killed or the tests and the budget are the same. `--table` prints the scores
-and the survivors; mutants_named.yaml says why some are left.
+Changes one expression or statement at a time (mutations.py) and runs the tests of the folders that belong to
+the code: those that run the changed line, the fastest first, as many as fit in the budget of processor
+seconds (at least one), up to the first that fails. Every verdict is a line of results/mutants.jsonl. A mutant
+is not tried again while its file is the same, and it was killed or the tests and the budget are the same.
+`--table` prints the scores and the survivors; mutants_named.yaml says why some are left.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ HERE = Path(__file__).parent
 VERDICTS = HERE / "results" / "mutants.jsonl"
 NAMED = HERE / "mutants_named.yaml"
 CACHE = ROOT / "build" / "mutants"
+MOST = 60  # tests of a mutant that has to be imported
 TRACING = 600  # processor seconds of a test file, at most
 
 
@@ -104,6 +106,8 @@ GROUPS = {
         ("tests/train",),
         (
             *(
+                "test_train_run.py",
+                "test_train_stages.py",
                 "test_train_killed.py",
                 "test_train_processes.py",
                 "test_train_two_processes.py",
@@ -134,10 +138,10 @@ def digest(*files: Path) -> str:
 # What is known already
 
 
-def verdicts() -> dict[str, dict[str, Any]]:
-    """The last verdict on each mutant."""
+def verdicts(first: bool = False) -> dict[str, dict[str, Any]]:
+    """The last verdict on each mutant, or the first."""
     lines = VERDICTS.read_text(encoding="utf-8").splitlines() if VERDICTS.exists() else []
-    return {line["id"]: line for line in map(json.loads, lines)}
+    return {line["id"]: line for line in map(json.loads, reversed(lines) if first else lines)}
 
 
 def is_known(line: dict[str, Any] | None, mutant: Mutant, tests: str, budget: float) -> bool:
@@ -200,27 +204,32 @@ def in_a_fork(work: Any) -> None:
 
 
 def chosen(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
-    """The tests for a mutant, in order: one of each function before the next values of its parameters."""
+    """The tests that run what was changed."""
     changed = set(range(mutant.line, mutant.last + 1))
     running = [
         test for test, line in tests.items() if changed & set(line["lines"].get(mutant.file, ()))
     ]
-    if mutant.function is None:  # used by whatever runs the file, or anything
-        running = [test for test, line in tests.items() if mutant.file in line["lines"]]
-        others = sorted(set(tests) - set(running))
-        running = _by_turns(running, tests) + _by_turns(others, tests)
-    else:
-        running = _by_turns(running, tests)
-    left, taken = budget, []
-    for test in running:
-        seconds = tests[test]["seconds"]
-        if seconds <= left or not taken:
+    return _affordable(_by_turns(running, tests), tests, budget)
+
+
+def chosen_for_import(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
+    """The tests for what is run while the file is imported: those that run the file, and then any."""
+    running = [test for test, line in tests.items() if mutant.file in line["lines"]]
+    others = sorted(set(tests) - set(running))
+    return _affordable(_by_turns(running, tests) + _by_turns(others, tests), tests, budget)[:MOST]
+
+
+def _affordable(names: list[str], tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
+    taken: list[str] = []
+    for test in names:
+        if tests[test]["seconds"] <= budget or not taken:
             taken.append(test)
-            left -= seconds
+            budget -= tests[test]["seconds"]
     return taken
 
 
 def _by_turns(names: list[str], tests: dict[str, dict[str, Any]]) -> list[str]:
+    """The fastest first; one of each function before the next values of its parameters."""
     turn: dict[str, int] = defaultdict(int)
     placed = []
     for name in sorted(names, key=lambda name: (tests[name]["seconds"], name)):
@@ -243,6 +252,7 @@ class Trial:
         self.done = 0
 
     def try_all(self, mutants: list[Mutant]) -> None:
+        """Those first that need no import."""
         self.all = len(mutants)
         inside = [mutant for mutant in mutants if mutant.function is not None]
         left: list[Mutant] = []
@@ -291,9 +301,8 @@ class Trial:
 
     def imported(self, mutant: Mutant) -> None:
         """Try one in a process that imports it."""
-        tests = chosen(mutant, self.tests, self.budget)
-        if mutant.function is None:  # the files of a few tests, as each has to be imported
-            tests = tests[:60]
+        tests = chosen(mutant, self.tests, self.budget) if mutant.function else []
+        tests = tests or chosen_for_import(mutant, self.tests, self.budget)
         paths = sorted({test.partition("::")[0] for test in tests})
 
         def work(note: Path) -> None:
@@ -353,25 +362,30 @@ def run(note: Path, items: list[pytest.Item]) -> None:
 
 def table(size: int, seed: int) -> None:
     """Print the scores and the survivors that have no reason."""
-    known = verdicts()
+    first, last = verdicts(first=True), verdicts()
     named = yaml.safe_load(NAMED.read_text(encoding="utf-8")) if NAMED.exists() else {}
     reasons = {
         entry.split()[0]: reason for reason, entries in (named or {}).items() for entry in entries
     }
-    print("| group | mutants | killed | named | left | score |\n|---|---|---|---|---|---|")
-    shown = []
+    print(
+        "| group | mutants | killed at first | killed now | survivors with a reason | without | score |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    left = []
     for name, group in GROUPS.items():
-        tried = [
-            known[each.id] for each in sample(group.files, ROOT, size, seed) if each.id in known
-        ]
-        alive = [line for line in tried if line["verdict"] != "killed"]
-        left = [line for line in alive if line["id"] not in reasons]
-        shown += left
-        killed = len(tried) - len(alive)
-        counts = f"{len(tried)} | {killed} | {len(alive) - len(left)} | {len(left)}"
-        print(f"| {name} | {counts} | {100 * killed / max(1, len(tried)):.1f} % |")
-    for line in sorted(shown, key=lambda line: (line["group"], line["file"], line["line"])):
+        ids = [each.id for each in sample(group.files, ROOT, size, seed) if each.id in last]
+        before = sum(first[each]["verdict"] == "killed" for each in ids)
+        alive = [last[each] for each in ids if last[each]["verdict"] != "killed"]
+        unexplained = [line for line in alive if line["id"] not in reasons]
+        killed, left = len(ids) - len(alive), left + unexplained
+        counts = f"{len(ids)} | {before} | {killed} | {len(alive) - len(unexplained)} | {len(unexplained)}"
+        print(f"| {name} | {counts} | {_per_cent(before, ids)} -> {_per_cent(killed, ids)} |")
+    for line in sorted(left, key=lambda line: (line["group"], line["file"], line["line"])):
         print(f"{line['id']} {line['file']}:{line['line']} {line['change']} ({line['of']} tests)")
+
+
+def _per_cent(part: int, whole: Sequence[Any]) -> str:
+    return f"{100 * part / max(1, len(whole)):.1f} %"
 
 
 def main() -> None:
@@ -384,7 +398,9 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=2.0, help="processor seconds of tests for a mutant"
     )
-    parser.add_argument("--file", help="only those of files whose path has this in it")
+    parser.add_argument(
+        "--file", nargs="+", default=[""], help="only of files whose path has one of these"
+    )
     parser.add_argument("--table", action="store_true", help="only print what is known")
     given = parser.parse_args()
     if not given.table:
@@ -397,7 +413,7 @@ def main() -> None:
                 [
                     mutant
                     for mutant in chosen_ones
-                    if (given.file or "") in mutant.file
+                    if any(part in mutant.file for part in given.file)
                     and not is_known(known.get(mutant.id), mutant, trial.test_hash, given.budget)
                 ]
             )

@@ -1,6 +1,6 @@
 """The mutants of a file: each is its text with one expression or statement changed.
 
-No mutant changes a docstring, an annotation, the words of a message or a path that is joined from fixed names.
+No mutant changes a docstring, an annotation, the words of a message or a path of fixed names.
 Lines keep their numbers, so that a mutant's functions can take the place of the original's.
 """
 

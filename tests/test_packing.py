@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from binarize.packing import pack_bits, packed_bytes, unpack_bits
+from binarize.packing import pack_bits, packed_bytes, unpack_activations, unpack_bits
 
 SIZES = (1, 7, 8, 9, 31, 32, 33, 63, 64, 65)
 
@@ -83,3 +83,15 @@ def test_only_booleans_are_packed(dtype):
 def test_bits_that_do_not_fit_the_shape(bits, shape):
     with pytest.raises(ValueError, match="needs uint8"):
         unpack_bits(bits, shape)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("channels", [1, 31, 32, 33, 70])
+def test_between_layers_channel_c_is_bit_c_of_its_words(channels, axis):
+    positive = np.random.default_rng(channels).random((3, 4, channels)) < 0.5
+    words = np.zeros((3, 4, -(-channels // 32)), np.uint32)
+    for c in range(channels):
+        words[..., c // 32] |= positive[..., c].astype(np.uint32) << np.uint32(c % 32)
+    found = unpack_activations(np.moveaxis(words, -1, axis), channels, axis)
+    assert found.dtype == np.bool_
+    assert np.array_equal(found, np.moveaxis(positive, -1, axis))

@@ -20,7 +20,7 @@ from binarize.benching.rounds import take_turns
 from binarize.progress import Progress
 from binarize.runtime.memory import noise, peak_bytes
 from binarize.runtime.profile import profile
-from binarize.runtime.session import load
+from binarize.runtime.session import answer, load
 
 LOADS = 3
 WARM_UPS = 3
@@ -44,7 +44,7 @@ class Setting:
 def measure(entries: list[Entry], setting: Setting, progress: Progress) -> list[Result]:
     """The results of all entries, in their order."""
     sessions, loading = load_all(entries, setting, progress)
-    times = run_all(sessions, setting, progress)
+    times = run_all(entries, sessions, setting, progress)
     diffs = [max_diff(entry, entries, sessions, setting) for entry in entries]
     sessions.clear()  # what follows has the memory to itself
     peaks = []
@@ -93,12 +93,16 @@ def load_all(
     return sessions, take_turns(calls, LOADS, after_round=after_round)
 
 
-def run_all(sessions: list[Any], setting: Setting, progress: Progress) -> np.ndarray:
-    """Milliseconds [sessions, rounds] of the runs."""
+def run_all(
+    entries: list[Entry], sessions: list[Any], setting: Setting, progress: Progress
+) -> np.ndarray:
+    """Milliseconds [sessions, rounds] of the runs. Raises ExportError for a file that cannot run."""
     feeds = [noise(session, setting.batch) for session in sessions]
+    progress.task("warming up")
+    for entry, session, feed in zip(entries, sessions, feeds, strict=True):
+        answer(entry.path, session, feed)
     pairs = zip(sessions, feeds, strict=True)
     calls = [lambda session=session, feed=feed: session.run(None, feed) for session, feed in pairs]
-    progress.task("warming up")
     take_turns(calls, WARM_UPS)
     progress.task("rounds", setting.rounds)
     return take_turns(calls, setting.rounds, after_round=progress.update)
@@ -113,7 +117,7 @@ def max_diff(
         return None
     ours, theirs = (sessions[entries.index(one)] for one in (entry, *stock))
     feed = noise(ours, max(setting.batch, CHECKED))
-    wanted, got = theirs.run(None, feed)[0], ours.run(None, feed)[0]
+    wanted, got = (answer(entry.path, session, feed) for session in (theirs, ours))
     return float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny))
 
 

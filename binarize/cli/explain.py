@@ -34,6 +34,12 @@ def explain(problem: BaseException) -> int:
         return 1
     if disk_is_full(problem):
         render.error(f"the disk is full{while_writing(problem)}", "free some space and try again")
+    elif worker_ended(problem):
+        render.error(
+            f"a process that loads images ended: {' '.join(str(problem).split())}",
+            "fewer of them take less memory, and without any a damaged image is named: -j 0 of eval, "
+            "--set data.workers=0 of train",
+        )
     elif isinstance(problem, BinarizeError):
         render.error(problem.message, problem.hint)
     elif memory_is_full(problem):
@@ -66,6 +72,12 @@ def explain_usage(problem: UsageError) -> int:
     hint = getattr(problem, "hint", f"see {path} --help")
     render.error(message[:1].lower() + message[1:], hint)
     return 2
+
+
+def worker_ended(problem: BaseException) -> bool:
+    """Whether a process that loads images was killed, by the system or by a decoder's own fault."""
+    told = str(problem)
+    return isinstance(problem, RuntimeError) and told.startswith("DataLoader worker")
 
 
 def disk_is_full(problem: BaseException) -> bool:

@@ -74,7 +74,7 @@ def sensitivities(
                     100 * (answers.argmax(1) == wanted.argmax(1)).double().mean().item(),
                     params,
                     4 * params,
-                    packed_bytes(params),
+                    packed_bytes(params * binarizer.bases),
                 )
             )
             progress.update(number, name)

@@ -14,9 +14,11 @@ from google.protobuf.message import DecodeError
 from binarize.errors import ExportError
 from binarize.kernels import installed
 from binarize.run import InvalidRecord
+from binarize.run.records import LARGEST_SIZE
 from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3
+AGAIN = "export the run again: binarize export RUN --onnx"
 DOMAIN = "binarize"
 """Of the nodes that the binarize kernels compute, and of the functions that say what they mean."""
 NATIVE = "native"
@@ -45,16 +47,9 @@ class Session:
         return tuple(self.runner.get_inputs()[0].shape[1:])
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """float32[N, C, H, W] -> float32[N, classes]. Raises ExportError for images of another shape."""
-        name, output = self.runner.get_inputs()[0].name, self.runner.get_outputs()[0].name
-        feed = {name: np.ascontiguousarray(images, dtype=np.float32)}
-        try:
-            return self.runner.run([output], feed)[0]
-        except Exception as error:  # onnxruntime's errors have no common base
-            raise ExportError(
-                f'"{self.path}" cannot run on images of {list(images.shape)}: {_reason(error)}',
-                f"it takes images of {'x'.join(map(str, self.size))}",
-            ) from error
+        """float32[N, C, H, W] -> float32[N, classes]. Raises ExportError as `answer` does."""
+        (taken,) = self.runner.get_inputs()
+        return answer(self.path, self.runner, {taken.name: np.asarray(images, dtype=np.float32)})
 
 
 def open_session(
@@ -76,6 +71,27 @@ def open_session(
     return Session(path, info, load(path, threads, kernels, **settings), kernels)
 
 
+def answer(path: Path, runner: ort.InferenceSession, feed: dict[str, np.ndarray]) -> np.ndarray:
+    """The logits, float32[N, classes], of the session of a file. Raises ExportError where it cannot run on
+    these images, and where what it answers is no logits."""
+    (images,) = feed.values()
+    (taken,) = runner.get_inputs()
+    try:
+        logits = runner.run(None, {name: np.ascontiguousarray(x) for name, x in feed.items()})[0]
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ExportError(
+            f'"{path}" cannot run on images of {list(images.shape)}: {_reason(error)}',
+            f"it takes images of {'x'.join(map(str, taken.shape[1:]))}",
+        ) from error
+    kind, shape = getattr(logits, "dtype", type(logits).__name__), np.shape(logits)
+    if kind != np.float32 or len(shape) != 2 or len(logits) != len(images) or shape[1] == 0:
+        raise ExportError(
+            f'"{path}" answers {len(images)} images with {kind} {list(shape)}, not with logits',
+            AGAIN,
+        )
+    return logits
+
+
 def needs_kernels(path: str | Path) -> ExportError:
     """What is wrong with a native file in stock onnxruntime."""
     return ExportError(
@@ -88,14 +104,28 @@ def load(
     path: Path, threads: int | None = None, kernels: bool = False, **settings: Any
 ) -> ort.InferenceSession:
     """`quiet_session` of a file, which need not be written by binarize. Raises ExportError where onnxruntime
-    refuses it."""
+    refuses it, and where it takes anything but images of one size."""
     try:
-        return quiet_session(str(path), threads, kernels, **settings)
+        runner = quiet_session(str(path), threads, kernels, **settings)
     except Exception as error:  # onnxruntime's errors have no common base
         raise ExportError(
-            f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}',
-            "export the run again: binarize export RUN --onnx",
+            f'onnxruntime {ort.__version__} refuses "{path}": {_reason(error)}', AGAIN
         ) from error
+    inputs = runner.get_inputs()
+    if not (len(inputs) == 1 and _is_images(inputs[0]) and runner.get_outputs()):
+        told = ", ".join(f"{one.type} {one.shape}" for one in inputs) or "nothing"
+        raise ExportError(f'"{path}" takes {told}, not a batch of images of one size', AGAIN)
+    return runner
+
+
+def _is_images(taken: Any) -> bool:
+    """Whether a session's input is float32[N, …] of which only N may vary."""
+    sizes = taken.shape[1:]
+    return (
+        taken.type == "tensor(float)"
+        and len(sizes) == 3
+        and all(isinstance(size, int) and 0 < size <= LARGEST_SIZE for size in sizes)
+    )
 
 
 def uses_kernels(path: str | Path) -> bool:
@@ -143,7 +173,7 @@ def metadata(path: str | Path) -> FileInfo:
     except InvalidRecord as problem:
         raise ExportError(
             f'"{path}" does not describe itself as binarize export does: {problem}',
-            "export the run again: binarize export RUN --onnx",
+            AGAIN,
         ) from problem
 
 
@@ -162,7 +192,7 @@ def _read(path: Path) -> Any:
 def _damaged(path: Path) -> ExportError:
     return ExportError(
         f'"{path}" is corrupt, truncated or no ONNX file',
-        "export the run again: binarize export RUN --onnx",
+        AGAIN,
     )
 
 

@@ -38,6 +38,11 @@ def chained(problem, cause):
 
 
 FULL = 'error: the disk is full while writing "runs/x"\nhint: free some space and try again\n'
+ENDED = (
+    "error: a process that loads images ended: DataLoader worker (pid(s) 7) exited unexpectedly\n"
+    "hint: fewer of them take less memory, and without any a damaged image is named: -j 0 of eval, "
+    "--set data.workers=0 of train\n"
+)
 NAMELESS = "error: the disk is full\nhint: free some space and try again\n"
 NO_MEMORY = "error: there is not enough memory\nhint: take smaller images, batches or models\n"
 
@@ -48,6 +53,7 @@ NO_MEMORY = "error: there is not enough memory\nhint: take smaller images, batch
         (ModelError('no model "x"', "try y"), 1, 'error: no model "x"\nhint: try y\n'),
         (ModelError("no hint"), 1, "error: no hint\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), 1, ENDED),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, FULL),
         (OSError(errno.ENOSPC, "No space left on device"), 1, NAMELESS),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, NAMELESS),

@@ -70,3 +70,9 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path, monkeypatch):
         plot([estimators.get("ste")], [0.0], tmp_path / "p.svg")
     assert caught.value.hint == 'pip install "binarize[plot]"'
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_legend_only_where_there_is_something_to_tell_apart(tmp_path):
+    for name, told in (("ste", False), ("ede", True)):
+        plot([estimators.get(name)], [0.5], tmp_path / "p.svg")
+        assert ("p = 0.5" in (tmp_path / "p.svg").read_text(encoding="utf-8")) == told

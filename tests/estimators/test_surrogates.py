@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binarize import estimators
+from binarize.estimators.base import tanh_grad
 
 GRID = np.sort(np.concatenate([np.linspace(-4, 4, 1601), [-1.5, -0.1, -0.0, 1e-12, 0.1, 1.5]]))
 PROGRESS = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -202,3 +203,9 @@ def test_reste_follows_its_root_its_secant_and_its_clip():
     secant = 0.1 ** (1 / 3) / 0.1
     root = [1.0 ** (-2 / 3) / 3, 1.5 ** (-2 / 3) / 3]
     torch.testing.assert_close(slope, torch.tensor([secant, secant, *root, 0.0]))
+
+
+def test_the_derivative_of_tanh_is_exact_in_its_tails():
+    x = torch.tensor([-18.0, -10.0, 0.0, 10.0, 18.0], dtype=torch.float64)
+    expected = [4 * math.exp(-2 * abs(v)) / (1 + math.exp(-2 * abs(v))) ** 2 for v in x.tolist()]
+    np.testing.assert_allclose(tanh_grad(x).numpy(), expected, rtol=1e-12)

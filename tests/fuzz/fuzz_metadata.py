@@ -17,7 +17,7 @@ from fuzzers import Case
 from judge import judge_all
 from trained import PREFIX, Base
 
-COUNT, SHORT = 500, 6
+COUNT, SHORT = 500, 4
 DAMAGED_SHARE = 0.1
 
 

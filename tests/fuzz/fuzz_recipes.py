@@ -24,7 +24,7 @@ from forks import Outcome
 from fuzzers import Case
 from judge import judge, judge_all
 
-COUNT, SHORT = 2000, 16
+COUNT, SHORT = 2000, 10
 
 RECIPE: dict[str, Any] = {
     "version": 1,

@@ -27,7 +27,7 @@ from fuzzers import Case
 from judge import judge
 from trained import Base
 
-COUNT, SHORT = 500, 8
+COUNT, SHORT = 500, 6
 READERS = {
     "run.json": ("summary", "eval", "export", "report", "bench", "resume", "train"),
     "summary.json": ("summary", "report", "export"),

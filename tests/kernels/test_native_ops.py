@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,6 +202,20 @@ def test_a_malformed_node_is_an_error_that_says_why(op, shape, group, next_size,
     node = Node(base_of(native), shape, group=group)
     with pytest.raises(Exception, match=words):
         session(file_of(native, node, np.zeros(next_size, np.float32), 4))
+
+
+@pytest.mark.parametrize("name", TIERS)
+@pytest.mark.parametrize("op", FEW)
+def test_an_output_without_a_name_is_left_out(name: str, op: str) -> None:
+    node, x = case(op, 40)
+    native, feed = NATIVE_OPS[op], {**node.feed(x), "x": given_to(node, x)}
+    alone = onnx.load_model_from_string(
+        file_of(native, node, np.zeros(1, np.float32), x.ndim, True)
+    )
+    with tier(name):
+        expected = session(alone.SerializeToString()).run(None, feed)
+        alone.graph.node[0].output.append("")
+        assert np.array_equal(session(alone.SerializeToString()).run(None, feed), expected)
 
 
 def test_words_that_do_not_fit_are_an_error() -> None:

@@ -197,6 +197,8 @@ def test_a_weight_that_is_cast_before_use_keeps_its_binary_input():
 def attention(kind: str, **options: object) -> tuple[nn.MultiheadAttention, nn.MultiheadAttention]:
     torch.manual_seed(0)
     plain = nn.MultiheadAttention(8, 2, **options).eval()
+    if plain.in_proj_bias is not None:
+        nn.init.normal_(plain.in_proj_bias)  # zero otherwise
     binary = copy.deepcopy(plain)
     names = [name for name, value in plain.named_parameters(recurse=False) if value.ndim == 2]
     for name in names:
@@ -206,11 +208,12 @@ def attention(kind: str, **options: object) -> tuple[nn.MultiheadAttention, nn.M
 
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("masked", [None, "causal", "padding", "both", "per head"])
-@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("separate", [False, True, "without biases"])
 def test_attention_step_by_step_is_torchs_attention(batch_first, masked, separate):
     """With every binarizer passing its input on unchanged, weights and masks of both kinds included."""
     widths = {"kdim": 6, "vdim": 7} if separate else {}
-    plain, binary = attention("step", batch_first=batch_first, **widths)
+    bias = separate != "without biases"
+    plain, binary = attention("step", batch_first=batch_first, bias=bias, **widths)
     for _, inputs in binary_inputs(binary):
         inputs.binarize = lambda x: x
         inputs.scale.data.fill_(1.0)

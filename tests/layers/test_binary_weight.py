@@ -192,3 +192,25 @@ def test_an_error_inside_never_falls_back_to_the_float_weight():
     del module.weight_binarizer.scale
     with pytest.raises(RuntimeError, match="the binary weight cannot be computed"):
         module(torch.ones(1, 2))
+
+
+def test_a_shift_of_all_weights_changes_no_gradient():
+    """mu goes away again: also where it is all but zero, which is not the same as weights without spread."""
+    w, g = torch.randn(3, 20, dtype=torch.float64), torch.randn(3, 20, dtype=torch.float64)
+    w -= w.mean(1, keepdim=True) - 1e-9
+    grads = []
+    for shift in (0.0, 1.0):
+        latent = (w + shift).requires_grad_()
+        (binarizer()(latent) * g).sum().backward()
+        grads.append(latent.grad)
+    torch.testing.assert_close(*grads)
+
+
+def test_what_is_not_standardised_is_its_own_z():
+    w = torch.randn(3, 5)
+    assert all(torch.equal(each, w) for each in binarizer(standardise=False).standardised(w))
+
+
+def test_it_says_what_it_is():
+    assert repr(binarizer("ede")).endswith(", scale=channel, standardise=True)")
+    assert "ede" in repr(binarizer("ede"))

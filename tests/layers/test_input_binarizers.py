@@ -11,6 +11,7 @@ from torch import Tensor
 
 from binarize.errors import BinarizeError
 from binarize.layers import IMBALANCED, SignBinarizer, StepBinarizer, activation
+from binarize.layers.calibrate import Calibration
 
 shapes = st.sampled_from([(2, 3, 4, 5), (1, 3, 7), (2, 3, 2, 3, 2)])
 
@@ -162,3 +163,8 @@ def test_activations_that_there_are_not():
     with pytest.raises(BinarizeError, match='no activations "stpe"') as caught:
         activation.check("stpe")
     assert "step" in caught.value.hint
+
+
+def test_a_layer_is_called_imbalanced_above_the_share_only():
+    found = Calibration(1, {"at": IMBALANCED, "above": IMBALANCED + 1e-6, "below": 0.5})
+    assert found.imbalanced == {"above": IMBALANCED + 1e-6}

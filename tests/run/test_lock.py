@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
-from binarize.run.lock import held
+import pytest
+from filelock import FileLock
+
+from binarize.run.lock import held, holder
 
 HOLD = """
 import sys, time
@@ -46,3 +51,36 @@ def test_a_holder_that_is_killed_holds_nothing(tmp_path):
     assert path.exists()  # as a power cut leaves it
     with held(path) as alone:
         assert alone
+
+
+def test_the_holder_is_named_while_it_holds_and_by_a_file_of_text_alone(tmp_path):
+    path = tmp_path / "a.lock"
+    assert holder(path) == ""
+    with held(path):
+        assert holder(path) == str(os.getpid())
+    path.write_bytes(b"\xff\xfe")
+    assert holder(path) == ""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_where_nothing_can_be_written_nobody_else_writes(tmp_path, monkeypatch, there):
+    path = tmp_path / "a.lock"
+    if there:
+        path.write_text("1\n")
+    for number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        monkeypatch.setattr(FileLock, "acquire", failing(number))
+        with held(path) as alone:
+            assert alone != there
+
+
+def test_another_error_of_the_disk_is_not_hidden(tmp_path, monkeypatch):
+    monkeypatch.setattr(FileLock, "acquire", failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"), held(tmp_path / "a.lock"):
+        pytest.fail("the block must not run")
+
+
+def failing(number: int) -> Callable[..., None]:
+    def acquire(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return acquire

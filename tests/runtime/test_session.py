@@ -67,6 +67,43 @@ def test_images_of_another_size_are_refused(file: Path) -> None:
     assert "3x2x2" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("kept", "odd", "words"),
+    [
+        ("float[batch, 3, 2, 2] image", "float[batch, 3, s, t] image", "not a batch of images"),
+        ("float[batch, 3, 2, 2] image", "float[batch, 3, 0, 2] image", "not a batch of images"),
+        ("float[batch, 3, 2, 2] image", "double[batch, 3, 2, 2] image", r"tensor\(double\)"),
+        ("image)", "image, float[2] more)", r"tensor\(float\) \[2\]"),
+    ],
+)
+def test_ends_that_are_not_images_and_logits(
+    tmp_path: Path, kept: str, odd: str, words: str
+) -> None:
+    path = write(tmp_path / "odd.onnx", GRAPH.replace(kept, odd, 1))
+    with pytest.raises(ExportError, match=words) as error:
+        open_session(path)
+    assert str(path) in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("logits = ReduceSum <keepdims = 1> (image, axes)", r"float32 \[2, 3, 1, 1\]"),
+        (
+            "sums = ReduceSum <keepdims = 0> (image, axes) logits = SequenceConstruct (sums)",
+            r"list \[1, 2, 3\]",
+        ),
+        ("logits = ReduceSum <keepdims = 0> (image)", r"float32 \[\], not with logits"),
+    ],
+)
+def test_answers_that_are_no_logits(tmp_path: Path, last: str, words: str) -> None:
+    text = GRAPH.replace("logits = ReduceSum <keepdims = 0> (image, axes)", last)
+    text = text.replace("(float[batch, 3] logits)", "(logits)")
+    session = open_session(write(tmp_path / "odd.onnx", text))
+    with pytest.raises(ExportError, match=words):
+        session.logits(np.zeros((2, 3, 2, 2), np.float32))
+
+
 def test_an_operator_that_onnxruntime_does_not_know(tmp_path: Path) -> None:
     text = GRAPH.replace("ReduceSum", "ReduceEverything")
     with pytest.raises(ExportError, match=r"refuses .*ReduceEverything"):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from binarize.errors import CheckpointError
 from binarize.training import checkpoint, train
 from binarize.training.checkpoint import Checkpoint
+from binarize.training.tensor_tree import portable
 from binarize.training.training_state import TrainingState
 
 
@@ -201,3 +203,65 @@ def test_no_file_of_it_holds_a_pickle(last):
         content = path.read_bytes()
         assert not content.startswith((b"PK", b"\x80"))
     json.loads((last / "training.json").read_text())
+
+
+def test_the_list_of_files_has_their_sizes_and_crcs(last):
+    """As zlib's, so that a tool of another make can check them; more than a block of them too."""
+    many = {"a": torch.arange(300_000.0)}
+    checkpoint.save(last, Checkpoint(many, None, None, {}))
+    listed = json.loads((last / "training.json").read_text())["files"]
+    assert set(listed) == {"model.safetensors", "training.safetensors"}
+    for name, found in listed.items():
+        content = (last / name).read_bytes()
+        assert found == {"bytes": len(content), "crc32": zlib.crc32(content)}
+
+
+def test_what_a_killed_one_left_is_no_obstacle_to_the_next(last):
+    for name in (".last.part", ".last.old"):
+        (last.parent / name).mkdir()
+        (last.parent / name / "half").write_text("half")
+    (last.parent / ".last.old" / "half").unlink()
+    checkpoint.save(last, example(2.0))
+    assert number_of(last) == 2.0
+    assert [path.name for path in last.parent.iterdir()] == ["last"]
+
+
+def test_of_an_old_and_a_new_one_the_new_one_stays(last):
+    """Killed after the second rename."""
+    shutil.copytree(last, last.parent / ".last.old")
+    checkpoint.save(last.parent / "other", example(2.0))
+    shutil.rmtree(last)
+    (last.parent / "other").rename(last)
+    checkpoint.recover(last.parent)
+    assert number_of(last) == 2.0
+    assert [path.name for path in last.parent.iterdir()] == ["last"]
+
+
+def test_a_directory_in_a_files_place_is_noticed(last):
+    (last / "model.safetensors").unlink()
+    (last / "model.safetensors").mkdir()
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        checkpoint.check(last)
+
+
+def test_directories_above_it_are_made(tmp_path):
+    checkpoint.save(tmp_path / "a" / "b" / "last", example(1.0))
+    assert number_of(tmp_path / "a" / "b" / "last") == 1.0
+
+
+def test_what_it_holds_does_not_change_with_the_model(tmp_path):
+    """The tensors are copies, on the CPU, whatever their layout was."""
+    image = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    raw = {"a": image, "b": image[:, :1]}
+    checkpoint.save(
+        tmp_path / "last", Checkpoint({"a": image}, raw, {"state": image[:, :, 0].mT}, {})
+    )
+    found = checkpoint.load(tmp_path / "last")
+    assert torch.equal(found.raw["b"], image[:, :1])
+    assert torch.equal(found.optimizer["state"], image[:, :, 0].mT)
+    copy = portable(image)
+    assert copy.is_contiguous()
+    assert copy.data_ptr() != image.data_ptr()
+    flat = torch.ones(2, requires_grad=True)
+    assert portable(flat).data_ptr() != flat.data_ptr()
+    assert not portable(flat).requires_grad

@@ -88,12 +88,13 @@ class Ort {
     check(slot<OrtStatus*(const OrtKernelContext*, size_t*)>(89)(context, &count));
     return count;
   }
+  // Null where nobody reads it: an optional output without a name.
   template <class T>
   T* output(OrtKernelContext* context, size_t index, const std::vector<int64_t>& dims) const {
     using Get = OrtStatus*(OrtKernelContext*, size_t, const int64_t*, size_t, OrtValue**);
     OrtValue* value = nullptr;
     check(slot<Get>(91)(context, index, dims.data(), dims.size(), &value));
-    return static_cast<T*>(data(value));
+    return value == nullptr ? nullptr : static_cast<T*>(data(value));
   }
 
   // task(user, i) for i < total, in the session's own threads.

@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
 
 
 def stop_with_parent() -> None:
-    """End as by `kill` when stdin, a pipe that nothing is ever written to, is closed at its other end. (What a
-    script runs in the background ignores Ctrl-C.)"""
+    """End as by `kill` when stdin, a pipe that nothing is ever written to, is closed at its other end: what a
+    script runs in the background ignores Ctrl-C."""
 
     def wait() -> None:
         os.read(0, 1)  # not sys.stdin: its lock would be held while the interpreter ends

@@ -166,7 +166,7 @@ def test_a_directory_of_something_else_stays_as_it_is(trainings, tmp_path):
     ("field", "value", "said"),
     [
         *(("seeds", 1 << 63, "seeds: "), ("seeds", 0, "seeds: "), ("arms", 3, "arms: ")),
-        *(("contents", [], "contents: "), ("created", "x", "created: "), ("zzz", 1, "zzz: ")),
+        *(("contents", [], "contents: "), ("created", "x", "created: ")),
         *(("arms", ["zzz"], 'no estimator "zzz"'), ("contents", {"stages": 3}, "stages")),
         ("contents", {"data": "digits"}, "stages is missing"),
     ],
@@ -191,7 +191,7 @@ def test_a_manifest_that_is_none(tmp_path, text):
 @pytest.mark.parametrize(
     "change",
     [
-        *({"result": {}}, {"result": 3}, {"arm": None}, {"seed": []}, {"zzz": 1}, {"error": 5}),
+        *({"result": {}}, {"result": 3}, {"arm": None}, {"seed": []}, {"error": 5}),
         {"result": {"run": "x", "top1": "high", "top1_best": 1, "epochs": 1, "seconds": 1}},
     ],
 )

@@ -173,7 +173,7 @@ def _answers(target: Target, test: _Test, progress: Progress) -> Answers:
 
     def predict(images: Tensor) -> Tensor:
         logits = predictor(images)
-        _check_classes(target, logits.shape[1], test)
+        _check_classes(target, logits, test)
         return logits
 
     def after_batch(images: int) -> None:
@@ -185,8 +185,14 @@ def _answers(target: Target, test: _Test, progress: Progress) -> Answers:
     return ask(predict, test.loader, after_batch)
 
 
-def _check_classes(target: Target, answers: int, test: _Test) -> None:
+def _check_classes(target: Target, logits: Tensor, test: _Test) -> None:
     """Where no class names are known, the number of logits still is."""
+    if logits.ndim != 2:
+        raise DataError(
+            f'"{target.name}" answers {len(logits)} images with {list(logits.shape)}, not with rows of logits',
+            "accuracy is of networks that classify images",
+        )
+    answers = logits.shape[1]
     classes = len(test.loader.dataset.classes)
     if answers != classes:
         raise DataError(

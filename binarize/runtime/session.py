@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,10 @@ def answer(path: Path, runner: ort.InferenceSession, feed: dict[str, np.ndarray]
             f'"{path}" cannot run on images of {list(images.shape)}: {_reason(error)}',
             f"it takes images of {'x'.join(map(str, taken.shape[1:]))}",
         ) from error
-    kind, shape = getattr(logits, "dtype", type(logits).__name__), np.shape(logits)
-    if kind != np.float32 or len(shape) != 2 or len(logits) != len(images) or shape[1] == 0:
+    if not isinstance(logits, np.ndarray) or logits.shape[:1] != (len(images),):
+        kind, shape = getattr(logits, "dtype", type(logits).__name__), list(np.shape(logits))
         raise ExportError(
-            f'"{path}" answers {len(images)} images with {kind} {list(shape)}, not with logits',
+            f'"{path}" answers {len(images)} images with {kind} {shape}, not with logits',
             AGAIN,
         )
     return logits
@@ -119,12 +120,13 @@ def load(
 
 
 def _is_images(taken: Any) -> bool:
-    """Whether a session's input is float32[N, …] of which only N may vary."""
+    """Whether a session's input is float32[N, …] of which only N may vary, clips and vectors included."""
     sizes = taken.shape[1:]
     return (
         taken.type == "tensor(float)"
-        and len(sizes) == 3
-        and all(isinstance(size, int) and 0 < size <= LARGEST_SIZE for size in sizes)
+        and len(sizes) > 0
+        and all(isinstance(size, int) and size > 0 for size in sizes)
+        and math.prod(sizes) <= 3 * LARGEST_SIZE**2
     )
 
 

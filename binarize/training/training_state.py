@@ -48,7 +48,7 @@ class TrainingState:
         try:
             stored = {"trained": stored["epochs"], **stored}
             return checked(cls, {field.name: stored[field.name] for field in fields(cls)})
-        except (KeyError, InvalidRecord) as error:
+        except (KeyError, TypeError, InvalidRecord) as error:
             raise CheckpointError(
                 f'"{last}" is damaged, or was made by another version of binarize',
                 "resume with that version, or start a new training",

@@ -208,7 +208,7 @@ def _properties(path: Path) -> dict[str, str]:
 
 def test_arguments_are_told_in_short() -> None:
     with pytest.raises(ModelError, match="cannot build cifar_resnet20") as refusal:
-        models.create("cifar_resnet20", channels=[4, 8, 16] * 2000)
+        models.create("cifar_resnet20", channels=["narrow"] * 2000)
     assert len(refusal.value.message) < 1000
 
 

@@ -74,4 +74,4 @@ class TestEarlyStop:
 def test_a_checkpoint_without_the_count_is_read():
     old = vars(TrainingState(epochs=20, per_epoch=5, top1=50.0))
     del old["trained"]
-    assert TrainingState.of(old).trained == 20
+    assert TrainingState.of(old, Path("last")).trained == 20

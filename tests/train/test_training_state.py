@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from binarize.errors import CheckpointError, TrainingError
@@ -61,10 +63,10 @@ def test_another_number_of_steps_an_epoch_is_other_data():
 
 def test_it_comes_back_from_what_a_checkpoint_holds_and_more_may_be_there():
     state = TrainingState(3, 2, 5, 40.0, 90.0, 41.0, 2, 41.0, 2, 12.5)
-    assert TrainingState.of({**vars(state), "later": 1}) == state
+    assert TrainingState.of({**vars(state), "later": 1}, Path("last")) == state
 
 
 @pytest.mark.parametrize("stored", [{}, {"epochs": 3}, None, []])
 def test_what_is_no_state_is_refused(stored):
     with pytest.raises(CheckpointError, match="another version"):
-        TrainingState.of(stored)
+        TrainingState.of(stored, Path("last"))

@@ -189,7 +189,7 @@ def _check_classes(target: Target, logits: Tensor, test: _Test) -> None:
     """Where no class names are known, the number of logits still is."""
     if logits.ndim != 2:
         raise DataError(
-            f'"{target.name}" answers {len(logits)} images with {list(logits.shape)}, not with rows of logits',
+            f'"{target.name}" answers {len(logits)} images with {list(logits.shape)}, not rows of logits',
             "accuracy is of networks that classify images",
         )
     answers = logits.shape[1]

@@ -121,7 +121,7 @@ def test_killed_between_two_files_of_an_epoch(tmp_path, monkeypatch, place, name
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path):
     good = {"epochs": 1, "optimizer": {"name": "sgd", "lr": 0.01}}
-    wild = {"epochs": 2, "optimizer": {"name": "sgd", "lr": 1e9}}
+    wild = {"epochs": 2, "optimizer": {"name": "sgd", "lr": 1e9, "weight_decay": 1e9}}
     with pytest.raises(TrainingError, match="no longer a number in epoch 2") as caught:
         toys.train(toys.recipe(good, wild), tmp_path)
     assert "learning rate" in caught.value.hint

@@ -346,7 +346,9 @@ class TestNoNumber:
         assert first_bad_layer(model, toys.images().tensors[0]) == "2"
 
     def test_training_stops_with_its_name_and_keeps_the_last_checkpoint(self, tmp_path):
-        chosen = toys.recipe(stage(epochs=1), stage(optimizer={"name": "sgd", "lr": 1e9}))
+        chosen = toys.recipe(
+            stage(epochs=1), stage(optimizer={"name": "sgd", "lr": 1e9, "weight_decay": 1e9})
+        )
         with pytest.raises(TrainingError, match=r'no longer a number in epoch 2: layer "\d"'):
             toys.train(chosen, tmp_path)
         assert len(rows(tmp_path)) == 1

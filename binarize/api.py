@@ -182,16 +182,21 @@ def sensitivity(
     images = fitting.read_images(
         calib_data, calib_images, opened.info.preprocess, opened.size, progress.say
     )
-    first = images.spread(CALIBRATED)
     converted = convert_float(
         opened,
         options,
         values=False,
         progress=progress,
-        images=CalibrationImages(images.source, len(first), first),
+        images=_first(images),
     )
     found = fitting.sensitivities(converted.conversion.model, images.fitted, progress)
     return Sensitivities(opened.info.model.title, len(images.fitted), found)
+
+
+def _first(images: fitting.FitImages) -> CalibrationImages:
+    """What binary inputs are calibrated on, of the images of a fit."""
+    first = images.spread(CALIBRATED)
+    return CalibrationImages(images.source, len(first), first)
 
 
 def load(run: Run | str | Path) -> nn.Module:
@@ -269,13 +274,12 @@ def _fitted(
     count = fitting.IMAGES if calibration.images is None else calibration.images
     images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
     parent = None if opened.has_random_weights else copy.deepcopy(opened.model)
-    first = images.spread(CALIBRATED)
     converted = convert_float(
         opened,
         options,
         values=values,
         progress=progress,
-        images=CalibrationImages(images.source, len(first), first),
+        images=_first(images),
     )
     if parent is None:
         progress.say("nothing is fitted: the weights of the float model are random")

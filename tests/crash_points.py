@@ -121,7 +121,7 @@ def hidden(folder: Path) -> list[str]:
 
 
 def different(states: list[Path]) -> list[Path]:
-    """Those that a later command can tell apart: the content of what was being written does not matter."""
+    """Those that differ for a later command: the content of what was being written does not matter."""
     found: dict[object, Path] = {}
     for state in states:
         names = (RANDOM.sub(".x", name) for name in hidden(state))

@@ -44,7 +44,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
 
 
 def good(folder: Path) -> Path:
-    """A folder of test and training images, and the file that tells their classes apart."""
+    """A folder of test and training images, and the file that names their classes."""
     for split, name in itertools.product(("train", "test"), CLASSES):
         (folder / split / name).mkdir(parents=True)
         picture(seed=int(name)).save(folder / split / name / "good.png")

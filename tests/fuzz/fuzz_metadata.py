@@ -25,7 +25,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     outside = folder / "outside" / "weights.pth"
     outside.parent.mkdir()
     outside.write_bytes(b"not for you")
-    with trained.quick(folder):
+    with trained.quick():
         bases = trained.bases(folder, made=count > SHORT)
         if count > SHORT:
             trained.warm(*_commands(bases[-1].run / "model.onnx"))

@@ -123,7 +123,7 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     outside.parent.mkdir()
     outside.write_bytes(b"not for you")
     kinds: list[Callable[[random_.Random, Path], Case]] = [_odd, _plausible, _text, _override]
-    with trained.quick(folder):
+    with trained.quick():
         if count > SHORT:
             _warm(folder)
         for number in range(count):

@@ -103,7 +103,7 @@ _watching: list[tuple[tuple[str, ...], list[str]]] = []
 def _watched(allowed: list[Path]) -> Iterator[list[str]]:
     """Note connections, which are refused, code that is run, and files opened where none should be."""
     roots = (
-        *(str(Path(place).resolve()) for place in sys.path if place),
+        *_libraries(allowed[0]),
         *sysconfig.get_paths().values(),
         *(sys.prefix, sys.base_prefix, *map(str, allowed), *(str(p.resolve()) for p in allowed)),
         *("/proc", "/sys", "/dev", "/usr/lib", "/usr/share", "/usr/local/lib", "<"),
@@ -119,6 +119,13 @@ def _watched(allowed: list[Path]) -> Iterator[list[str]]:
         yield seen
     finally:
         _watching.clear()
+
+
+def _libraries(folder: Path) -> Iterator[str]:
+    """Where modules come from. An editable install names the root of the disk: that would allow all."""
+    for place in sys.path:
+        if place and not folder.resolve().is_relative_to(Path(place).resolve()):
+            yield str(Path(place).resolve())
 
 
 def _look(event: str, arguments: tuple[Any, ...]) -> None:

@@ -45,7 +45,7 @@ class Spoilt:
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoilt]:
     folder = tmp_path_factory.mktemp("hostile")
-    with trained.quick(folder), pytest.MonkeyPatch.context() as patch:
+    with trained.quick(), pytest.MonkeyPatch.context() as patch:
         (folder / "tmp").mkdir()
         patch.setattr("tempfile.tempdir", str(folder / "tmp"))
         yield Spoilt(folder)

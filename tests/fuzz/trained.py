@@ -129,7 +129,7 @@ def short(steps: int = STEPS) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quick(folder: Path) -> Iterator[None]:
+def quick() -> Iterator[None]:
     """In this block the digits, and torch's export and the float file of each network, are made once for all
     cases, and no subprocess measures memory. These take most of the time and read nothing of a run."""
     import onnx_ir as ir
@@ -141,17 +141,16 @@ def quick(folder: Path) -> Iterator[None]:
     kept = lineup.float_entry, measure.peak_bytes, exporting.to_graph, datasets.digits
     float_entry, _, to_graph, digits = kept
     graphs: dict[str, Any] = {}
-    built: dict[str, Path] = {}
+    built: dict[str, bytes] = {}
 
     def float_once(file: Any, place: Path) -> Any:
         text = json.dumps(file.info.replace(weights="", classes=[]).to_json(), sort_keys=True)
         if text in built:
             copied = place / "0-float.onnx"
-            shutil.copy(built[text], copied)
+            copied.write_bytes(built[text])
             return lineup.Entry(file.name, copied, "float", False, file.architecture, True, False)
         entry = float_entry(file, place)
-        built[text] = folder / f"float-{len(built)}.onnx"
-        shutil.copy(entry.path, built[text])
+        built[text] = entry.path.read_bytes()
         return entry
 
     def graph_once(model: Any, frozen: Any, *args: Any) -> Any:

@@ -17,9 +17,11 @@ from binarize.api import Calibration, convert_to_run
 from binarize.cli.app import main
 from binarize.errors import RunError, TrainingError
 from binarize.models import fetch
+from binarize.progress import Progress
+from binarize.recipe import load
 from binarize.recipe.schema import Distill
 from binarize.rewrite import Options, SourceOptions, build, open_float
-from binarize.run import layout, open_run
+from binarize.run import layout, open_run, tables
 from binarize.run.weights import read_state, save_weights
 from binarize.training.teacher import make_teacher
 
@@ -96,16 +98,22 @@ def test_a_run_without_them_says_so(made):
 RECIPE = {"steps": 1, "optimizer": {"name": "sgd", "lr": 1e-4}}
 
 
-def train(target: Path, out: Path, *stages: dict, twin: bool = False) -> None:
-    from binarize.recipe.schema import Recipe
-
+def train(
+    target: Path,
+    out: Path,
+    *stages: dict,
+    twin: bool = False,
+    progress: Progress | None = None,
+    **sections: dict,
+) -> None:
     content = {
         "version": 1,
         "twin": twin,
+        **sections,
         "data": {"name": "digits", "img_size": SIDE, "batch_size": 32, "workers": 0},
         "stages": list(stages),
     }
-    training.train(Recipe.model_validate(content), target, out=out)
+    training.train(load(content), target, out=out, progress=progress)
 
 
 def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones(made, monkeypatch):
@@ -130,6 +138,54 @@ def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones
     assert teacher.names[:2] == ("layer1.0.bn1", "layer1.0.bn2")
     assert set(teacher.names) == run.info.fit.outputs.keys() - {""}
     assert equal(state(open_float(run.path).model), parent)
+
+
+FIT = {
+    **RECIPE,
+    "skip_if": "fitted",
+    "distill": {"teacher": "float", "weight": 0.0, "features": 1.0, "labels": False},
+}
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_stage_that_fits_is_skipped_for_a_run_that_is_fitted(made):
+    heard = Heard()
+    train(made / "fitted", made / "skipped", FIT, RECIPE, progress=heard)
+    assert "stage 1 is skipped: the run is fitted to its float model already" in heard.said
+    assert [stage.skip_if for stage in load(made / "skipped" / layout.RECIPE).stages] == [None]
+    assert len(tables.METRICS.read(made / "skipped")) == 1
+
+
+def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(made):
+    convert_to_run(
+        "cifar_resnet20",
+        Options(stem="keep"),
+        SourceOptions(checkpoint=made / "float.safetensors", img_size=SIDE),
+        out=made / "plain",
+    )
+    heard = Heard()
+    train(made / "plain", made / "once", FIT, RECIPE, progress=heard)
+    assert len(tables.METRICS.read(made / "once")) == 2
+    train(made / "once", made / "twice", FIT, RECIPE, progress=heard)
+    assert len([text for text in heard.said if "is skipped" in text]) == 1
+    run = open_run(made / "twice")
+    parent = read_state(made / "float.safetensors")
+    assert equal(state(make_teacher(Distill(), run.path, run.info).model), parent)
+    assert equal(state(open_float(run.path).model), parent)
+
+
+def test_a_run_that_becomes_another_network_is_fitted_again(made):
+    heard = Heard()
+    train(made / "fitted", made / "others", FIT, RECIPE, progress=heard, binarize={"bases": 2})
+    assert not [text for text in heard.said if "is skipped" in text]
+    assert len(tables.METRICS.read(made / "others")) == 2
 
 
 def test_inner_outputs_are_learned_of_the_same_architecture_alone(made, monkeypatch):

@@ -18,11 +18,12 @@ from binarize.cli.app import main
 from binarize.errors import RunError, TrainingError
 from binarize.models import fetch
 from binarize.progress import Progress
-from binarize.recipe import load
+from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill
 from binarize.rewrite import Options, SourceOptions, build, open_float
 from binarize.run import layout, open_run, tables
 from binarize.run.weights import read_state, save_weights
+from binarize.training.start import start
 from binarize.training.teacher import make_teacher
 
 SIDE = 8
@@ -98,22 +99,13 @@ def test_a_run_without_them_says_so(made):
 RECIPE = {"steps": 1, "optimizer": {"name": "sgd", "lr": 1e-4}}
 
 
-def train(
-    target: Path,
-    out: Path,
-    *stages: dict,
-    twin: bool = False,
-    progress: Progress | None = None,
-    **sections: dict,
-) -> None:
-    content = {
-        "version": 1,
-        "twin": twin,
-        **sections,
-        "data": {"name": "digits", "img_size": SIDE, "batch_size": 32, "workers": 0},
-        "stages": list(stages),
-    }
-    training.train(load(content), target, out=out, progress=progress)
+def recipe(*stages: dict, **sections: object) -> Recipe:
+    data = {"name": "digits", "img_size": SIDE, "batch_size": 32, "workers": 0}
+    return load({"data": data, "stages": list(stages), **sections})
+
+
+def train(target: Path, out: Path, *stages: dict, twin: bool = False) -> None:
+    training.train(recipe(*stages, twin=twin), target, out=out)
 
 
 def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones(made, monkeypatch):
@@ -155,12 +147,20 @@ class Heard(Progress):
         self.said.append(text)
 
 
-def test_a_stage_that_fits_is_skipped_for_a_run_that_is_fitted(made):
+def started(target: Path, out: Path, **sections: dict) -> int:
+    """How many stages a new training has that would fit and then train."""
     heard = Heard()
-    train(made / "fitted", made / "skipped", FIT, RECIPE, progress=heard)
-    assert "stage 1 is skipped: the run is fitted to its float model already" in heard.said
-    assert [stage.skip_if for stage in load(made / "skipped" / layout.RECIPE).stages] == [None]
-    assert len(tables.METRICS.read(made / "skipped")) == 1
+    start(recipe(FIT, RECIPE, **sections), "r", target, out, heard)
+    stages = load(out / layout.RECIPE).stages
+    said = "stage 1 is skipped: the run is fitted to its float model already" in heard.said
+    assert said == (len(stages) == 1)
+    assert stages[-1].distill is None
+    return len(stages)
+
+
+def test_a_stage_that_fits_is_skipped_for_a_run_that_is_fitted(made):
+    assert started(made / "fitted", made / "skipped") == 1
+    assert started(made / "fitted", made / "others", binarize={"bases": 2}) == 2  # another network
 
 
 def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(made):
@@ -170,22 +170,14 @@ def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(mad
         SourceOptions(checkpoint=made / "float.safetensors", img_size=SIDE),
         out=made / "plain",
     )
-    heard = Heard()
-    train(made / "plain", made / "once", FIT, RECIPE, progress=heard)
+    train(made / "plain", made / "once", FIT, RECIPE)
     assert len(tables.METRICS.read(made / "once")) == 2
-    train(made / "once", made / "twice", FIT, RECIPE, progress=heard)
-    assert len([text for text in heard.said if "is skipped" in text]) == 1
-    run = open_run(made / "twice")
+    assert started(made / "once", made / "twice") == 1
     parent = read_state(made / "float.safetensors")
-    assert equal(state(make_teacher(Distill(), run.path, run.info).model), parent)
-    assert equal(state(open_float(run.path).model), parent)
-
-
-def test_a_run_that_becomes_another_network_is_fitted_again(made):
-    heard = Heard()
-    train(made / "fitted", made / "others", FIT, RECIPE, progress=heard, binarize={"bases": 2})
-    assert not [text for text in heard.said if "is skipped" in text]
-    assert len(tables.METRICS.read(made / "others")) == 2
+    for name in ("once", "twice"):
+        run = open_run(made / name)
+        assert equal(state(make_teacher(Distill(), run.path, run.info).model), parent)
+    assert equal(state(open_float(made / "once").model), parent)
 
 
 def test_inner_outputs_are_learned_of_the_same_architecture_alone(made, monkeypatch):

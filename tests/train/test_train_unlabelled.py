@@ -17,6 +17,8 @@ from binarize.api import convert_to_run
 from binarize.cli.app import main
 from binarize.data import open_dataset
 from binarize.errors import DataError, RecipeError, TrainingError
+from binarize.exporting.images import calibration_images, images_for
+from binarize.exporting.subject import open_subject
 from binarize.models import fetch, logits_of
 from binarize.recipe import Recipe, load
 from binarize.rewrite import Options, SourceOptions, build
@@ -108,9 +110,9 @@ def test_it_keeps_the_float_weights_that_it_learned_from(made, trained):
 
 
 def test_what_follows_takes_such_a_run(trained, capsys):
-    assert main(["export", str(trained), "--onnx", "--json"]) == 0
-    out, _ = capsys.readouterr()
-    assert "test images of folder" in json.dumps(json.loads(out))
+    subject = open_subject(trained)
+    assert images_for(subject).description == "6 test images of folder"
+    assert calibration_images(subject).description == f"{IMAGES - 6} training images of folder"
     assert main(["report", str(trained), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["test"]["top1"] is None
 

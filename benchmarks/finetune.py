@@ -9,11 +9,13 @@ Everything goes through the command line, on one thread:
     fit-BASES-SEED        `convert --calib-data` on 1,024 training images in 120 steps; seeds 0 to 2
     fit-step-0            the same with binary inputs, `--activations step`
     tuned-BASES, -step    `train --recipe cifar10-finetune`, seed 0, from the fitted run of seed 0
+    try-SETTING           300 steps of the stage with labels, one of its settings changed, from the fitted run
+                          of one base; scored on 5,000 training images that are set aside
 
 One JSON line each is added to benchmarks/results/finetune.jsonl: top-1 on the test images, seconds and CPU
 seconds of the command (for fits without the evaluation), and for trainings those of a step. A row that is
 there is not measured again, and an interrupted training is resumed, so the script may be stopped and started
-at any time. ROWs are names as above; by default all.
+at any time. ROWs are names as above; by default all but the tries.
 """
 
 from __future__ import annotations
@@ -33,6 +35,20 @@ NAME = "finetune"
 IMAGES, STEPS = 1024, 120
 KINDS = {"1": ["--bases", "1"], "2": ["--bases", "2"], "step": ["--activations", "step"]}
 FITS = {f"fit-{kind}-{seed}" for kind in ("1", "2") for seed in range(3)} | {"fit-step-0"}
+TRIED = {
+    "none": [],
+    "lr-3e-4": ["optimizer.lr=3e-4"],
+    "lr-3e-3": ["optimizer.lr=3e-3"],
+    "momentum": ["optimizer.name=momentum", "optimizer.lr=0.02"],
+    "features-0.03": ["distill.features=0.03"],
+    "features-0.3": ["distill.features=0.3"],
+    "features-1": ["distill.features=1.0"],
+    "logits": ["distill.weight=1.0"],
+    "labels": ["distill.weight=0.0"],
+    "no-norms": ["reestimate_norms=0"],
+}
+"""Setting -> what it changes in the second stage of the recipe, the first being skipped."""
+TRIES = {f"try-{setting}" for setting in TRIED}
 ROWS = ["float", *sorted(FITS), *(f"tuned-{kind}" for kind in KINDS)]
 
 
@@ -89,6 +105,23 @@ def tuned(row: str, images: Path, work: Path) -> dict[str, Any]:
     return {"top1": result["top1"], "epochs": result["epochs"], "steps": steps, **cost}
 
 
+def tried(row: str, images: Path, work: Path) -> dict[str, Any]:
+    """A short training with other settings; its images held out have the word."""
+    changes = [f"stages.1.{change}" for change in TRIED[row.removeprefix("try-")]]
+    changes += [
+        "data.holdout=5000",
+        "stages.1.epochs=null",
+        "stages.1.steps=300",
+        "engine.threads=1",
+    ]
+    run = _new(work / row)
+    what = [work / "fit-1-0", "--recipe", "cifar10-finetune", "--data-dir", images, "-o", run]
+    result, taken = binarize(
+        "train", *what, *(word for each in changes for word in ("--set", each))
+    )
+    return {"held_out_top1": result["top1_best"], "changes": changes, **taken}
+
+
 def _new(path: Path) -> Path:
     if path.exists():
         path.rename(path.with_name(f"{path.name}-unscored-{time.time_ns()}"))
@@ -108,16 +141,18 @@ def main(float_run: Path, images: Path, work: Path, rows: list[str]) -> None:
             continue
         if row == "float":
             found = {"top1": top1(float_run, images)}
+        elif row in TRIES:
+            found = tried(row, images, work)
         elif row in FITS:
             found = fitted(row, float_run, images, work)
         else:
             found = tuned(row, images, work)
         append(NAME, {"row": row, "network": float_run.name, **found})
-        print(f"{row}: {found['top1']:.2f} %", flush=True)
+        print(row, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
     chosen = sys.argv[4:] or ROWS
-    for unknown in set(chosen) - set(ROWS):
-        sys.exit(f"there is no row {unknown}; the rows are {', '.join(ROWS)}")
+    for unknown in set(chosen) - {*ROWS, *TRIES}:
+        sys.exit(f"there is no row {unknown}; the rows are {', '.join([*ROWS, *sorted(TRIES)])}")
     main(*(Path(argument) for argument in sys.argv[1:4]), chosen)

@@ -68,8 +68,8 @@ class Data(Named):
         max_length=4096,
     )
     labels: Literal["auto", True, False] = key(
-        "`false`: images of a `folder` without classes, in whatever folders, or of a tar; what is reported is "
-        "on how many of them the model answers as its teacher; `auto`: that where no stage needs labels "
+        "`false`: images of a `folder` without classes, in whatever folders, or of a tar; what is reported "
+        "is on how many of them the model answers as its teacher; `auto`: that where no stage needs labels "
         "and there are none",
         "auto",
     )

@@ -247,12 +247,12 @@ def _from_library(
     )
     progress.say(f"{section.name}, weights: {float_model.info.weights}")
     known = _with_data_classes(float_model, classes, progress)
+    if known is not float_model:
+        return known, True
     number, pretrained = (
         models.num_classes(known.model),
         known.info.weights.startswith("pretrained"),
     )
-    if known is not float_model:
-        return known, True
     anew = pretrained and number != models.pretrained_classes(section.name)
     if anew:
         progress.say(f"the classifier starts anew, for the data's {number} classes")

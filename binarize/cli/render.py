@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from binarize.cli import tables
-from binarize.printable import escaped, sentence
+from binarize.printable import escaped, sentence, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -174,7 +174,7 @@ def _complain(label: str, style: str, message: str, hint: str) -> None:
     from rich.text import Text
 
     console = _console(stderr=True)
-    _print(console, Text.assemble((label, style), f": {sentence(message)}"))
+    _print(console, Text.assemble((label, style), f": {sentence(shortened(message))}"))
     if hint:
         _print(console, Text.assemble(("hint", "bold cyan"), f": {sentence(hint)}"))
 

@@ -169,3 +169,15 @@ def test_only_the_first_process_talks(capsys, monkeypatch):
     render.say("twice")
     render.emit_json({})
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_message_of_any_length_can_be_read(capsys):
+    render.error(f"{LONG}: {'a' * 5000} is no name", "another name")
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {LONG}: aaa")
+    assert "a…a" in err
+    assert err.endswith("aaa is no name\nhint: another name\n")
+    assert len(err) < 1000
+
+    render.error("word " * 3000, "")
+    assert len(capsys.readouterr().err) < 2000

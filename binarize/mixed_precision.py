@@ -1,6 +1,7 @@
 """Mixed precision: a conversion that chooses bases and kept layers, for a size of file or an agreement.
 
-    sensitivity   what each layer costs the answers at 1 to 4 bases, all others float
+    sensitivity   what each layer costs the answers at 1 to 4 bases, all others float, beyond what batch norms
+                  mend when they are measured again
     allocation    the layers' bases for a number of bytes: `fitting.allocation`
     curve         networks of several sizes after a short fit: what they agree on with the float one
     choice        as large as the file may be, by the file itself; or the first network, from where the curve
@@ -34,7 +35,7 @@ from binarize.rewrite import Converted, FloatModel, Options, convert_float
 from binarize.run import AllocationRecord, CurvePoint, LayerChoice, Sensitivities, layout
 
 SENSED = 64
-"""Images that layers are compared on."""
+"""Images that layers are compared on, at most: whole batches, for one image has no statistics."""
 SHORT_STEPS, SHORT_IMAGES = 16, 256
 """Of the fits behind the curve."""
 SIZES = 4
@@ -121,7 +122,7 @@ class _Search:
     Attributes:
         trial: a conversion with every layer binary. Its layers are given bases, or made float, one after the
             other; nothing of it is kept.
-        sensed: what each layer costs.
+        sensed, sensed_on: what each layer costs, and the number of images.
         choices: the same as bytes and costs.
         rest: bytes of a file besides the weights in `choices`.
     """
@@ -139,6 +140,8 @@ class _Search:
         self.goal, self.float_model, self.options = goal, float_model, options
         self.images, self.steps, self.seed, self.progress = images, steps, seed, progress
         self.parent = copy.deepcopy(float_model.model)
+        count = min(SENSED, len(images.fitted))
+        self.sensed_on = count // fitting.BATCH * fitting.BATCH or count
         self.trial = self.converted({})
         self.check_trial()
         self.progress.task("measuring the smallest file")
@@ -146,9 +149,10 @@ class _Search:
         with fitting.on_accelerator(self.trial.conversion.model):
             self.sensed = fitting.sensitivities(
                 self.trial.conversion.model,
-                images.spread(SENSED),
+                images.spread(self.sensed_on),
                 progress,
                 bases=range(1, MOST_BASES + 1),
+                batch_statistics=True,
             )
         self.choices = self._choices()
         self.smallest = allocation.smallest(self.choices)
@@ -166,12 +170,9 @@ class _Search:
 
     def _choices(self) -> Choices:
         """Of each layer: 1 to 4 bases, as far as it can have several, and float."""
-        weights = {
-            name: (module.get_parameter(parameter), module)
-            for name, module, parameter, _ in binary_weights(self.trial.conversion.model)
-        }
         found: dict[str, list[Choice]] = {}
-        for name, (weight, module) in weights.items():
+        for name, module, parameter, _ in binary_weights(self.trial.conversion.model):
+            weight = dict(module.named_parameters(recurse=False))[parameter]
             count, filters = weight.numel(), filters_of(module, weight)
             found[name] = [Choice(FLOAT, weight_bytes(count, filters, FLOAT), 0.0)]
             found[name] += [
@@ -199,25 +200,26 @@ class _Search:
                 f"{words_of(size)} nothing has to be binary",
                 "ask for a smaller --size",
             )
-        limit = size - self.rest
+        least = self.bytes_of(self.smallest)
+        limit = max(size - self.rest, least)
         curve: dict[int, float] = {}
-        while limit >= self.bytes_of(self.smallest):
+        while True:
             chosen = allocation.allocate(self.choices, limit)
             converted = self.converted(chosen)
-            over = packed_file_bytes(converted.conversion.model) - size
-            if over <= 0:
+            found = packed_file_bytes(converted.conversion.model)
+            if found <= size:
                 curve = curve or self.curve([*self.sizes(), limit])
                 converted = self.fitted(converted)
                 found = packed_file_bytes(converted.conversion.model)
-                if found <= size:
-                    return self.recorded(converted, found, curve)
-                over = found - size
-            limit -= over
-        least = self.rest + self.bytes_of(self.smallest)
+            if found <= size:
+                return self.recorded(converted, found, curve)
+            if chosen == self.smallest:
+                break
+            limit = max(limit - (found - size), least)
         raise BinarizeError(
-            f"the smallest file of this network takes {words_of(least)}, which is more than --size "
+            f"the smallest file of this network takes {words_of(found)}, which is more than --size "
             f"{words_of(size)}",
-            f"ask for --size {-(-least // 1000)}kB or more, or take a smaller network",
+            f"ask for --size {-(-found // 1000)}kB or more, or take a smaller network",
         )
 
     def agreeing(self) -> Converted:
@@ -315,9 +317,11 @@ class _Search:
         )
         info = converted.info.replace(fit=fit.replace(allocation=record))
         set_attribute(converted.conversion.model, "binarize_info", info)
-        count = min(SENSED, len(self.images.fitted))
         sensed = Sensitivities(
-            model=self.float_model.info.model.title, images=count, layers=self.sensed
+            model=self.float_model.info.model.title,
+            images=self.sensed_on,
+            statistics="batch",
+            layers=self.sensed,
         )
         return replace(converted, info=info, files={layout.SENSITIVITY: sensed.to_json()})
 

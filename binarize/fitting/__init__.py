@@ -20,7 +20,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from binarize.fitting.fit import IMAGES, STEPS, fit
+from binarize.fitting.fit import BATCH, IMAGES, STEPS, fit
 from binarize.fitting.images import (
     CalibrationData,
     FitImages,
@@ -36,6 +36,7 @@ from binarize.rewrite import Converted, find_part
 from binarize.rewrite.capture import Size
 
 __all__ = [
+    "BATCH",
     "IMAGES",
     "STEPS",
     "CalibrationData",

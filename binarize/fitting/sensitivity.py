@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binarize.errors import ModelError
+from binarize.fitting import norms
 from binarize.fitting.fit import BATCH
 from binarize.fitting.images import Pictures, batches
 from binarize.layers import WeightBinarizer, added_modules, binarization_off, binary_weights
@@ -27,12 +28,14 @@ def sensitivities(
     images: Pictures,
     progress: Progress | None = None,
     bases: Sequence[int] = (),
+    batch_statistics: bool = False,
 ) -> list[LayerSensitivity]:
-    """Every binary layer of a converted model with float weights, the most sensitive first. Nothing learns,
-    and batch norms keep the float network's statistics; the model ends as it was, in eval mode.
+    """Every binary layer of a converted model with float weights, the most sensitive first. Nothing learns; the
+    model ends as it was, in eval mode.
 
     A layer has its own number of bases, or one after the other those of `bases`, as far as its scale can
-    have several. Raises ModelError for a model that does not answer with one row of logits for an image, or
+    have several. Batch norms keep the float network's statistics; with `batch_statistics` both networks use
+    those of the batch, and what is left is what measuring norms again does not mend. Raises ModelError for a model that does not answer with one row of logits for an image, or
     no longer with numbers when one of its layers is binary.
     """
     progress = progress or Progress()
@@ -40,7 +43,8 @@ def sensitivities(
         (layer, some) for layer in binary_weights(model.eval()) for some in _tried(layer[3], bases)
     ]
     progress.task("one layer at a time", len(trials))
-    with binarization_off(model):
+    statistics = norms.of_batches(model) if batch_statistics else contextlib.nullcontext()
+    with statistics, binarization_off(model):
         wanted = _answers(model, images)
         if wanted.ndim != 2 or wanted.shape[1] < 2:
             raise ModelError(

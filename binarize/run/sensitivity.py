@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -41,11 +41,13 @@ class Sensitivities(Record):
     Attributes:
         model: the float model.
         images: that the answers were compared on.
+        statistics: of batch norms: those of the float network, or of the batch, as while a network is fitted.
         layers: once for each number of bases that was tried.
     """
 
     model: Name
     images: Count
+    statistics: Literal["float", "batch"] = "float"
     layers: list[LayerSensitivity]
 
     def ranked(self) -> list[LayerSensitivity]:

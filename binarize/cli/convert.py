@@ -13,7 +13,7 @@ from binarize.cli import next_step, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
-from binarize.filesize import bytes_of, words_of
+from binarize.filesize import bytes_of
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
@@ -269,16 +269,10 @@ def command(
 
 
 def _say_allocation(found: AllocationRecord) -> None:
-    render.say(f"networks of other sizes, after {found.steps} steps of the fit:")
+    render.say(f"networks of several sizes, after {found.steps} steps of the fit:")
     render.table(
         ("bytes", "same answer %"), ((point.bytes, point.agreement) for point in found.curve)
     )
-    goal = (
-        f"at most {words_of(found.size)}"
-        if found.size is not None
-        else f"same answer on at least {found.agreement:g} %"
-    )
-    render.say(f"taken for {goal}: bases and kept layers of a file of {words_of(found.bytes)}")
 
 
 def _say_fit(fit: FitRecord, keep_float: bool) -> None:

@@ -30,13 +30,15 @@ def sensitivities(
     bases: Sequence[int] = (),
     batch_statistics: bool = False,
 ) -> list[LayerSensitivity]:
-    """Every binary layer of a converted model with float weights, the most sensitive first. Nothing learns; the
-    model ends as it was, in eval mode.
+    """Every binary layer of a converted model with float weights, the most sensitive first. Nothing learns;
+    the model ends as it was, in eval mode.
 
     A layer has its own number of bases, or one after the other those of `bases`, as far as its scale can
     have several. Batch norms keep the float network's statistics; with `batch_statistics` both networks use
-    those of the batch, and what is left is what measuring norms again does not mend. Raises ModelError for a model that does not answer with one row of logits for an image, or
-    no longer with numbers when one of its layers is binary.
+    those of the batch, and what is left is what measuring norms again does not mend.
+
+    Raises ModelError for a model that does not answer with one row of logits for an image, or no longer
+    with numbers when one of its layers is binary.
     """
     progress = progress or Progress()
     trials = [

@@ -41,6 +41,7 @@ from typing_extensions import Self
 
 from binarize.choices import MOST_BASES
 from binarize.errors import BinarizeError
+from binarize.filesize import words_of
 from binarize.run.edits import Edit
 
 FORMAT = 2
@@ -295,6 +296,13 @@ class AllocationRecord(Record):
     steps: int = Field(ge=0)
     curve: list[CurvePoint] = Field(default_factory=list)
 
+    def lines(self) -> list[str]:
+        """A sentence for the user."""
+        goal = f"same answer on at least {self.agreement} % of images held aside"
+        if self.size is not None:
+            goal = f"a file of at most {words_of(self.size)}"
+        return [f"bases and kept layers chosen for {goal}: {words_of(self.bytes)}"]
+
 
 class FitRecord(Record):
     """How a binary network was fitted to its float parent, judged by images that it was not fitted on.
@@ -326,7 +334,8 @@ class FitRecord(Record):
         how = f"fitted on {self.images:,} images in {self.steps} steps"
         if not self.steps:
             how = f"batch norms measured on {self.images:,} images"
-        found = [
+        found = self.allocation.lines() if self.allocation else []
+        found += [
             f"{how}, {self.seconds:.0f} s: error {self.error_before:.3g} -> {self.error_after:.3g}"
         ]
         if self.agreement_before is not None and self.agreement_after is not None:

@@ -105,6 +105,6 @@ def test_it_is_within_the_curve(curve, agreement):
 @pytest.mark.parametrize("count", [1, 3])
 def test_equal_choices_are_taken_in_the_order_of_the_layers(count):
     some = [Choice(1, 10, 1.0), Choice(2, 20, 0.0)]
-    choices = {name: some for name in "abc"}
+    choices = dict.fromkeys("abc", some)
     found = allocate(choices, 30 + 10 * count)
     assert [found[name] for name in "abc"] == [2] * count + [1] * (3 - count)

@@ -1,17 +1,17 @@
-"""Bits by sensitivity, one number of bases for all layers, or layers kept float: which is best at equal bytes?
+"""Bits by sensitivity, one number of bases for all layers, or kept layers: which is best at equal bytes?
 
     python benchmarks/bit_placement.py FLOAT_RUN [DATA_DIR] [--sizes 73kB,92kB] [--seeds 0,1]
 
-FLOAT_RUN is a trained float network, of the digits, or with DATA_DIR (train.tar and test.tar, or folders) of
-other images. At each size of packed file (by default those of 1.5, 2 and 3 bases everywhere) three networks are
-fitted to it with the same images and steps:
+FLOAT_RUN is a trained float network, of the digits, or with DATA_DIR (train.tar and test.tar, or folders)
+of other images. At each size of packed file (by default those of 1.5, 2 and 3 bases everywhere) three
+networks are fitted to it with the same images and steps:
 
     size      `binarize.convert(…, size=…)`
     uniform   the most bases for all layers whose file is no larger
     keep      1 base, and float layers, the most sensitive first (`binarize.sensitivity`), that fit in
 
-One JSON line each is added to benchmarks/results/bit_placement.jsonl, where it is not there yet: bytes of the
-file that `export` writes, top-1 on `--n` test images, and how many of them are answered as by the float network.
+One JSON line each is added to benchmarks/results/bit_placement.jsonl, where it is not there yet: bytes of
+the file that `export` writes, top-1 on `--n` test images, and how many are answered as by the float network.
 """
 
 from __future__ import annotations

@@ -233,14 +233,11 @@ class _Search:
         while True:
             converted = self.fitted(self.converted(allocation.allocate(self.choices, limit)))
             fit = converted.info.fit
-            assert fit is not None
-            assert (
-                fit.agreement_after is not None
-            )  # it classifies: `sensitivities` would have refused
-            if fit.agreement_after >= wanted:
+            agreement = (fit.agreement_after if fit else None) or 0.0
+            if agreement >= wanted:
                 found = packed_file_bytes(converted.conversion.model)
                 return self.recorded(converted, found, curve)
-            best = max(best, fit.agreement_after)
+            best = max(best, agreement)
             if limit >= largest:
                 raise BinarizeError(
                     f"no binary network gave the float one's answer on {wanted:g} % of the images held "

@@ -45,21 +45,15 @@ def chosen(calib_steps=4, **goal):
 
 
 def test_the_file_is_within_the_size(tmp_path):
-    whole = [
-        packed_file_bytes(binarize.convert(network(), img_size=SIDE, stem="keep", bases=bases))
-        for bases in (1, 2)
-    ]
-    limit = whole[1] - 20
+    least = packed_file_bytes(binarize.convert(network(), img_size=SIDE, stem="keep"))
+    limit = least + 500
     model = chosen(size=limit)
-    record = model.binarize_info.conversion
-    assert record.bases == 1
-    assert [choice.bases for choice in record.layers] in ([2], [3])
+    assert any(binarizer.bases > 1 for *_, binarizer in binary_weights(model))
     found = binarize.export(model, tmp_path / "m.onnx").bytes
-    assert whole[0] < found <= limit
     allocation = model.binarize_info.fit.allocation
-    assert found <= allocation.bytes <= limit
+    assert least < found <= allocation.bytes <= limit
     assert (allocation.size, allocation.agreement) == (limit, None)
-    assert allocation.curve[0].bytes == whole[0]
+    assert allocation.curve[0].bytes == least
     bytes_of = [point.bytes for point in allocation.curve]
     assert bytes_of == sorted(set(bytes_of))
 

@@ -166,12 +166,14 @@ class Converted:
     Attributes:
         calibration: what its binary inputs were calibrated on, if there are any.
         parent: the float model that it was fitted to, if it was.
+        files: what else its run is to keep: name of a JSON file -> content.
     """
 
     conversion: Conversion
     info: RunInfo
     calibration: Calibrated | None = None
     parent: nn.Module | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 def convert_float(

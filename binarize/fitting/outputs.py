@@ -105,4 +105,11 @@ class Watched:
 def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
     """mean((found - wanted)²)/mean(wanted²), 0-d, float32."""
     wanted = wanted.float()
-    return (found.float() - wanted).square().mean() / wanted.square().mean().clamp_min(TINY)
+    # A norm reads its input once and copies nothing. F.mse_loss would keep `found`, which may be changed in
+    # place afterwards.
+    size = _sum_of_squares(wanted).clamp_min(TINY * wanted.numel())
+    return _sum_of_squares(found.float() - wanted) / size
+
+
+def _sum_of_squares(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x).square()

@@ -1,0 +1,65 @@
+"""What the benchmarks of fitting share: images as tensors, top-1, and lines that are measured once.
+
+A network is fitted to its float parent through the Python face. A line that stands in the results is not
+measured again, so that a benchmark goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from result_lines import RESULTS, append
+from torch import Tensor, nn
+
+from binarize.data.digits import digits
+from binarize.run import Preprocess
+
+TEST_BATCH = 100
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    """Those of benchmarks/results/NAME.jsonl, oldest first."""
+    path = RESULTS / f"{name}.jsonl"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def once(name: str, key: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+    """Add the line `key | measure()` with the CPU seconds that it took, unless there is one with that key."""
+    if any(key.items() <= line.items() for line in lines(name)):
+        return
+    began = time.process_time()
+    found = measure()
+    line = key | {"cpu_s": round(time.process_time() - began, 1)} | found
+    append(name, line)
+    print(json.dumps(line), flush=True)
+
+
+def digit_images(split: str, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
+    """(images [N, 3, H, W] as the network takes them, labels [N]) of scikit-learn's digits."""
+    data = digits(split)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    return (data.pixels / 255 - mean) / std, data.labels
+
+
+@torch.no_grad()
+def top1(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """In per cent."""
+    model.eval()
+    answers = torch.cat([model(batch).argmax(1) for batch in images.split(TEST_BATCH)])
+    return round(100 * (answers == labels).double().mean().item(), 2)
+
+
+def fit_figures(model: nn.Module) -> dict[str, Any]:
+    """What the fit says of itself."""
+    fit = model.binarize_info.fit
+    return {
+        "error": [round(fit.error_before, 3), round(fit.error_after, 3)],
+        "agreement": [fit.agreement_before, fit.agreement_after],
+        "fit_s": fit.seconds,
+    }

@@ -47,7 +47,8 @@ class Phases(Progress):
 
 
 def train_float(images: Tensor, labels: Tensor) -> None:
-    model = network().train()
+    model = network().train().to(memory_format=torch.channels_last)  # as `binarize train` does
+    images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
     for step in range(STEPS):
         chosen = torch.arange(step * BATCH, (step + 1) * BATCH) % len(images)

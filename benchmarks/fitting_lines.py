@@ -9,14 +9,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from result_lines import RESULTS, append
 from torch import Tensor, nn
 
 from binarize.data.digits import digits
+from binarize.data.files import open_files
+from binarize.data.transforms import test_transform
+from binarize.fitting import CalibrationData
+from binarize.rewrite import FloatModel, open_float
 from binarize.run import Preprocess
 
 TEST_BATCH = 100
@@ -63,3 +69,43 @@ def fit_figures(model: nn.Module) -> dict[str, Any]:
         "agreement": [fit.agreement_before, fit.agreement_after],
         "fit_s": fit.seconds,
     }
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trained float network and its images.
+
+    Attributes:
+        name: of its run.
+        images, labels: test images [N, 3, H, W] as the network takes them, their classes [N].
+        calib_data: training images.
+    """
+
+    name: str
+    float_model: FloatModel
+    images: Tensor
+    labels: Tensor
+    calib_data: CalibrationData
+
+    @property
+    def n(self) -> int:
+        return len(self.labels)
+
+    def top1_of_float(self) -> float:
+        return top1(self.float_model.model, self.images, self.labels)
+
+
+def open_task(run: Path, data: Path | None, n: int) -> Task:
+    """That of the float network in `run`, with `n` of the test images in `data`, evenly spread, or without
+    `data` with all of the digits."""
+    float_model = open_float(run)
+    preprocess = float_model.info.preprocess
+    if data is None:
+        images, labels = digit_images("test", preprocess)
+        train, _ = digit_images("train", preprocess)
+        return Task(run.name, float_model, images, labels, list(train.split(64)))
+    test = open_files(data, "test", float_model.info.classes)
+    test = test.only(np.linspace(0, len(test) - 1, n).round().astype(int).tolist())
+    test.transform = test_transform(preprocess)
+    pixels = torch.stack([test[number][0] for number in range(len(test))])
+    return Task(run.name, float_model, pixels, test.labels, data)

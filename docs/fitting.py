@@ -19,12 +19,12 @@ WEIGHTS = ("as converted", "norms measured again", "fitted")
 TEXT = """\
 # What fitting gives
 
-This page is written by `python docs/fitting.py` from the lines of the benchmarks in `benchmarks/results/`. A
-trained float network is converted and [fitted to itself](concepts.md#fitting-to-the-float-parent) on images
-whose labels are not read; W1A32, AB-Tanh where nothing else is said. *Norms measured again* is
-`--calib-steps 0`. Top-1 in per cent; *agreement* is the share of the images held aside on which the binary network
-answers as the float one, before and after. A benchmark measures only what has no line yet, so that it can be stopped
-at any time and goes on where it was.
+This page is written by `python docs/fitting.py` from the lines of the benchmarks in `benchmarks/results/`.
+A trained float network is converted and [fitted to itself](concepts.md#fitting-to-the-float-parent) on
+images whose labels are not read; W1A32, AB-Tanh where nothing else is said. *Norms measured again* is
+`--calib-steps 0`. Top-1 is in per cent, *error* the sum of the relative errors on the images held aside, and
+*agreement* the share of these on which the binary network answers as the float one, before and after. A
+benchmark measures only what has no line yet, so that it goes on where it was stopped.
 {sections}"""
 
 
@@ -36,7 +36,9 @@ def main() -> None:
 def page() -> str:
     """The text of docs/fitting.md; what has not been measured is left out."""
     sections = [imagenet, digits, estimators, budget, time]
-    return TEXT.format(sections="".join(f"\n{text}\n" for text in (make() for make in sections) if text))
+    return TEXT.format(
+        sections="".join(f"\n{text}\n" for text in (make() for make in sections) if text)
+    )
 
 
 def found(name: str) -> list[dict[str, Any]]:
@@ -54,8 +56,8 @@ def imagenet() -> str:
 ## EfficientNet-Lite0 with ImageNet weights
 
 `python benchmarks/fit_efficientnet.py IMAGES.tar`: a user's own module with published weights, 32 pointwise
-convolutions binary. Fitted on one image of each of 500 classes, scored on one of each of the other 500 (standard error
-2 points). {measured(rows, PACKAGES)}
+convolutions binary. Fitted on one image of each of 500 classes, scored on one of each of the other 500
+(standard error 2 points). {measured(rows, PACKAGES)}
 
 {by_weights(rows)}"""
 
@@ -71,9 +73,9 @@ def digits() -> str:
     return f"""\
 ## The digits, with batch norms and without
 
-`python benchmarks/fit_digits.py FLOAT_RUN...`: the float baseline of the demo, and a small transformer, which has no
-batch norms, so that without fitting nothing can be mended; 360 test images, fitted to 1,024 training images in 120
-steps, seeds 0 / 1 / 2. How the transformer was trained stands in the script. {measured(rows, PACKAGES)}
+`python benchmarks/fit_digits.py FLOAT_RUN...`: a ResNet-20 as that of the demo, and a small transformer,
+which has no batch norms to be measured again; 360 test images, fitted on 1,024 training images in 120 steps,
+seeds 0 / 1 / 2. How the transformer was trained stands in the script. {measured(rows, PACKAGES)}
 {text.rstrip()}"""
 
 
@@ -84,12 +86,17 @@ def by_weights(rows: list[dict[str, Any]]) -> str:
         for row in rows
         if row["bases"] is None
     ]
-    keys = {(row["bases"], WEIGHTS.index(row["weights"]), row.get("steps")) for row in rows if row["bases"]}
+    keys = {
+        (row["bases"], WEIGHTS.index(row["weights"]), row.get("steps"))
+        for row in rows
+        if row["bases"]
+    }
     for bases, number, steps in sorted(keys, key=lambda key: (key[0], key[1], key[2] or 0)):
         same = [
             row
             for row in rows
-            if (row["bases"], row.get("weights"), row.get("steps")) == (bases, WEIGHTS[number], steps)
+            if (row["bases"], row.get("weights"), row.get("steps"))
+            == (bases, WEIGHTS[number], steps)
         ]
         words = WEIGHTS[number] + (f" in {steps} steps" if steps else "")
         cells.append(
@@ -121,7 +128,9 @@ def estimators() -> str:
     text = ""
     budgets = dict.fromkeys((row["run"], row["images"], row["steps"], row["n"]) for row in rows)
     for run, images, steps, n in budgets:
-        same = [row for row in rows if (row["run"], row["images"], row["steps"]) == (run, images, steps)]
+        same = [
+            row for row in rows if (row["run"], row["images"], row["steps"]) == (run, images, steps)
+        ]
         text += f"\n{images} images of `{run}`, {steps} steps of 32, {n:,} test images:\n\n"
         text += leading(same) + "\n"
     if not text:
@@ -129,8 +138,8 @@ def estimators() -> str:
     return f"""\
 ## Which estimator
 
-`python benchmarks/fit_estimators.py FLOAT_RUN`: every estimator with its own constants, one base, three seeds, a
-budget small enough to tell them apart. {measured(rows, PACKAGES)}
+`python benchmarks/fit_estimators.py FLOAT_RUN`: every estimator with its own constants, one base, three
+seeds, a budget small enough to tell them apart. {measured(rows, PACKAGES)}
 {text.rstrip()}"""
 
 
@@ -162,8 +171,8 @@ def budget() -> str:
     return f"""\
 ## Images and steps
 
-`python benchmarks/fit_budget.py FLOAT_RUN DATA_DIR`: top-1 by images (across) and steps of 32 (down), seed 0, on
-{rows[0]["n"]:,} test images. {measured(rows, PACKAGES)}
+`python benchmarks/fit_budget.py FLOAT_RUN DATA_DIR`: top-1 by images (across) and steps of 32 (down), seed 0,
+on {rows[0]["n"]:,} test images. {measured(rows, PACKAGES)}
 
 ![top-1 over steps, a line for each number of images](images/{PLOT.name})
 {text.rstrip()}"""
@@ -204,7 +213,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             own = [row for row in rows if row["run"] == run]
             fitted = [row for row in own if row["bases"] == bases]
             for images in sorted({row["images"] for row in fitted}):
-                line = sorted((row["steps"], row["top1"]) for row in fitted if row["images"] == images)
+                line = sorted(
+                    (row["steps"], row["top1"]) for row in fitted if row["images"] == images
+                )
                 axes.plot(*zip(*line, strict=True), marker=".", lw=1.2, label=f"{images:,} images")
             axes.axhline(of_float(own), color="0.5", ls="--", lw=1, label="float")
             title = f"{run}, {bases} base{'s' * (bases > 1)}: top-1, %"
@@ -217,12 +228,15 @@ def time() -> str:
     rows = found("fit_time")
     if not rows:
         return ""
-    phases = sorted({words for row in rows for fit in row["fit"].values() for words in fit["phases"]})
+    phases = sorted(
+        {words for row in rows for fit in row["fit"].values() for words in fit["phases"]}
+    )
     cells = []
     for bases in rows[0]["fit"]:
         fits = [row["fit"][bases] for row in rows]
         seconds = {
-            words: statistics.median(fit["phases"].get(words, 0) for fit in fits) for words in phases
+            words: statistics.median(fit["phases"].get(words, 0) for fit in fits)
+            for words in phases
         }
         inner = {words: value for words, value in seconds.items() if value >= 1}
         cells.append(
@@ -238,8 +252,9 @@ def time() -> str:
     return f"""\
 ## How long
 
-`python benchmarks/fit_time.py`: CPU seconds of `convert` with a fit in {rows[0]["steps"]} steps of {rows[0]["batch"]}, beside as many training steps of the
-float network in the same round; `cifar_resnet20`, images in memory, one thread, {len(rows)} round{"s" * (len(rows) > 1)}. {measured(rows, PACKAGES)}
+`python benchmarks/fit_time.py`: CPU seconds of `convert` with a fit in {rows[0]["steps"]} steps of
+{rows[0]["batch"]}, beside as many training steps of the float network in the same round; `cifar_resnet20`,
+images in memory, one thread, {len(rows)} round{"s" * (len(rows) > 1)}. {measured(rows, PACKAGES)}
 
 {table(head, cells)}"""
 

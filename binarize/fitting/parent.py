@@ -40,8 +40,7 @@ class Parent:
             if not self._fits(len(numbers), found):
                 return
             self._kept = {
-                name: [_empty(self._images, one) for one in every]
-                for name, every in found.items()
+                name: [_empty(self._images, one) for one in every] for name, every in found.items()
             }
         for name, every in found.items():
             for kept, one in zip(self._kept[name], every, strict=True):

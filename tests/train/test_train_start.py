@@ -72,7 +72,7 @@ class TestWritten:
         versions = json.loads((begun / "env.json").read_text())["versions"]
         assert versions["torch"] == version("torch")
         totals = json.loads((begun / "summary.json").read_text())["totals"]
-        assert 0 < totals["size_packed_bytes"] < totals["size_fp32_bytes"]
+        assert 0 < totals["bytes_packed"] < totals["bytes_float"]
         assert open_run(begun / "twin").info.conversion is None
 
     def test_the_run_is_described_by_the_estimator_that_it_ends_with(self, begun):

@@ -255,11 +255,13 @@ def test_of_an_old_and_a_new_one_the_new_one_stays(last):
     assert [path.name for path in last.parent.iterdir()] == ["last"]
 
 
-def test_a_directory_in_a_files_place_is_noticed(last):
-    (last / "model.safetensors").unlink()
-    (last / "model.safetensors").mkdir()
-    with pytest.raises(CheckpointError, match="missing or damaged"):
-        checkpoint.check(last)
+@pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors"])
+def test_a_missing_file_is_noticed_and_a_directory_in_its_place(last, name):
+    (last / name).unlink()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=f'{name}" is missing or damaged'):
+            checkpoint.check(last)
+        (last / name).mkdir(exist_ok=True)
 
 
 def test_directories_above_it_are_made(tmp_path):

@@ -118,6 +118,7 @@ TABLES = {
     "int32": (table(90, low=-1, high=65535), np.int32),
     "int32 to uint8": (table(90, low=0, high=9, dtype=np.int32), np.uint8),
     "too wide": (table(90, low=0, high=2**40), np.int64),
+    "just enough": (table(64, low=0, high=3), np.uint8),
     "few": (table(63, low=0, high=3), np.int64),
     "float mask": (
         np.where(RNG.random((3, 7, 53)) < 0.5, np.float32(-np.inf), np.float32(0)),
@@ -127,6 +128,7 @@ TABLES = {
     "bool mask": (RNG.random((32, 33)) < 0.5, "bits"),
     "three values": (table(32, 64, low=0, high=2).astype(np.float32), np.float32),
     "one value": (np.ones((32, 64), np.float32), np.float32),
+    "mask of 1024": (RNG.random((32, 32)) < 0.5, "bits"),
     "small mask": (RNG.random((32, 31)) < 0.5, np.bool_),
 }
 TYPES = {np.int64: "int64", np.int32: "int32", np.float32: "float", np.bool_: "bool"}
@@ -218,6 +220,13 @@ def test_statistics_go_into_gain_and_shift() -> None:
     )
     run.append(session.run(None, {"x": x})[0])
     np.testing.assert_allclose(run[1], run[0], atol=1e-5)
+
+
+def test_norms_among_other_nodes() -> None:
+    graph = norms("a = BatchNormalization (x, g, b, m, v) y = Relu (a)")
+    assert FoldStatistics()(graph).modified
+    left = [node.op_type for node in graph.graph]
+    assert left == ["ConstantOfShape", "ConstantOfShape", "BatchNormalization", "Relu"]
 
 
 @pytest.mark.parametrize(

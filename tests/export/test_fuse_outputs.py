@@ -169,6 +169,18 @@ def test_an_op_waits_for_a_residual_that_is_made_later() -> None:
     assert fuse(graph) == ["Sigmoid", "BinaryConvAddRelu"]
 
 
+def test_an_op_waits_past_another_layer() -> None:
+    graph = model("a = conv(x) b = sign(x) d = Sigmoid (b) c = Add (a, d) y = Relu (c)")
+    assert fuse(graph) == ["SignBinaryConv", "Sigmoid", "BinaryConvAddRelu"]
+
+
+@pytest.mark.parametrize("after", ["Add (a, x)", "Relu (a)", "Gelu (a)"])
+def test_an_op_of_another_domain_is_another_op(after: str) -> None:
+    graph = model(f"a = conv(x) y = {after}")
+    graph.graph[1].domain = "elsewhere"
+    assert not FuseOutputs()(graph).modified
+
+
 def test_an_op_does_not_wait_past_another_use_of_its_layer() -> None:
     graph = model("a = conv(x) b = conv(x) d = Relu (b) c = Add (a, d) y = Relu (c)")
     for node in graph.graph:

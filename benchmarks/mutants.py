@@ -92,6 +92,7 @@ GROUPS = {
             "test_bases_files.py",
             "test_binary_inputs.py",
             "test_classifier_storage.py",
+            "test_compressed_files.py",
             "test_dimension_names.py",
             "test_export_models.py",
             "test_form_files.py",

@@ -202,6 +202,25 @@ def test_what_looks_like_gelu_by_erf_and_is_none(operands: tuple[str, str]) -> N
     assert "BinaryConv" in fuse(model(ERF % operands, opset=18))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Erf (b)", "Tanh (b)"),
+        ("c, one", "c, half"),
+        ("half, d", "one, d"),
+        ("Mul (half", "Div (half"),
+    ],
+)
+def test_what_has_another_op_or_number_is_no_gelu(old: str, new: str) -> None:
+    body = (ERF % ("root", "a")).replace(old, new)
+    assert "BinaryConv" in fuse(model(body, opset=18))
+
+
+def test_what_ends_before_it_is_one_is_no_gelu() -> None:
+    body = "a = conv(x) b = Div (a, root) z = Erf (b) y = Mul (a, half)"
+    assert "BinaryConv" in fuse(model(body, outputs="y z", opset=18))
+
+
 def test_no_norm_is_folded_into_what_has_an_epilogue() -> None:
     graph = model("a = conv(x) b = Relu (a) y = BatchNormalization (b, scale, bias, shift, scale)")
     FuseOutputs()(graph)

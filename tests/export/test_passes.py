@@ -57,6 +57,7 @@ def pack(graph: ir.Model, weights: dict[str, FrozenWeight]) -> bool:
     """Seal and pack; what the second application would do is asserted to be nothing."""
     assert MarkAsInput(weights)(graph).modified
     modified = PackWeights(weights)(graph).modified
+    assert all(len(node.outputs) == 1 for node in graph.graph)
     assert not PackWeights(weights)(graph).modified
     return modified
 
@@ -190,6 +191,18 @@ def test_any_other_use_is_an_error_that_names_the_layer(body: str) -> None:
     MarkAsInput([key])(graph)
     with pytest.raises(ExportError, match=r'layer "block\.1\.proj"'):
         PackWeights({key: weight})(graph)
+
+
+def test_what_reads_a_weight_for_nothing_is_dropped() -> None:
+    weight = frozen(4, 4)
+    graph = model(
+        "g (float[4,4] x) => (float[4,4] y) { y = Gemm <transB = 1> (x, w) d = Add (x, w) }",
+        w=weight.value.numpy(),
+    )
+    pack(graph, {"w": weight})
+    assert ops(graph) == ["BinaryLinear"]
+    assert len(graph.graph.inputs[0].uses()) == 1
+    assert not graph.graph[0].inputs[1].is_graph_input()
 
 
 def test_same_padding_of_images_without_a_size_is_an_error() -> None:
@@ -341,6 +354,7 @@ def test_a_layer_that_is_used_again_is_numbered() -> None:
     )
     for old, new in (("w", "fc.weight"), ("e", "fc.bias")):
         graph.graph.initializers[old].name = new
+    graph.graph[2].outputs[0].name = "computed.weight"
     assert StripMetadata()(graph).modified
     assert [node.name for node in graph.graph] == ["fc", "fc@2", None, "fc@3", None]
     assert not StripMetadata()(graph).modified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,9 +103,17 @@ def test_from_too_seldom_it_goes_on_to_more_bytes(quick, monkeypatch):
     assert fit.allocation.bytes > fit.allocation.curve[0].bytes
 
 
-def test_an_agreement_out_of_reach_is_refused(quick):
-    with pytest.raises(BinarizeError, match="on 100 % of the images held aside: the best did on"):
-        chosen(calib_steps=0, agreement=100)
+def test_an_agreement_out_of_reach_is_refused(quick, monkeypatch):
+    fitted = mixed_precision._Search.fitted
+
+    def worse(search, converted):
+        done = fitted(search, converted)
+        fit = done.info.fit.replace(agreement_after=90.0)
+        return replace(done, info=done.info.replace(fit=fit))
+
+    monkeypatch.setattr(mixed_precision._Search, "fitted", worse)
+    with pytest.raises(BinarizeError, match=r"on 95 % .* held aside: the best did on 90\.0 %"):
+        chosen(calib_steps=0, agreement=95)
 
 
 def test_binary_inputs_and_scales_of_one_base(quick):

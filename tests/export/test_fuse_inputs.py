@@ -27,7 +27,7 @@ NAMES = {
     "boundary": "block.conv.weight_binarizer.boundary",
     "factor": "block.conv.weight_binarizer.scale",
     "zeros": "block.conv.weight_binarizer.zeros",
-    "bias": "block.conv.bias",
+    "bias": "block.shared.bias",
 }
 
 
@@ -96,7 +96,7 @@ def test_markers_and_a_product_become_one_op(product: str, marker: str, part: st
 
 def test_a_bias_of_the_models_own_keeps_its_name() -> None:
     node = fuse(model("a = sign(x); b = conv(a); y = other(b)"))
-    assert [value.name for value in node.inputs[2:4]] == ["block.conv.scale", "block.conv.bias"]
+    assert [value.name for value in node.inputs[2:4]] == ["block.conv.scale", "block.shared.bias"]
 
 
 @pytest.mark.parametrize(

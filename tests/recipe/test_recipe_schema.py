@@ -148,10 +148,6 @@ def test_recipes_are_read_only() -> None:
         (stage(schedule={"warmup_epochs": 5}), "warms up for 5 epochs, but the stage has 4"),
         (stage(schedule="step"), "decay_epochs: is needed by schedule step"),
         (stage(schedule={"decay_milestones": [1]}), "belongs to schedule multistep, and this one"),
-        (
-            stage(early_stop={"patience": 1}),
-            "early_stop: needs data.holdout: never stop on the test",
-        ),
         (stage(distill={"labels": False, "weight": 0.0}), "needs weight or features"),
         (stage(schedule="cosin"), '(did you mean "cosine"?), not "cosin"'),
         (stage(ema=True), "stages.0.ema should be a mapping of keys"),
@@ -253,3 +249,11 @@ def test_a_crop_has_an_area() -> None:
     assert load(MINIMAL, ["data.augment.scale=[1e-9, 1]"]).data.augment.scale == [1e-9, 1]
     with pytest.raises(RecipeError, match="0 < low <= high"):
         load(MINIMAL, ["data.augment.scale=[0, 1]"])
+
+
+def test_a_stage_ends_early_by_held_out_images_alone() -> None:
+    early = stage(early_stop={"patience": 1})
+    held_out = load({**early, "data": {"name": "digits", "holdout": 9}})
+    assert held_out.stages[0].early_stop is not None
+    with pytest.raises(RecipeError, match=r"stages\.0\.early_stop: needs data\.holdout: never"):
+        load(early)

@@ -57,10 +57,10 @@ def test_nothing_that_a_pickle_holds_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "touched").exists()
 
 
-@pytest.mark.parametrize("content", [{"epoch": 3}, [torch.zeros(1)], torch.zeros(1), {}])
+@pytest.mark.parametrize("content", [{"epoch": 3}, [torch.zeros(1)], torch.zeros(1)])
 def test_what_is_no_state_dict(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"no state dict|does not fit"):
+    with pytest.raises(CheckpointError, match="holds no state dict"):
         load_weights(net(), tmp_path / "w.pth")
 
 

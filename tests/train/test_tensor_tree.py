@@ -88,5 +88,5 @@ def test_the_count_of_steps_is_exact_beside_a_narrow_number():
     state = optimizer.state_dict()
     state["state"][0]["step"].fill_(257)
     load_optimizer(optimizer, through_files(state))
-    assert optimizer.state[parameter]["step"] == 257
+    assert optimizer.state[parameter]["step"].item() == 257
     assert optimizer.state[parameter]["exp_avg"].dtype == torch.bfloat16

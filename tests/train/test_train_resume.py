@@ -221,7 +221,9 @@ class TestOpening:
 
     def test_a_float_model_has_no_baseline(self, run):
         training = resume.open_training(run)
-        assert [name for name, *_ in training.phases] == PHASES
+        places = [(name, path) for name, path, _ in training.phases]
+        assert places == [("float baseline", run / "twin"), ("binarized", run)]
+        assert [info.binary for *_, info in training.phases] == [False, True]
         alone = replace(training, info=training.info.undone())
         assert [(name, path) for name, path, _ in alone.phases] == [("float model", run)]
         once = replace(training, recipe=training.recipe.model_copy(update={"twin": False}))

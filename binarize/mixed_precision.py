@@ -215,7 +215,7 @@ class _Search:
                 return self.recorded(converted, found, curve)
             if chosen == self.smallest:
                 break
-            limit = max(limit - (found - size), least)
+            limit = max(self.bytes_of(chosen) - (found - size), least)
         raise BinarizeError(
             f"the smallest file of this network takes {words_of(found)}, which is more than --size "
             f"{words_of(size)}",

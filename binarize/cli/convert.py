@@ -30,7 +30,6 @@ SCALES_HELP = f"What multiplies the signs: {', '.join(SCALES[:-1])} or {SCALES[-
 EXAMPLES = """
 binarize convert resnet18 --estimator ab-tanh
 binarize convert torchvision/resnet50 --keep "layer4.*" --img-size 160
-binarize convert resnet18 --calib-data photos --size 4MB
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import train_runs as tiny
 import train_toys as toys
 from safetensors.torch import load_file, save_file
@@ -19,9 +20,10 @@ from binarize import api, estimators
 from binarize.errors import DataError, RecipeError, RunError, TrainingError
 from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
-from binarize.rewrite import Options, SourceOptions
+from binarize.rewrite import Converted, Options, SourceOptions
 from binarize.run import RunInfo, open_run
 from binarize.run.records import FitRecord
+from binarize.training.prepare import Prepared
 from binarize.training.start import as_section, start
 
 starting = importlib.import_module(
@@ -161,7 +163,8 @@ def test_the_classes_are_those_of_the_training_images_and_both_splits_are_opened
         return Images(range(256))
 
     monkeypatch.setattr(starting, "open_dataset", open_dataset)
-    assert starting._classes(tiny.recipe(), progress) == ["cat", "dog"]
+    recipe, classes = starting._with_labels(tiny.recipe(), progress)
+    assert (recipe.data.labels, classes) == (True, ["cat", "dog"])
     assert opened == [("train", None), ("test", ["cat", "dog"])]
     assert progress.said == ["opened train", "opened test"]
 
@@ -186,6 +189,11 @@ class TestStages:
             self.check(stage(), stage(mixup=0.2), data={"batch_size": 15})
 
 
+def prepared(info: RunInfo, parent: Path | None = None) -> Prepared:
+    """A training that begins with a run; nobody asks for its module."""
+    return Prepared(Converted(None, info), parent, fitted=info.fit is not None, anew="")
+
+
 class TestTeachers:
     @pytest.fixture
     def fitted(self, converted, tmp_path) -> tuple[Path, RunInfo]:
@@ -201,7 +209,7 @@ class TestTeachers:
     def check(self, fitted: tuple[Path, RunInfo], teacher: str | None, **sections: Any) -> None:
         run, info = fitted
         distill = {} if teacher is None else {"distill": {"teacher": teacher}}
-        starting._check_teachers(toys.recipe(stage(**distill), **sections), info, run)
+        starting._check_teachers(toys.recipe(stage(**distill), **sections), prepared(info), run)
 
     def test_the_float_parent_has_to_be_there(self, fitted):
         self.check(fitted, None)
@@ -217,13 +225,15 @@ class TestTeachers:
 
     def test_a_parent_that_was_kept_is_taken_along(self, fitted):
         run, info = fitted
-        assert starting._parent(run, info) is None
+        recipe = toys.recipe(stage())
+        assert starting._parent(recipe, prepared(info)) is None
         (run / "float").mkdir()
         weights = load_file(run / "model.safetensors")
         weights["fc.bias"] += 3
-        save_file(weights, run / "float" / "model.safetensors")
-        assert starting._parent(run, info) == run / "float" / "model.safetensors"
-        assert starting._parent(run, info.replace(fit=None)) is None
+        parent = run / "float" / "model.safetensors"
+        save_file(weights, parent)
+        kept = starting._parent(recipe, prepared(info, parent))
+        assert torch.equal(kept["fc.bias"], weights["fc.bias"])
         self.check(fitted, "float")
 
     def test_and_lies_in_the_new_run(self, fitted, tmp_path):

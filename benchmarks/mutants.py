@@ -87,13 +87,25 @@ GROUPS = {
     "export": Group(
         ("binarize/exporting/passes/*.py",),
         ("tests/export",),
-        # whole models and files, in minutes
         (
+            # whole models and files, in minutes
+            "test_bases_files.py",
+            "test_binary_inputs.py",
+            "test_classifier_storage.py",
+            "test_compressed_files.py",
+            "test_dimension_names.py",
             "test_export_models.py",
             "test_form_files.py",
             "test_form_ops.py",
-            "test_validation.py",
+            "test_fused_files.py",
+            "test_rounding.py",
+            "test_size.py",
             "test_stock_runtime.py",
+            "test_validation.py",
+            # ops alone, which no pass makes
+            "test_binary_ops.py",
+            "test_fused_ops.py",
+            "test_ops.py",
         ),
     ),
     "run": Group(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from binarize.data import check_exists
 from binarize.errors import BinarizeError, near_words
 from binarize.exporting.size import packed_size
 from binarize.fitting import CalibrationData
+from binarize.mixed_precision import Goal, convert_for
 from binarize.progress import Progress
 from binarize.rewrite import (
     Calibrated,
@@ -46,6 +47,7 @@ from binarize.rewrite import (
 from binarize.run import (
     Run,
     RunInfo,
+    Sensitivities,
     layout,
     new_directory,
     new_run,
@@ -56,8 +58,6 @@ from binarize.run.weights import save_weights
 
 SENSED = 256
 """Images that the answers of a network are compared on, layer by layer."""
-CALIBRATED = 32
-"""Images that thresholds and shifts of binary inputs are set by, before everything is fitted."""
 
 
 @near_words
@@ -81,6 +81,8 @@ def convert(
     calib_data: CalibrationData | None = None,
     calib_images: int | None = None,
     calib_steps: int | None = None,
+    size: str | int | None = None,
+    agreement: float | None = None,
     preprocess: Mapping[str, Any] | None = None,
     seed: int = 0,
     force: Sequence[str] | None = None,
@@ -99,7 +101,13 @@ def convert(
     `calib_images` of them (1024), in `calib_steps` steps of 32 (120; 0: only batch norms are measured
     again), in an order by `seed`. Images of a folder are prepared as the model says, but for what
     `preprocess` has: {"mean": […], "std": […], "img_size": …, "interpolation": …, "crop_pct": …}. What came
-    of it is `module.binarize_info.fit`. `force` is what `include` was called before 0.2.
+    of it is `module.binarize_info.fit`.
+
+    `size` ("4MB", or bytes) is the largest that the packed ONNX file may be, `agreement` the smallest share,
+    in per cent, of images held aside on which the fitted network answers as the float one. For either, bases
+    (1 to 4) and further layers that stay float are chosen, by what each layer costs when it alone is binary.
+
+    `force` is what `include` was called before 0.2.
 
     Raises ModelError, PatternError, EstimatorError, CheckpointError, RunError or DataError.
     """
@@ -130,27 +138,11 @@ def convert(
             img_size=img_size,
             preprocess=preprocess or {},
         ),
-        calibration=Calibration(calib_data, calib_images, calib_steps, seed),
+        calibration=Calibration(
+            calib_data, calib_images, calib_steps, seed, Goal.of(size, agreement)
+        ),
     )
     return converted.conversion.model
-
-
-@dataclass(frozen=True)
-class Sensitivities:
-    """What binarizing each layer alone does, the most sensitive first.
-
-    Attributes:
-        model: the float model.
-        images: that the answers were compared on.
-    """
-
-    model: str
-    images: int
-    layers: list[fitting.LayerSensitivity]
-
-    def as_json(self) -> dict[str, Any]:
-        """The JSON of `binarize sensitivity`."""
-        return asdict(self)
 
 
 @near_words
@@ -187,16 +179,12 @@ def sensitivity(
         options,
         values=False,
         progress=progress,
-        images=_first(images),
+        images=fitting.calibration_images(images),
     )
     found = fitting.sensitivities(converted.conversion.model, images.fitted, progress)
-    return Sensitivities(opened.info.model.title, len(images.fitted), found)
-
-
-def _first(images: fitting.FitImages) -> CalibrationImages:
-    """What binary inputs are calibrated on, of the images of a fit."""
-    first = images.spread(CALIBRATED)
-    return CalibrationImages(images.source, len(first), first)
+    return Sensitivities.make(
+        model=opened.info.model.title, images=len(images.fitted), layers=found
+    )
 
 
 def load(run: Run | str | Path) -> nn.Module:
@@ -216,19 +204,28 @@ class Calibration:
         images: how many. None: `fitting.IMAGES`, or 32 of noise.
         steps: of the fit to the float model. None: `fitting.STEPS`.
         seed: of the order of the images.
+        goal: what bases and kept layers are chosen for. None: they are those of the options.
     """
 
     data: CalibrationData | None = None
     images: int | None = None
     steps: int | None = None
     seed: int = 0
+    goal: Goal | None = None
 
     def check(self, options: Options) -> None:
         """Raises BinarizeError where an option has no use, DataError for a folder that does not exist."""
         if isinstance(self.data, (str, Path)):
             check_exists(Path(self.data))
+        if self.goal is not None:
+            self.goal.check(options)
         if self.data is not None:
             return
+        if self.goal is not None:
+            raise BinarizeError(
+                f"{self.goal.option} compares networks on images, and there are none",
+                "add --calib-data DIR: a folder of images, with or without class folders, or a tar",
+            )
         if self.steps is not None or (self.images is not None and not options.binary_inputs):
             raise BinarizeError(
                 "--calib-images and --calib-steps are for the images of --calib-data, and there are none",
@@ -273,13 +270,25 @@ def _fitted(
     """A conversion that is calibrated on the first of the images, and fitted on all of them."""
     count = fitting.IMAGES if calibration.images is None else calibration.images
     images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
+    steps = fitting.STEPS if calibration.steps is None else calibration.steps
+    if calibration.goal is not None:
+        _check_trained(opened, calibration.goal)
+        return convert_for(
+            calibration.goal,
+            opened,
+            options,
+            images,
+            steps=steps,
+            seed=calibration.seed,
+            progress=progress,
+        )
     parent = None if opened.has_random_weights else copy.deepcopy(opened.model)
     converted = convert_float(
         opened,
         options,
         values=values,
         progress=progress,
-        images=_first(images),
+        images=fitting.calibration_images(images),
     )
     if parent is None:
         progress.say("nothing is fitted: the weights of the float model are random")
@@ -294,10 +303,18 @@ def _fitted(
         parent,
         opened.size,
         images,
-        steps=fitting.STEPS if calibration.steps is None else calibration.steps,
+        steps=steps,
         seed=calibration.seed,
         progress=progress,
     )
+
+
+def _check_trained(opened: FloatModel, goal: Goal) -> None:
+    if opened.has_random_weights:
+        raise BinarizeError(
+            f"{goal.option} compares with the float model, whose weights are random",
+            f"give trained weights with --checkpoint FILE or a trained run, or omit {goal.option}",
+        )
 
 
 @dataclass(frozen=True)
@@ -313,13 +330,16 @@ class Saved:
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize convert`."""
+        fit = self.info.fit
+        allocation = fit.allocation if fit else None
         return {
             "run": str(self.run) if self.run else None,
             **summary(self.conversion.rows, self.totals),
             "weights": self.info.weights,
             "notes": self.conversion.notes,
             "calibration": self.calibration.as_json() if self.calibration else None,
-            "fit": self.info.fit.to_json() if self.info.fit else None,
+            "fit": fit.to_json() if fit else None,
+            "curve": allocation.to_json()["curve"] if allocation else None,
         }
 
 
@@ -346,6 +366,11 @@ def convert_to_run(
         outputs.check_directory(out)
     calibration = calibration or Calibration()
     calibration.check(options)
+    if dry_run and calibration.goal is not None:
+        raise BinarizeError(
+            f"{calibration.goal.option} chooses on images, which a dry run does not read",
+            f"omit --dry-run, or {calibration.goal.option}",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         converted = make(
@@ -381,5 +406,7 @@ def _write(directory: Path, converted: Converted, sums: Totals, parent: nn.Modul
     if parent is not None:
         save_weights(directory / layout.PARENT, parent.state_dict())
     write_json(directory / layout.SUMMARY, summary(converted.conversion.rows, sums))
+    for name, content in converted.files.items():
+        write_json(directory / name, content)
     write_json(directory / layout.ENVIRONMENT, environment.describe())
     write_info(directory, converted.info)

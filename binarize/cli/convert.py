@@ -10,11 +10,14 @@ import typer
 from binarize import outputs
 from binarize.choices import MOST_BASES, SCALES
 from binarize.cli import next_step, render
+from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
+from binarize.errors import BinarizeError
+from binarize.filesize import bytes_of
 
 if TYPE_CHECKING:
     from binarize.rewrite import Calibrated
-    from binarize.run import FitRecord
+    from binarize.run import AllocationRecord, FitRecord
 
 SHOWN = 5
 """Names in a warning; `--json` has them all."""
@@ -28,6 +31,16 @@ EXAMPLES = """
 binarize convert resnet18 --estimator ab-tanh
 binarize convert torchvision/resnet50 --keep "layer4.*" --img-size 160
 """
+
+
+def checked_size(size: str | None) -> str | None:
+    """`--size`, if it is one: else wrong usage."""
+    if size is not None:
+        try:
+            bytes_of(size)
+        except BinarizeError as error:
+            raise WrongUsage(error.message, error.hint) from error
+    return size
 
 
 def command(
@@ -44,14 +57,15 @@ def command(
     ] = "ab-tanh",
     scale: Annotated[str, typer.Option(metavar="NAME", help=SCALES_HELP)] = "channel",
     bases: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=MOST_BASES,
             metavar="N",
-            help=f"Binary weights that add up to a layer's: 1 to {MOST_BASES}, that many bits a weight.",
+            help=f"Binary weights that add up to a layer's: 1 to {MOST_BASES}, that many bits a weight. "
+            "[default: 1]",
         ),
-    ] = 1,
+    ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,6 +122,25 @@ def command(
             min=0,
             metavar="N",
             help="Steps of the fit, 32 images each; 0: only calibrate. [default: 120]",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BYTES",
+            callback=checked_size,
+            help="Choose bases and kept layers for a packed ONNX file of at most that size (4MB, 500kB, "
+            "3.5MiB), by what layers cost on --calib-data.",
+        ),
+    ] = None,
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Choose them for a network that, once fitted, answers as the float one on so many of the "
+            "images held aside.",
         ),
     ] = None,
     keep_float: Annotated[
@@ -179,13 +212,16 @@ def command(
     """
     if out is not None and not dry_run:
         outputs.check_directory(out)
-    from binarize import api, rewrite
+    from binarize import api, mixed_precision, rewrite
 
+    goal = mixed_precision.Goal.of(size, agreement)
+    if goal is not None and bases is not None:
+        raise goal.chooses("--bases")
     with working("converting") as progress:
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
-            bases=bases,
+            bases=1 if bases is None else bases,
             keep=tuple(keep or ()),
             stem=stem,
             include=(*(include or ()), *(once_include or ())),
@@ -206,7 +242,7 @@ def command(
             out=out,
             dry_run=dry_run,
             progress=progress,
-            calibration=api.Calibration(calib_data, calib_images, calib_steps, seed),
+            calibration=api.Calibration(calib_data, calib_images, calib_steps, seed, goal),
             keep_float=keep_float,
         )
     render.say(f"{model} with weights: {saved.info.weights}")
@@ -215,6 +251,8 @@ def command(
     if saved.calibration is not None:
         _say_calibration(saved.calibration)
     if saved.info.fit is not None:
+        if saved.info.fit.allocation is not None:
+            _say_allocation(saved.info.fit.allocation)
         _say_fit(saved.info.fit, keep_float)
     elif saved.run is not None and saved.info.binary and not saved.info.has_random_weights:
         render.say(UNFITTED)
@@ -227,6 +265,13 @@ def command(
     else:
         render.say(f"run: {saved.run}")
         render.next_command(next_step.after_converting(saved.run, saved.info))
+
+
+def _say_allocation(found: AllocationRecord) -> None:
+    render.say(f"networks of several sizes, after {found.steps} steps of the fit:")
+    render.table(
+        ("bytes", "same answer %"), ((point.bytes, point.agreement) for point in found.curve)
+    )
 
 
 def _say_fit(fit: FitRecord, keep_float: bool) -> None:

@@ -27,6 +27,8 @@ def after_converting(path: str | Path, info: RunInfo) -> str:
         return f"binarize eval {path}"
     if not _trains(info):
         return f"binarize summary {path}"
+    if info.fit is not None:
+        return f"binarize train {path} --recipe finetune --data-dir DIR"
     if info.preprocess.img_size <= SMALL:
         return f"binarize train {path} --recipe digits"
     return f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"
@@ -42,7 +44,8 @@ def training(recipe: str, checked: Recipe) -> str:
     """Train by that recipe, with the model and the images that it does not name itself."""
     words = ["binarize train", f"--recipe {recipe}"]
     if checked.model is None and not _any_run():
-        words.insert(1, "cifar_resnet20")
+        learns = any(stage.float_teacher for stage in checked.stages) and not checked.twin
+        words.insert(1, "MODEL" if learns else "cifar_resnet20")  # which has random weights
     if checked.data.name != "digits" and checked.data.dir is None:
         words.append("--data-dir DIR")
     return " ".join(words)

@@ -160,6 +160,8 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
         for images, words in ((t.VAL, "held-out top-1"), (t.TEST, "top-1"))
         if (top1 := row.get(t.scored(images, t.TOP1), "")) != ""
     )
+    if (agreement := row.get(t.AGREEMENT, "")) != "":
+        scores = f"same answer as the teacher {agreement:.2f} %"
     return (
         f"epoch {number}  loss {row[t.scored(t.TRAIN, t.LOSS)]:.4f}  {scores}  "
         f"{row[t.SECONDS]:.1f} s  {row[t.IMAGES_PER_S]:.0f} images/s"

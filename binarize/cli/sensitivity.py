@@ -57,9 +57,12 @@ def command(
     """Binarize one layer at a time and compare the answers with those of the float model.
 
     The layers and their options are those of the run, or the default ones of `binarize convert`. The
-    table begins with the layer that changes the answers most: to keep it float helps most.
+    table begins with the layer that changes the answers most: to keep it float helps most. A run keeps the
+    table, and `binarize report` plots it.
     """
     from binarize import api, rewrite
+    from binarize.run import is_run, layout, write_json
+    from binarize.run.layout import run_of
 
     with working("comparing layers") as progress:
         found = api.sensitivity(
@@ -80,8 +83,10 @@ def command(
         ),
         drop=("parameters", "bytes", "as 1 bit"),
     )
+    if is_run(run_of(Path(target))):
+        write_json(run_of(Path(target)) / layout.SENSITIVITY, found.to_json())
     if json:
-        render.emit_json(found.as_json())
+        render.emit_json(found.to_json())
     if found.layers:
         worst = found.layers[0].name
         render.next_command(f"binarize convert {target} --keep {worst} --calib-data {calib_data}")

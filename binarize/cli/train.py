@@ -120,7 +120,8 @@ def _check_usage(
 
 
 def _outcome(result: Any) -> str:
-    text = f"top-1 {result.top1:.2f} % after {result.epochs} epochs"
+    words = "top-1" if result.labelled else "same answer as the teacher"
+    text = f"{words} {result.top1:.2f} % after {result.epochs} epochs"
     if result.top1_float is not None:
         text += f", float baseline {result.top1_float:.2f} %"
     return f"{text} ({result.seconds:.0f} s)"

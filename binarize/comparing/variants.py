@@ -115,13 +115,14 @@ def recipe_of(data: Mapping[str, Any], variant: Variant, seed: int) -> Recipe:
     """The recipe of one trial: that of `data` with a variant in place and another seed.
 
     The float baseline is switched off, since a variant of its own stands for it; it stays where a stage
-    learns from it. Raises RecipeError or EstimatorError, with the variant named.
+    learns from it. Variants are compared by accuracy, for which images need labels. Raises RecipeError or
+    EstimatorError, with the variant named.
     """
     base = load(data)
     twin = base.twin and _learns_from_twin(base) and not variant.is_float
     try:
         changes = [*variant.overrides(base), f"seed={seed}", f"twin={str(twin).lower()}"]
-        recipe = load(data, changes)
+        recipe = load(data, [*changes, "data.labels=true"])
         if recipe.binarize is not None and not variant.is_float:
             chosen = recipe.binarize.estimator
             estimators.get(chosen.name, **chosen.constants)

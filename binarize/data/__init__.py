@@ -1,6 +1,7 @@
 """Images with labels, and loaders of them: digits, CIFAR-10, folders, and timm's other data sets."""
 
 from binarize.data.datasets import open_dataset
+from binarize.data.files import Unlabelled
 from binarize.data.images import CachedImages, Images
 from binarize.data.loaders import (
     Loader,
@@ -18,6 +19,7 @@ __all__ = [
     "Images",
     "Loader",
     "ResidentLoader",
+    "Unlabelled",
     "check_cache",
     "check_exists",
     "open_dataset",

@@ -13,7 +13,15 @@ from torchvision.datasets.folder import default_loader
 
 from binarize.data.decode import decode_file
 from binarize.data.digits import digits
-from binarize.data.files import SPLITS, Say, find_split, open_files, other_classes, silent
+from binarize.data.files import (
+    SPLITS,
+    Say,
+    find_split,
+    open_files,
+    open_unlabelled,
+    other_classes,
+    silent,
+)
 from binarize.data.holdout import set_aside, trained_on
 from binarize.data.images import CachedImages, Images, cache
 from binarize.errors import DataError, did_you_mean
@@ -43,8 +51,9 @@ def open_dataset(
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
     `download`: what is not there may be fetched; False where a run or an ONNX file names the data set, which
     must not decide that. `say` is told what was found in folders, and what was passed over and why.
-    Raises DataError for a data set that is missing, unreadable or of other classes, and for a holdout
-    that leaves less than a batch.
+    Where `data.labels` is false, all labels are 0 and there are no classes.
+    Raises Unlabelled for a folder without classes, DataError for a data set that is missing, unreadable or
+    of other classes, and for a holdout that leaves less than a batch.
     """
     if split == "test":
         images = _whole(config, "test", classes, download, say)
@@ -53,7 +62,7 @@ def open_dataset(
         images = part(
             _whole(config, "train", None, download, say), config
         )  # numbered alike for both parts
-    if classes is not None and images.classes != classes:
+    if classes is not None and images.classes != classes and config.labels is not False:
         raise other_classes(f'data set "{config.name}"', images.classes, classes)
     return cache(images) if config.cache is True and isinstance(images, Images) else images
 
@@ -69,6 +78,8 @@ def _whole(
     if config.name == "folder":
         if config.dir is None:
             raise DataError('data set "folder" needs a folder', "name it: --data-dir DIR")
+        if config.labels is False:
+            return open_unlabelled(Path(config.dir), split, say)
         return open_files(Path(config.dir), split, classes, say)
     return _from_timm(config.name, config.dir, split, download)
 

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from binarize.data.decode import UnreadableImage, decode, decode_file, why
@@ -19,12 +20,20 @@ SPLITS = {
     "test": ("test", "val", "validation", "valid", "eval"),
 }
 LAYOUT = "it needs train/ and test/ (or val/) with a folder per class, or train.tar and test.tar"
+HINT = f"--data-dir names it; {LAYOUT}"
+
+TEST_SHARE, MOST_TESTED = 8, 256
+"""Of images without labels and without a split: one in so many is not trained on, and no more than that."""
 
 Say = Callable[[str], None]
 
 
 def silent(_: str) -> None:
     """For callers who have nobody to tell."""
+
+
+class Unlabelled(DataError):
+    """There is no folder per class where labels are needed: the images may be there all the same."""
 
 
 class ImageFiles:
@@ -52,7 +61,8 @@ class ImageFiles:
         if not self.files:
             besides = f"; skipped: {self.skipped}" if self.skipped else ""
             what = "does not have at least two classes" if listing.files else "holds no images"
-            raise DataError(f'"{root}" {what}{besides}', LAYOUT)
+            kind = Unlabelled if listing.files else DataError
+            raise kind(f'"{root}" {what}{besides}', LAYOUT)
         self.classes = sorted(set(names), key=natural)
         self.labels = self._numbered(names, self.classes)
 
@@ -117,15 +127,16 @@ def open_files(
     told in one sentence what was found, and what was passed over and why.
     Raises DataError where there is nothing that can be read.
     """
+    if not root.exists():
+        raise _nowhere(root)
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f'data folder "{root}" {what}', f"--data-dir names it; {LAYOUT}")
+        raise Unlabelled(f'data folder "{root}" is a file, not a folder', HINT)
     path = find_split(root, split)
     if path is None:
-        raise DataError(f'"{root}" holds no {split} images', LAYOUT)
+        raise Unlabelled(f'"{root}" holds no {split} images', LAYOUT)
     found = _open(path)
     if len(found.classes) < 2:
-        raise DataError(f'"{path}" does not have at least two classes', LAYOUT)
+        raise Unlabelled(f'"{path}" does not have at least two classes', LAYOUT)
     if classes is not None:
         if not set(found.classes) <= set(classes):
             raise other_classes(f'"{path}"', found.classes, classes)
@@ -134,9 +145,37 @@ def open_files(
     return Images(found, found.classes)
 
 
-def _open(path: Path) -> ImageFiles:
+def open_unlabelled(root: Path, split: str, say: Say = silent) -> Images:
+    """The images under a folder or in a tar, in whatever folders they lie; their labels are 0, and there are
+    no classes.
+
+    Of a folder that has both splits they are those of `split`; else the test images are some that are spread
+    over the training images, or over all there are, and are not trained on.
+    Raises DataError where there are none.
+    """
+    if not root.exists():
+        raise _nowhere(root)
+    paths = [find_split(root, name) if root.is_dir() else None for name in ("train", "test")]
+    training = paths[0] or root
+    whole = None in paths
+    path = training if whole else {"train": training, "test": paths[1] or root}[split]
+    found = _open(path, labelled=False)
+    say(found.summary)
+    images = Images(found, [])
+    if not whole:
+        return images
+    count = min(MOST_TESTED, len(images) // TEST_SHARE) or 1
+    tested = set(np.linspace(0, len(images) - 1, count).round().astype(int).tolist())
+    return images.only([n for n in range(len(images)) if (n in tested) == (split == "test")])
+
+
+def _nowhere(root: Path) -> DataError:
+    return DataError(f'data folder "{root}" does not exist', HINT)
+
+
+def _open(path: Path, labelled: bool = True) -> ImageFiles:
     try:
-        return ImageFiles(path)
+        return ImageFiles(path, labelled)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise DataError(
             f'"{path}" cannot be read: {why(error)}', "make or download it again"

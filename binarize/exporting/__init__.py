@@ -10,7 +10,7 @@ size        how large the file will be
 validate    the file in stock onnxruntime against torch
 """
 
-from binarize.exporting.exporting import ExportResult, export
+from binarize.exporting.exporting import ExportResult, export, packed_file_bytes
 from binarize.exporting.size import packed_size
 
-__all__ = ["ExportResult", "export", "packed_size"]
+__all__ = ["ExportResult", "export", "packed_file_bytes", "packed_size"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from torch import nn
 
@@ -25,7 +26,7 @@ from binarize.models import copied
 from binarize.progress import Progress
 from binarize.run import Run, replacing
 from binarize.runtime import FileInfo
-from binarize.runtime.metadata import ClassifierName, FormName
+from binarize.runtime.metadata import ClassifierName, FormName, Parity
 
 OPSETS = range(18, 26)
 DEFAULT_OPSET = 20
@@ -129,25 +130,13 @@ def export(
         )
     if FORMS[form].kernels:
         ort_library()  # says what to do where there is none
-    progress.task("exporting")
-    model = copied(subject.model).cpu().float().eval()
-    with layers.binarization_off(model):
-        trace = rewrite.capture(model, subject.size)
-    last = find_classifier(model, trace, classifier)
-    before = copied(model) if last else model
-    if last:
-        last.put_into(model)
-    plain = copied(model)
-    frozen = layers.freeze(plain) | (last.frozen if last else {})
-    info = describe(subject, form if frozen else FLOAT, classifier)
-    predicted = packed_size(model, trace, info, last)
-    graph = to_graph(plain, frozen, subject.size, opset, last.stored if last else {})
-    written = lower(graph, info.form, subject, progress)
+    made = _make(subject, opset, form, classifier, progress)
+    info, written = made.info, made.written
     with replacing(Path(path)) as temporary:
         progress.task("writing")
         write(written.graph, info, temporary)
         progress.task("validating")
-        validation = _validated(temporary, model, subject, written)
+        validation = _validated(temporary, made.model, subject, written)
         parity = validation.parity
         assert parity is not None  # which `_validated` refuses
         if parity != info.parity:
@@ -158,12 +147,58 @@ def export(
         form=info.form,
         opset=opset,
         bytes=size,
-        bytes_predicted=predicted,
+        bytes_predicted=made.predicted,
         parity=parity,
         **_figures(validation),
-        **_rounded(before, model, subject, classifier),
+        **_rounded(made.plain, made.model, subject, classifier),
         calibrated_on=written.calibrated_on,
     )
+
+
+def packed_file_bytes(model: nn.Module) -> int:
+    """Bytes of the packed file that `export` writes of a converted module. It is made, not validated, and
+    not kept. Parity is the longest that metadata may say: a file may have some bytes less."""
+    made = _make(open_subject(model), DEFAULT_OPSET, DEFAULT_FORM, PLAIN, Progress())
+    info = made.info.replace(parity=max(get_args(Parity), key=len))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        write(made.written.graph, info, file)
+        return file.stat().st_size
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A model before it is written.
+
+    Attributes:
+        model, plain: with the classifier as it is stored, and as it was; the same where that is float.
+        written: the graph.
+        info: its metadata, if it turns out to be exact.
+        predicted: bytes of the file.
+    """
+
+    model: nn.Module
+    plain: nn.Module
+    written: LoweredModel
+    info: FileInfo
+    predicted: int
+
+
+def _make(subject: Subject, opset: int, form: str, classifier: str, progress: Progress) -> _Made:
+    progress.task("exporting")
+    model = copied(subject.model).cpu().float().eval()
+    with layers.binarization_off(model):
+        trace = rewrite.capture(model, subject.size)
+    last = find_classifier(model, trace, classifier)
+    plain = copied(model) if last else model
+    if last:
+        last.put_into(model)
+    latent = copied(model)
+    frozen = layers.freeze(latent) | (last.frozen if last else {})
+    info = describe(subject, form if frozen else FLOAT, classifier)
+    predicted = packed_size(model, trace, info, last)
+    graph = to_graph(latent, frozen, subject.size, opset, last.stored if last else {})
+    return _Made(model, plain, lower(graph, info.form, subject, progress), info, predicted)
 
 
 def _known(what: str, word: str, table: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -78,9 +79,14 @@ def _training_images(subject: Subject, limit: int) -> Tensor | None:
     name, place = subject.info.data.name, subject.info.data.dir
     if name is None or not _at_hand(name, place):
         return None
-    config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
-    loader = data.plain_train_loader(config, subject.info.preprocess, limit)
+    loader = data.plain_train_loader(_config(name, place), subject.info.preprocess, limit)
     return torch.cat([pixels for pixels, _ in loader])
+
+
+def _config(name: str, place: str | None) -> Data:
+    """Images whose labels nobody asks for: of a folder it does not matter whether there are any."""
+    labels: Literal["auto", False] = False if name == "folder" else "auto"
+    return Data(name=name, dir=place, labels=labels, batch_size=IMAGES, workers=0)
 
 
 def _at_hand(name: str, place: str | None) -> bool:
@@ -92,7 +98,8 @@ def _test_images(subject: Subject, limit: int) -> Tensor | None:
     name, place = subject.info.data.name, subject.info.data.dir
     if name is None or not _at_hand(name, place):
         return None
-    config = Data(name=name, dir=place, batch_size=IMAGES, workers=0)
     known = subject.info.classes or None
-    loader = data.test_loader(config, subject.info.preprocess, limit, known, download=False)
+    loader = data.test_loader(
+        _config(name, place), subject.info.preprocess, limit, known, download=False
+    )
     return torch.cat([pixels for pixels, _ in loader])

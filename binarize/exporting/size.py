@@ -88,6 +88,13 @@ def packed_size(
     return payload(model, trace, last) + allowance
 
 
+def weight_bytes(weights: int, filters: int, bases: int) -> int:
+    """Bytes of so many weights: bits and scales of every base; float where there is none."""
+    if bases == 0:
+        return FLOAT32 * weights
+    return packed_bytes(bases * weights) + FLOAT32 * bases * filters
+
+
 def is_close(predicted: int, size: int) -> bool:
     """Whether the prediction is within 2 % of the file's size or 64 kB, whichever is larger."""
     return abs(predicted - size) <= max(TOLERANCE * size, TOLERANCE_BYTES)
@@ -124,8 +131,8 @@ class _BinaryWeight:
 
     @property
     def bytes(self) -> int:
-        floats = (self.bases + 1) * self.filters + self.splits
-        return packed_bytes(self.bases * self.weights) + FLOAT32 * floats
+        floats = self.filters + self.splits
+        return weight_bytes(self.weights, self.filters, self.bases) + FLOAT32 * floats
 
 
 def _binary_weights(
@@ -150,10 +157,15 @@ def _binary_weight(
 ) -> _BinaryWeight:
     own = dict(module.named_parameters(recurse=False))
     weights = own.pop(parameter)
-    shape = getattr(module, "weight_shape", weights.shape)  # of each of the experts that are mixed
-    filters = weights.numel() // math.prod(shape[1:])
+    filters = filters_of(module, weights)
     folded = {_key(path, name) for name, value in own.items() if value.numel() == filters}
     return _BinaryWeight(weights.numel(), filters, splits, frozenset(folded), bases)
+
+
+def filters_of(module: nn.Module, weights: Tensor) -> int:
+    """How many output channels `weights` of `module` have: as many as there are scales."""
+    shape = getattr(module, "weight_shape", weights.shape)  # of each of the experts that are mixed
+    return weights.numel() // math.prod(shape[1:])
 
 
 def _key(path: str, parameter: str) -> str:

@@ -11,6 +11,7 @@ mode. All parameters of the binary network learn. After Real-to-Binary (arXiv 20
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class _Fitting:
         self.progress = progress
         weight = next(p for p in self.model.parameters() if p.is_floating_point())
         self.place = weight.new_empty(0)
+        self.layout = self.fastest_layout()
         watched = Watched(parent, network.names, network.submodule)
         self.parent = Parent(watched, len(self.images))
         self.judge = Parent(watched, len(self.judges))
@@ -122,7 +124,10 @@ class _Fitting:
 
     def learn(self, steps: int, seed: int) -> None:
         """All parameters learn, at a rate that falls to 0 along a cosine."""
-        optimizer = Adam(self.model.parameters(), RATE)
+        with _all_learn(self.model) as parameters:
+            self.descend(Adam(parameters, RATE, fused=True), steps, seed)
+
+    def descend(self, optimizer: Adam, steps: int, seed: int) -> None:
         schedule = CosineAnnealingLR(optimizer, steps)
         self.progress.task("fitting", steps)
         with norms.learning(self.model):
@@ -181,5 +186,34 @@ class _Fitting:
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def moved(self, images: Tensor) -> Tensor:
-        """To where the network is, in its type."""
-        return images.to(self.place)
+        """To where the network is, in its type and the faster memory order."""
+        return images.to(self.place).contiguous(memory_format=self.layout)
+
+    @torch.no_grad()
+    def fastest_layout(self) -> torch.memory_format:
+        """channels_last, in which most devices convolve faster, where the network can work in it: one with a
+        `view` of its own may not."""
+        few = torch.stack([self.images[number] for number in range(min(2, len(self.images)))])
+        if few.ndim == 4:
+            self.model.eval()
+            with contextlib.suppress(RuntimeError):
+                self.network.run(few.to(self.place).contiguous(memory_format=torch.channels_last))
+                return torch.channels_last
+        return torch.contiguous_format
+
+
+@contextlib.contextmanager
+def _all_learn(model: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The parameters of `model`, with gradients: also where the caller has frozen them, or asks for none."""
+    parameters = [p for p in model.parameters() if p.is_floating_point()]
+    frozen = [p for p in parameters if not p.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            yield parameters
+    finally:
+        for parameter in parameters:
+            parameter.grad = None
+        for parameter in frozen:
+            parameter.requires_grad_(False)

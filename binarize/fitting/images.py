@@ -13,12 +13,15 @@ from torch import Tensor
 
 from binarize.data import Images, sample_images
 from binarize.errors import DataError
+from binarize.rewrite import CalibrationImages
 from binarize.run import Preprocess
 
 HELD_ASIDE = 256
 """Images, at most, that the fit is judged by, on top of those that it is made on."""
 SMALLEST_SHARE = 8
 """Where there are not so many, one in so many of all images is held aside."""
+CALIBRATED = 32
+"""Images that thresholds and shifts of binary inputs are set by."""
 LARGEST = 1 << 30
 """Bytes of images that are kept in memory; more are decoded each time."""
 THE_CALLERS = "the images given"
@@ -82,6 +85,12 @@ def read_images(
             + ("" if source == THE_CALLERS else ", in Python as batches: calib_data=[batch, …]"),
         )
     return split(images, count, source)
+
+
+def calibration_images(images: FitImages) -> CalibrationImages:
+    """What binary inputs are calibrated on before the fit: some of the images, spread over all."""
+    some = images.spread(CALIBRATED)
+    return CalibrationImages(images.source, len(some), some)
 
 
 def split(images: Pictures, count: int, source: str) -> FitImages:

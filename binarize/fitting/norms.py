@@ -50,6 +50,21 @@ def measuring(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def of_batches(model: nn.Module) -> Iterator[None]:
+    """Norms use the statistics of the batch in the block; their own stay. It ends in eval mode."""
+    norms = batch_norms(model.eval())
+    try:
+        for norm in norms:
+            norm.train()
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        model.eval()
+
+
+@contextlib.contextmanager
 def _momentum(norms: list[_BatchNorm], value: float | None) -> Iterator[None]:
     before = [norm.momentum for norm in norms]
     try:

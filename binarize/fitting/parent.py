@@ -40,8 +40,7 @@ class Parent:
             if not self._fits(len(numbers), found):
                 return
             self._kept = {
-                name: [one.new_empty(self._images, *one.shape[1:]) for one in every]
-                for name, every in found.items()
+                name: [_empty(self._images, one) for one in every] for name, every in found.items()
             }
         for name, every in found.items():
             for kept, one in zip(self._kept[name], every, strict=True):
@@ -56,3 +55,11 @@ class Parent:
             return False
         size = sum(one.numel() * one.element_size() for one in tensors) // batch
         return size * self._images <= self._largest
+
+
+def _empty(images: int, like: Tensor) -> Tensor:
+    """[images, ...], in the memory order of `like`."""
+    layout = torch.contiguous_format
+    if like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        layout = torch.channels_last
+    return like.new_empty(images, *like.shape[1:]).contiguous(memory_format=layout)

@@ -33,6 +33,7 @@ from binarize.layers.fused import (
 )
 from binarize.layers.product import BinaryWeight, Product, biased, scaled
 from binarize.layers.scale import NONE, Scale
+from binarize.layers.scale import get as scale_of
 
 SCALE = "learned_scale"
 
@@ -93,6 +94,10 @@ class WeightBinarizer(AddedModule):
         """The estimator's own parameters, in its order."""
         found = (self._parameters[name] for name in self._names)
         return tuple(parameter for parameter in found if parameter is not None)
+
+    def use_bases(self, bases: int) -> None:
+        """Be the sum of so many from now on. Raises BinarizeError where the scale cannot have several."""
+        self.scale = scale_of(self.scale.name, bases)
 
     def own(self, z: Tensor) -> tuple[Tensor, ...]:
         """The layer's own values, as the estimator's `surrogate` and `surrogate_grad` take them after

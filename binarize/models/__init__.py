@@ -4,7 +4,14 @@ from binarize.models.budget import budget_of
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
-from binarize.models.names import Listing, has_pretrained, is_known, list_models, parse
+from binarize.models.names import (
+    Listing,
+    has_pretrained,
+    is_known,
+    list_models,
+    parse,
+    pretrained_classes,
+)
 from binarize.models.outputs import logits_of, tensors_in
 from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
@@ -29,6 +36,7 @@ __all__ = [
     "num_classes",
     "parse",
     "part_of",
+    "pretrained_classes",
     "require",
     "reset_classifier",
     "task_of",

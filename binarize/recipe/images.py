@@ -10,6 +10,8 @@ from binarize.choices import MOST_WORKERS
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
 from binarize.run.records import LARGEST_SIZE
 
+FOLDER = "folder"
+
 
 class Augment(Section):
     """Random changes to training images. All are off by default; test images are never changed."""
@@ -65,6 +67,12 @@ class Data(Named):
         min_length=1,
         max_length=4096,
     )
+    labels: Literal["auto", True, False] = key(
+        "`false`: images of a `folder` without classes, in whatever folders, or of a tar; what is reported "
+        "is on how many of them the model answers as its teacher; `auto`: that where no stage needs labels "
+        "and there are none",
+        "auto",
+    )
     img_size: int | None = key(
         "images are brought to this square; `null`: the model's own size",
         None,
@@ -105,12 +113,20 @@ class Data(Named):
     )
     augment: Augment = key("random changes to training images", Augment)
 
-    @field_validator("cache", mode="before")
+    @field_validator("cache", "labels", mode="before")
     @classmethod
-    def _no_number(cls, cache: Any) -> Any:
-        if type(cache) in (int, float):  # pydantic takes 1 for the literal true
-            raise ValueError(f"should be true, false or device, not {cache}")
-        return cache
+    def _no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if type(value) in (int, float):  # pydantic takes 1 for the literal true
+            word = {"cache": "device", "labels": "auto"}[str(info.field_name)]
+            raise ValueError(f"should be true, false or {word}, not {value}")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _of_folders(cls, labels: Any, info: ValidationInfo) -> Any:
+        if labels is False and info.data.get("name", FOLDER) != FOLDER:
+            raise ValueError(f"can be false where name is {FOLDER}, and it is {info.data['name']}")
+        return labels
 
     @field_validator("std")
     @classmethod

@@ -137,6 +137,25 @@ class Recipe(Section):
                 raise _at(number, "early_stop", stage.early_stop, words)
         return stages
 
+    @field_validator("stages")
+    @classmethod
+    def _has_something_to_do(cls, stages: list[Stage]) -> list[Stage]:
+        if stages[-1].skip_if is not None:
+            last = len(stages) - 1
+            words = "should be null in the last stage: nothing may be left to train"
+            raise _at(last, "skip_if", stages[-1].skip_if, words)
+        return stages
+
+    @field_validator("stages")
+    @classmethod
+    def _learns_from_what_there_is(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
+        data = info.data.get("data")
+        for number, stage in enumerate(stages):
+            if data is not None and data.labels is False and stage.needs_labels:
+                words = "should have labels: false, as data.labels is false"
+                raise _at(number, "distill", stage.distill, words)
+        return stages
+
     @field_validator("version")
     @classmethod
     def _known_version(cls, version: int) -> int:

@@ -110,7 +110,11 @@ class Distill(Section):
         0.0,
         ge=0,
     )
-    labels: bool = key("`false`: without the first term, so that labels do not count", True)
+    labels: bool = key(
+        "`false`: without the first term, so that labels do not count; nor need there be any, see "
+        "`data.labels`",
+        True,
+    )
 
     @model_validator(mode="after")
     def _learns_something(self) -> Self:
@@ -145,6 +149,11 @@ class Stage(Section):
     estimator: Estimator | None = key(
         "another estimator for the weights of this stage; `null`: what `binarize` says", None
     )
+    skip_if: Literal["fitted"] | None = key(
+        "`fitted`: leave the stage out where the training begins with a run that was fitted to its float "
+        "model already, by `convert --calib-data` or by a training with that teacher; `null`: do not",
+        None,
+    )
     optimizer: Optimizer = key("the optimiser")
     schedule: Schedule = key("the learning rate over the stage", Schedule)
     label_smoothing: float = key("label smoothing", 0.0, ge=0, lt=1)
@@ -161,6 +170,16 @@ class Stage(Section):
         unit="images",
         ge=0,
     )
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the labels of images count in this stage."""
+        return self.distill is None or self.distill.labels
+
+    @property
+    def float_teacher(self) -> bool:
+        """Whether the float model behind the trained one teaches in this stage."""
+        return self.distill is not None and self.distill.teacher == FLOAT_TEACHER
 
     @property
     def binary_weights(self) -> bool:

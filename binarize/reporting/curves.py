@@ -1,4 +1,4 @@
-"""Curves over epochs, drawn by matplotlib into SVG that can stand inside a page.
+"""Curves, most of them over epochs, drawn by matplotlib into SVG that can stand inside a page.
 
 matplotlib is optional (`pip install "binarize[plot]"`) and imported when something is drawn.
 """
@@ -69,11 +69,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram over epochs. `log`: a logarithmic axis."""
+    """One diagram, over epochs or what `over` says. `log`: a logarithmic axis; `marked`: all points."""
 
     title: str
     curves: Sequence[Curve]
     log: bool = False
+    over: str = "epoch"
+    marked: bool = False
 
     @property
     def drawn(self) -> list[Curve]:
@@ -90,9 +92,9 @@ def can_draw() -> bool:
     return True
 
 
-def draw(panels: Sequence[Panel]) -> str:
-    """The panels that have anything in them, three across, with one legend, as an `<svg>` element;
-    empty without any. Raises BinarizeError without matplotlib."""
+def draw(panels: Sequence[Panel], prefix: str = "c") -> str:
+    """The panels that have anything in them, three across, with one legend, as an `<svg>` element, whose ids
+    begin with `prefix`; empty without any. Raises BinarizeError without matplotlib."""
     panels = [panel for panel in panels if panel.drawn]
     if not panels:
         return ""
@@ -115,7 +117,7 @@ def draw(panels: Sequence[Panel]) -> str:
         _legend(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=NO_METADATA)
-    return inline(text.getvalue())
+    return inline(text.getvalue(), prefix)
 
 
 def inline(svg: str, prefix: str = "c") -> str:
@@ -140,7 +142,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for curve in panel.drawn:
         epochs, means, bands = (list(column) for column in zip(*curve.points(), strict=True))
         colour = colormaps["tab10" if curve.colour < 10 else "tab20b"](curve.colour % 20)
-        mark = "." if len(epochs) == 1 else None
+        mark = "." if panel.marked or len(epochs) == 1 else None
         axes.plot(epochs, means, curve.style, color=colour, lw=1.2, label=curve.label, marker=mark)
         if any(bands):
             low = [mean - band for mean, band in zip(means, bands, strict=True)]
@@ -150,7 +152,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_yscale("log")
     if axes.dataLim.y0 == axes.dataLim.y1 == 0:
         axes.set_ylim(0, 1)  # not to some negative share
-    axes.set(title=panel.title, xlabel="epoch")
+    axes.set(title=panel.title, xlabel=panel.over)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 

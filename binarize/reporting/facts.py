@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from binarize.errors import RunError
 from binarize.recipe import Recipe, load
-from binarize.run import EstimatorSpec, Run, RunInfo, layout, open_run, tables
+from binarize.run import EstimatorSpec, Run, RunInfo, Sensitivities, layout, open_run, tables
 from binarize.run.tables import TOP1, VAL, Row, last, number, scored, series
 
 
@@ -38,12 +39,24 @@ class Facts:
         """The lines of the float baseline."""
         return tables.METRICS.read(self.run.path / layout.BASELINE)
 
+    @property
+    def sensitivity(self) -> Sensitivities | None:
+        """What each layer costs when it alone is binary; None where that was not measured or is damaged."""
+        try:
+            return self.run.sensitivity
+        except RunError:
+            return None
+
     def damage(self) -> list[str]:
         """What cannot be read of its tables, a sentence for each."""
         paths = (self.run.path, self.run.path / layout.BASELINE)
         files = [
             table.damage(path) for path in paths for table in (tables.METRICS, tables.INDICATORS)
         ]
+        try:
+            _ = self.run.sensitivity
+        except RunError as problem:
+            files.append(problem.message)
         return [f"{sentence}: the report goes without" for sentence in files if sentence]
 
     @cached_property

@@ -47,6 +47,9 @@ def write_run_page(facts: Facts, path: Path) -> None:
         plots=[svg(text) for text in estimator_plots(facts.estimators())],
         fit=facts.info.fit.lines() if facts.info.fit else [],
         errors=error_table(facts),
+        bits=svg(draw(allocation_panels(facts), "b")),
+        sensitivity=sensitivity_table(facts),
+        compared=facts.sensitivity,
         estimators=[str(each) for each in facts.estimators()],
         titles=titles,
         rows=rows,
@@ -70,6 +73,40 @@ def error_table(facts: Facts) -> list[list[str]]:
     return [
         [name or "the network (logits)", f"{before:.3g}", f"{after:.3g}"]
         for name, (before, after) in facts.info.fit.outputs.items()
+    ]
+
+
+def allocation_panels(facts: Facts) -> list[Panel]:
+    """Bytes against agreement, and what each layer costs at each number of bases."""
+    found, fit = [], facts.info.fit
+    if fit is not None and fit.allocation is not None:
+        points = {round(point.bytes / 1000): point.agreement for point in fit.allocation.curve}
+        curve = Curve(f"after {fit.allocation.steps} steps", [points])
+        found.append(Panel("same answer as float, %", [curve], over="kB", marked=True))
+    sensed = facts.sensitivity
+    if sensed is not None:
+        names = [each.name for each in sensed.ranked()]
+        by_bases: dict[int, dict[int, float]] = {}
+        for each in sensed.layers:
+            if each.kl > 0:
+                by_bases.setdefault(each.bases, {})[names.index(each.name) + 1] = each.kl
+        curves = [
+            Curve(f"{bases} {'bases' if bases > 1 else 'base'}", [points], "", bases)
+            for bases, points in sorted(by_bases.items())
+        ]
+        title = "KL of the answers, one layer binary"
+        found.append(Panel(title, curves, True, "layer, as in the table below", True))
+    return found
+
+
+def sensitivity_table(facts: Facts) -> list[list[str]]:
+    """Layers, the most sensitive first, at the fewest bases that were tried."""
+    sensed = facts.sensitivity
+    if sensed is None:
+        return []
+    return [
+        [str(number), each.name, f"{each.kl:.3g}", f"{each.agreement:.1f}", f"{each.bytes_float:,}"]
+        for number, each in enumerate(sensed.ranked(), 1)
     ]
 
 

@@ -166,12 +166,14 @@ class Converted:
     Attributes:
         calibration: what its binary inputs were calibrated on, if there are any.
         parent: the float model that it was fitted to, if it was.
+        files: what else its run is to keep: name of a JSON file -> content.
     """
 
     conversion: Conversion
     info: RunInfo
     calibration: Calibrated | None = None
     parent: nn.Module | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 def convert_float(
@@ -246,7 +248,8 @@ def _from_run(target: str | Path, img_size: int | None, latent: bool = False) ->
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
-    if info.fit is not None and not latent:
+    keeps = (run.path / layout.PARENT).is_file()
+    if not latent and (info.fit is not None or keeps):
         weights, info = run.float_weights, info.replace(fit=None)
     file = run.path / layout.INFO
     model = build_named(info.undone(), file, weights)

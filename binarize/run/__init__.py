@@ -4,6 +4,7 @@ records   what run.json and the metadata of an ONNX file say, checked and typed;
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
 leftovers what a killed process was writing: locked while it lives, removed by the next one
+sensitivity  what each layer costs when it alone is binary
 lock      one process at a time
 tables    metrics.csv and indicators.csv
 weights   state dicts in and out, without pickle (this one imports torch)
@@ -14,7 +15,9 @@ from __future__ import annotations
 from binarize.run.files import new_directory, new_run, replacing, write_json, write_text
 from binarize.run.layout import Run, is_run, locate, newest_run, open_run, write_info
 from binarize.run.records import (
+    AllocationRecord,
     ConversionRecord,
+    CurvePoint,
     DataRecord,
     EstimatorSpec,
     FitRecord,
@@ -25,21 +28,26 @@ from binarize.run.records import (
     RunInfo,
     Stem,
 )
+from binarize.run.sensitivity import LayerSensitivity, Sensitivities
 from binarize.run.summary import EnvironmentRecord, MachineRecord
 
 __all__ = [
+    "AllocationRecord",
     "ConversionRecord",
+    "CurvePoint",
     "DataRecord",
     "EnvironmentRecord",
     "EstimatorSpec",
     "FitRecord",
     "InvalidRecord",
     "LayerChoice",
+    "LayerSensitivity",
     "MachineRecord",
     "ModelSpec",
     "Preprocess",
     "Run",
     "RunInfo",
+    "Sensitivities",
     "Stem",
     "is_run",
     "locate",

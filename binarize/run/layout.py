@@ -7,6 +7,7 @@ model.safetensors     weights, in a run made by `convert`
 last/ best/           weights (model.safetensors) and training state, in a run made by `train`
 initial/              the weights that an unfinished training began with
 float/                the weights of the float parent that the run was fitted to
+sensitivity.json      what each layer costs when it alone is binary, where that was measured
 recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
 metrics.csv           one line per epoch; indicators.csv: one per epoch and binary layer
 tensorboard/          the same for TensorBoard, where the recipe wants it
@@ -26,6 +27,7 @@ from typing import Any
 from binarize.errors import RunError
 from binarize.run.files import read_file, write_json
 from binarize.run.records import InvalidRecord, RunInfo, parse_json
+from binarize.run.sensitivity import Sensitivities
 from binarize.run.summary import SummaryRecord
 
 ROOT = Path("runs")
@@ -39,6 +41,7 @@ CHECKPOINTS = (BEST, LAST)
 TRAINING_TENSORS, TRAINING_SCALARS = "training.safetensors", "training.json"
 INITIAL = Path("initial") / WEIGHTS
 PARENT = Path("float") / WEIGHTS
+SENSITIVITY = "sensitivity.json"
 RECIPE = "recipe.resolved.yaml"
 METRICS, INDICATORS = "metrics.csv", "indicators.csv"
 TENSORBOARD = "tensorboard"
@@ -96,6 +99,20 @@ class Run:
             return SummaryRecord.from_data(self.read_json(SUMMARY)).to_json()
         except InvalidRecord as problem:
             raise RunError(f'"{self.path / SUMMARY}" is damaged: {problem}', REMAKE) from problem
+
+    @property
+    def sensitivity(self) -> Sensitivities | None:
+        """What each layer costs when it alone is binary; None where nobody measured it. Raises RunError."""
+        file = self.path / SENSITIVITY
+        if not file.is_file():
+            return None
+        try:
+            return Sensitivities.from_data(self.read_json(SENSITIVITY))
+        except InvalidRecord as problem:
+            raise RunError(
+                f'"{file}" is damaged: {problem}',
+                "remove it, or measure again: binarize sensitivity RUN",
+            ) from problem
 
     def read_json(self, name: str) -> Any:
         """The content of one of the run's JSON files. Raises RunError where it is missing or damaged."""

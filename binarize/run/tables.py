@@ -11,6 +11,8 @@ val_loss, val_top1, val_top5
                         on the held-out images; empty where none are held out
 test_loss, test_top1, test_top5
                         on the test images; where images are held out, after the last epoch alone
+agreement               per cent of the scored images on which the model answers as its teacher, where
+                        these have no labels: then all columns of top1, top5, val and test are empty
 estimating_error, gradient_stability, flip_ratio, dead_weights
                         see `train.indicators`; layer by layer they are in indicators.csv
 saturated               layers whose binary input is one value more than 95 % of the time, of a batch
@@ -40,6 +42,7 @@ Row = Mapping[str, str]
 EPOCH, STAGE, STEP, PROGRESS, LR = "epoch", "stage", "step", "progress", "lr"
 TRAIN, VAL, TEST = "train", "val", "test"
 LOSS, TOP1, TOP5 = "loss", "top1", "top5"
+AGREEMENT = "agreement"
 SECONDS, IMAGES_PER_S = "seconds", "images_per_s"
 LAYER, SATURATION, SATURATED = "layer", "saturation", "saturated"
 
@@ -112,6 +115,7 @@ METRICS = Table(
         *(EPOCH, STAGE, STEP, PROGRESS, LR),
         *(scored(TRAIN, score) for score in (LOSS, TOP1)),
         *(scored(images, score) for images in (VAL, TEST) for score in (LOSS, TOP1, TOP5)),
+        AGREEMENT,
         *OF_MODEL,
         *(SECONDS, IMAGES_PER_S),
     ),

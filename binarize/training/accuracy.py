@@ -1,4 +1,5 @@
-"""Loss and accuracy on held-out or test images at the end of an epoch, in float32."""
+"""Loss and accuracy on held-out or test images at the end of an epoch, in float32; without labels,
+the agreement with a teacher."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from binarize.data import Loader
 from binarize.layers import IMBALANCED
 from binarize.models import full_precision, logits_of
-from binarize.run.tables import LOSS, TOP1, TOP5, scored
+from binarize.run.tables import AGREEMENT, LOSS, TOP1, TOP5, scored
 from binarize.training.calibration import input_shares
 
 
@@ -21,7 +22,7 @@ class Scores:
     """Mean loss, and top-1 and top-5 in per cent, over `images` images.
 
     `imbalance`: layer name -> share of the commoner value of its binary input; None where no input is
-    binary.
+    binary. `labelled`: whether it is labels that were compared with, and not the answers of a teacher.
     """
 
     images: int
@@ -29,6 +30,7 @@ class Scores:
     top1: float
     top5: float
     imbalance: dict[str, float] | None = None
+    labelled: bool = True
 
     @property
     def saturated(self) -> list[str] | None:
@@ -39,15 +41,23 @@ class Scores:
 
     def columns(self, images: str) -> dict[str, float]:
         """What a row of metrics.csv has of them, which are of VAL or TEST images."""
+        if not self.labelled:
+            return {AGREEMENT: round(self.top1, 3)}
         values = {LOSS: round(self.loss, 5), TOP1: round(self.top1, 3), TOP5: round(self.top5, 3)}
         return {scored(images, name): value for name, value in values.items()}
 
 
 @torch.inference_mode()
 def score(
-    model: nn.Module, loader: Loader, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module,
+    loader: Loader,
+    accelerator: Accelerator,
+    layout: torch.memory_format,
+    teacher: nn.Module | None = None,
 ) -> Scores:
     """Scores of `model` over `loader`, which gives each process its own share of the images.
+
+    Where a `teacher` is given, its answers stand in for labels: top-1 is on how many both agree.
 
     In float32 whatever the training's precision is, so that the figure is the one that the exported
     file reaches. The model is left in eval mode.
@@ -64,11 +74,14 @@ def score(
             if not scores:
                 shares = input_shares(model, images)
             labels = labels.to(accelerator.device, non_blocking=True)
+            if teacher is not None:
+                labels = logits_of(teacher(images)).argmax(1)
             scores.append(_batch_scores(logits_of(model(images)), labels))
     for batch in torch.stack(scores).cpu() if scores else ():  # a process may have no image
         total += batch
     images, loss, top1, top5 = sum_over_processes(total, accelerator)
-    return Scores(int(images), loss / images, 100 * top1 / images, 100 * top5 / images, shares)
+    percent = (100 * top1 / images, 100 * top5 / images)
+    return Scores(int(images), loss / images, *percent, shares, teacher is None)
 
 
 def sum_over_processes(total: Tensor, accelerator: Accelerator) -> list[float]:

@@ -190,7 +190,9 @@ class RunningPhase:
             tables.PROGRESS: round(trained.progress, 5),
             tables.LR: trained.lr,
             tables.scored(tables.TRAIN, tables.LOSS): round(trained.loss, 5),
-            tables.scored(tables.TRAIN, tables.TOP1): "" if stage.mix else round(trained.top1, 3),
+            tables.scored(tables.TRAIN, tables.TOP1): (
+                "" if stage.mix or not scores.labelled else round(trained.top1, 3)
+            ),
             **scores.columns(tables.VAL if self.setup.loaders.held_out else tables.TEST),
             tables.SATURATED: "" if scores.saturated is None else len(scores.saturated),
             tables.IMAGES_PER_S: round(trained.images_per_s, 1),
@@ -210,7 +212,8 @@ class RunningPhase:
         return self._score(stage, self.setup.loaders.selection, epoch)
 
     def _score(self, stage: RunningStage, loader: Loader, epoch: Epoch) -> Scores:
-        scores = score(stage.evaluated, loader, self.accelerator, self.setup.layout)
+        teacher = stage.teacher if self.recipe.data.labels is False else None
+        scores = score(stage.evaluated, loader, self.accelerator, self.setup.layout, teacher)
         check_finite(scores.loss, epoch)
         return scores
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from binarize.run import (
     Preprocess,
     Run,
     RunInfo,
+    layout,
     locate,
     newest_run,
 )
@@ -73,26 +74,47 @@ def choose_target(
     return name, section
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a training begins with.
+
+    Attributes:
+        converted: the module with its initial weights, and its RunInfo.
+        parent: the file of the weights of the float model that the run behind it was fitted to, if it was
+            and they were kept.
+        fitted: whether it was fitted as what it is: not where the recipe changes what is binary, or how.
+        anew: which part of a float model that was trained begins with random weights; "" where none does.
+    """
+
+    converted: Converted
+    parent: Path | None
+    fitted: bool
+    anew: str
+
+
 def prepare(
     target: RunOrModel,
     section: schema.Model | None,
     recipe: Recipe,
-    classes: list[str],
+    classes: list[str] | None,
     progress: Progress,
-) -> Converted:
-    """The converted module with its initial weights and a classifier for `classes`, and its RunInfo."""
+) -> Prepared:
+    """`target` converted as the recipe says, with a classifier for `classes`; None: the one that it has."""
     size = recipe.data.img_size
     if section is None:
-        float_model = open_latent(_path(target), size)
-        float_model = _with_data_classes(float_model, classes, progress)
+        opened = open_latent(_path(target), size)
+        float_model = _with_data_classes(opened, classes, progress)
+        new_classifier = float_model is not opened
         before = float_model.info.conversion
         kept = options_of(before) if before and before.parameters else None
         options = merge(kept, recipe.binarize, progress)
+        same = kept is not None and replace(kept, stem="keep") == options
     else:
-        float_model = _from_library(section, size, classes, progress)
+        float_model, new_classifier = _from_library(section, size, classes, progress)
         options = replace(
             merge(None, recipe.binarize or schema.Binarize(), progress), stem=section.stem
         )
+        same = False
     converted = convert_float(float_model, options, values=section is not None)
     learned = section is None and _take_over(target, converted)
     for note in converted.conversion.notes:
@@ -102,10 +124,20 @@ def prepare(
         kind="trained",
         conversion=_kept(converted.conversion.replay.replace(learned_inputs=learned)),
         preprocess=overlaid(converted.info.preprocess, recipe.data),
-        classes=classes,
+        classes=converted.info.classes if classes is None else classes,
         created=time.time(),
     )
-    return Converted(converted.conversion, info)
+    parent = None
+    if section is None and not new_classifier:
+        parent = locate(target)[0].path / layout.PARENT
+    parent = parent if parent is not None and parent.is_file() else None
+    new_stem = section is not None and converted.conversion.replay.replaced_stem is not None
+    return Prepared(
+        Converted(converted.conversion, info),
+        parent,
+        (info.fit is not None or parent is not None) and same,
+        "classifier" if new_classifier else "stem" if new_stem else "",
+    )
 
 
 def merge(kept: Options | None, section: schema.Binarize | None, progress: Progress) -> Options:
@@ -200,29 +232,40 @@ def _path(target: RunOrModel) -> Path:
 
 
 def _from_library(
-    section: schema.Model, size: int | None, classes: list[str], progress: Progress
-) -> FloatModel:
+    section: schema.Model, size: int | None, classes: list[str] | None, progress: Progress
+) -> tuple[FloatModel, bool]:
+    """The model, and whether its classifier does not belong to its pretrained weights."""
     float_model = open_float(
         section.name,
         SourceOptions(
             pretrained=section.pretrained,
             checkpoint=section.checkpoint,
-            num_classes=section.num_classes or len(classes),
+            num_classes=section.num_classes or (None if classes is None else len(classes)),
             img_size=size,
             kwargs=section.kwargs,
         ),
     )
     progress.say(f"{section.name}, weights: {float_model.info.weights}")
-    if section.num_classes is None and float_model.info.weights.startswith("pretrained"):
-        progress.say(f"the classifier starts anew, for the data's {len(classes)} classes")
-    return _with_data_classes(float_model, classes, progress)
+    known = _with_data_classes(float_model, classes, progress)
+    if known is not float_model:
+        return known, True
+    number, pretrained = (
+        models.num_classes(known.model),
+        known.info.weights.startswith("pretrained"),
+    )
+    anew = pretrained and number != models.pretrained_classes(section.name)
+    if anew:
+        progress.say(f"the classifier starts anew, for the data's {number} classes")
+    return known, anew
 
 
 def _with_data_classes(
-    float_model: FloatModel, classes: list[str], progress: Progress
+    float_model: FloatModel, classes: list[str] | None, progress: Progress
 ) -> FloatModel:
     """The classifier starts anew where it was made for other classes than the data has."""
     models.require("train", float_model.model)
+    if classes is None:
+        return float_model
     before, known = models.num_classes(float_model.model), float_model.info.classes
     if before == len(classes) and known in ([], classes):
         return float_model

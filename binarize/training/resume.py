@@ -37,6 +37,9 @@ from binarize.training.training_state import TrainingState
 class TrainResult:
     """What came out. The JSON of `binarize train`; accuracies in per cent on the test images.
 
+    Of images without labels there is no accuracy: `top1`, `top5` and `top1_best` are about the answers of the
+    teacher in their place, and the JSON has `agreement` and `agreement_best` instead.
+
     Attributes:
         run: the run's directory.
         epochs: that the model was trained for: fewer than the recipe's where a stage ended early.
@@ -44,6 +47,7 @@ class TrainResult:
         top1_best, epoch_best: of the best epoch, in RUN/best; on the held-out images where there are any.
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
         seconds: spent in epochs, the baseline's included.
+        labelled: whether the images have labels.
     """
 
     run: str
@@ -54,11 +58,17 @@ class TrainResult:
     epoch_best: int
     top1_float: float | None
     seconds: float
+    labelled: bool = True
 
     def as_json(self) -> dict[str, Any]:
         content = dict(vars(self))
+        del content["labelled"]
         if self.top1_float is None:
             del content["top1_float"]
+        if not self.labelled:
+            del content["top5"]
+            content["agreement"] = content.pop("top1")
+            content["agreement_best"] = content.pop("top1_best")
         return content
 
 
@@ -113,7 +123,7 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
     states = [state for state in found if state is not None]
     if len(states) == len(found):
         progress.say(f"run {path} is finished: nothing is left to train")
-        return _ended(path, states, accelerator)
+        return _ended(training, states, accelerator)
     try:
         trainer = _trainer(training, accelerator, progress)
     except DataError as problem:  # of data and classes that the run names
@@ -130,14 +140,17 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)
-    return _ended(path, states, accelerator)
+    return _ended(training, states, accelerator)
 
 
-def _ended(path: Path, states: list[TrainingState], accelerator: Accelerator) -> TrainResult:
+def _ended(
+    training: Training, states: list[TrainingState], accelerator: Accelerator
+) -> TrainResult:
     """The outcome of a training that is done, whose initial weights nobody needs any more."""
+    path = training.run.path
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
-    return result(path, states)
+    return result(path, states, training.recipe.data.labels is not False)
 
 
 def _phase(
@@ -170,7 +183,7 @@ def finished(directory: Path, recipe: Recipe) -> TrainingState | None:
     return state if state.epochs == planned else None
 
 
-def result(path: Path, states: list[TrainingState]) -> TrainResult:
+def result(path: Path, states: list[TrainingState], labelled: bool) -> TrainResult:
     """The outcome of a run from the states of its phases, the binarized model's last."""
     main = states[-1]
     return TrainResult(
@@ -182,6 +195,7 @@ def result(path: Path, states: list[TrainingState]) -> TrainResult:
         epoch_best=main.best_epoch,
         top1_float=round(states[0].top1, 3) if len(states) > 1 else None,
         seconds=round(sum(state.seconds for state in states), 1),
+        labelled=labelled,
     )
 
 
@@ -196,7 +210,8 @@ def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -
         shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
         held_out,
     )
-    return Trainer(recipe, accelerator, loaders, len(info.classes), progress)
+    classes = len(info.classes) or 1  # without labels, which are all 0
+    return Trainer(recipe, accelerator, loaders, classes, progress)
 
 
 def _load_initial(model: nn.Module, path: Path, added: set[str]) -> None:

@@ -53,6 +53,7 @@ class RunningStage:
         bare: Objective = accelerator.unwrap_model(objective)
         bare.criterion = criterion(stage)
         bare.distillation = distillation(stage, teacher)
+        self.teacher = teacher
         self.mix = mixer(stage, classes, recipe.data.batch_size // accelerator.num_processes)
         self._bare_optimizer = make_optimizer(stage.optimizer, model)
         self.optimizer = accelerator.prepare_optimizer(self._bare_optimizer)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from binarize import environment
-from binarize.data import check_cache, open_dataset
+from binarize.data import Unlabelled, check_cache, open_dataset
 from binarize.data.transforms import check_policy
-from binarize.errors import TrainingError
+from binarize.errors import DataError, TrainingError
 from binarize.exporting.size import packed_size
 from binarize.layers import binary_inputs
 from binarize.progress import Progress
 from binarize.recipe import Recipe, dump
-from binarize.recipe.schema import FLOAT_TEACHER, Binarize, Stage
-from binarize.rewrite import Conversion, Converted, summary, totals
+from binarize.recipe.images import FOLDER
+from binarize.recipe.schema import Binarize, Stage
+from binarize.rewrite import Conversion, Converted, added_keys, summary, totals
 from binarize.run import (
     DataRecord,
     RunInfo,
@@ -32,8 +33,10 @@ from binarize.training.estimator_progress import own_estimators, use_estimator
 from binarize.training.objective import mixer
 from binarize.training.optim import make_optimizer
 from binarize.training.plan import build_schedule
-from binarize.training.prepare import RunOrModel, choose_target, plain, prepare
+from binarize.training.prepare import Prepared, RunOrModel, choose_target, plain, prepare
 from binarize.training.seeding import seed_everything
+
+UNLABELLED = "without labels: binarize convert MODEL --calib-data DIR"
 
 
 def start(
@@ -45,11 +48,13 @@ def start(
     be right: the target, the data and its classes, the conversion.
     """
     chosen, section = choose_target(recipe, target, progress)
-    classes = _classes(recipe, progress)
+    recipe, classes = _with_labels(recipe, progress)
     seed_everything(recipe.seed)
-    converted = prepare(chosen, section, recipe, classes, progress)
+    prepared = prepare(chosen, section, recipe, classes, progress)
+    converted = prepared.converted
+    recipe = _without_skipped(recipe, prepared, progress)
     _check_stages(recipe, converted.conversion.model)
-    _check_teachers(recipe, converted.info, chosen)
+    _check_teachers(recipe, prepared, chosen)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
     info = converted.info.replace(data=DataRecord.make(name=recipe.data.name, dir=directory))
     resolved = recipe.model_copy(
@@ -65,7 +70,7 @@ def start(
             "--set binarize.estimator=ab-tanh binarizes it",
         )
     converted = _ending_with(recipe.stages[-1], resolved, converted.conversion, info)
-    parent = _parent(chosen, info)
+    parent = _parent(resolved, prepared)
     if out is not None:
         with new_directory(out) as part:
             _write(part, resolved, converted, parent)
@@ -75,12 +80,28 @@ def start(
     return made.path
 
 
-def _parent(target: RunOrModel, info: RunInfo) -> Path | None:
-    """The weights of the float parent that the training begins with, if it has one that was kept."""
-    if info.fit is None:
+def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:
+    """The weights of the float model behind it, where those that are trained are others, or will be: it is
+    the one that they learn from. They began as its own."""
+    if prepared.parent is not None:
+        return read_state(prepared.parent)
+    if recipe.twin or not any(stage.float_teacher for stage in recipe.stages):
         return None
-    run, _ = locate(target)
-    return run.path / layout.PARENT if (run.path / layout.PARENT).is_file() else None
+    info, model = prepared.converted.info, prepared.converted.conversion.model
+    added = added_keys(info)
+    return {name: value for name, value in model.state_dict().items() if name not in added}
+
+
+def _without_skipped(recipe: Recipe, prepared: Prepared, progress: Progress) -> Recipe:
+    """The recipe without the stages that a network needs which was not fitted yet."""
+    if not prepared.fitted:
+        return recipe
+    for number, stage in enumerate(recipe.stages):
+        if stage.skip_if is not None:
+            name = f'"{stage.name}"' if stage.name else str(number + 1)
+            progress.say(f"stage {name} is skipped: the run is fitted to its float model already")
+    stages = [stage for stage in recipe.stages if stage.skip_if is None]
+    return recipe.model_copy(update={"stages": stages})
 
 
 def _ending_with(
@@ -103,16 +124,48 @@ def as_section(info: RunInfo) -> Binarize | None:
     )
 
 
-def _classes(recipe: Recipe, progress: Progress) -> list[str]:
-    """The data's class names. Raises where a split is missing, or there is not one batch of images."""
+def _with_labels(recipe: Recipe, progress: Progress) -> tuple[Recipe, list[str] | None]:
+    """The recipe with `data.labels` decided, and the data's class names; None without labels.
+
+    Raises where a split is missing, or labels that are needed, or there is not one batch of images.
+    """
     check_cache(recipe.data)
     check_policy(recipe.data.augment)
-    undecoded = recipe.data.model_copy(update={"cache": False})
+    needed = _needs_labels(recipe)
+    try:
+        labelled = recipe.data.labels is not False
+        classes = _open(recipe, labelled, progress)
+    except Unlabelled as problem:
+        if needed is not None:
+            raise DataError(
+                f"{problem.message}, and {needed}", f"{problem.hint}; {UNLABELLED}"
+            ) from problem
+        if recipe.data.name != FOLDER or recipe.data.labels is True:
+            raise
+        progress.say("the images have no labels, and no stage needs them")
+        labelled, classes = False, _open(recipe, False, progress)
+    data = recipe.data.model_copy(update={"labels": labelled})
+    return recipe.model_copy(update={"data": data}), classes if labelled else None
+
+
+def _open(recipe: Recipe, labelled: bool, progress: Progress) -> list[str]:
+    """The data's class names."""
+    undecoded = recipe.data.model_copy(update={"cache": False, "labels": labelled})
     images = open_dataset(undecoded, "train", say=progress.say)
     classes = list(images.classes)
     open_dataset(undecoded, "test", classes, say=progress.say)
     build_schedule(recipe.stages, len(images) // recipe.data.batch_size)
     return classes
+
+
+def _needs_labels(recipe: Recipe) -> str | None:
+    """What needs labels, in words; None: nothing does."""
+    for number, stage in enumerate(recipe.stages):
+        if stage.needs_labels:
+            return f"stages.{number} learns from labels"
+        if recipe.twin and stage.float_teacher:
+            return "the float baseline learns from labels"
+    return None
 
 
 def _check_stages(recipe: Recipe, model: nn.Module) -> None:
@@ -128,25 +181,29 @@ def _check_stages(recipe: Recipe, model: nn.Module) -> None:
         mixer(stage, classes=1, batch_size=recipe.data.batch_size)
 
 
-def _check_teachers(recipe: Recipe, info: RunInfo, target: RunOrModel) -> None:
+def _check_teachers(recipe: Recipe, prepared: Prepared, target: RunOrModel) -> None:
     """Raises TrainingError for a stage that would learn from random weights, RunError for one whose float
     teacher was not kept, before anything is trained."""
+    info = prepared.converted.info
     for number, stage in enumerate(recipe.stages):
-        if stage.distill is None or stage.distill.teacher != FLOAT_TEACHER or recipe.twin:
+        if not stage.float_teacher or recipe.twin:
             continue
-        if info.has_random_weights:
+        if info.has_random_weights or prepared.anew:
+            what = "random weights" if info.has_random_weights else f"a new {prepared.anew}"
             raise TrainingError(
-                f"stages.{number}.distill learns from the float model, which has random weights",
+                f"stages.{number}.distill learns from the float model, which has {what}",
                 "train its float baseline first, and learn from that: --set twin=true",
             )
         if info.fit is not None:
             _ = locate(target)[0].float_weights
 
 
-def _write(directory: Path, recipe: Recipe, converted: Converted, parent: Path | None) -> None:
+def _write(
+    directory: Path, recipe: Recipe, converted: Converted, parent: dict[str, Tensor] | None
+) -> None:
     conversion, info = converted.conversion, converted.info
     if parent is not None:
-        save_weights(directory / layout.PARENT, read_state(parent))
+        save_weights(directory / layout.PARENT, parent)
     save_weights(directory / layout.INITIAL, conversion.model.state_dict())
     write_text(directory / layout.RECIPE, dump(recipe))
     write_json(directory / layout.ENVIRONMENT, environment.describe())

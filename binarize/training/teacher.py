@@ -98,9 +98,12 @@ def _check(name: str, teacher: Teacher, info: RunInfo) -> None:
             f'the teacher "{name}" does not take images of {size} pixels: {error}',
             "choose one that does, or another data.img_size",
         ) from error
-    if classes != len(info.classes):
+    wanted = len(info.classes) or models.num_classes(
+        build_info(info)
+    )  # which has no names for them
+    if classes != wanted:
         raise TrainingError(
-            f'the teacher "{name}" knows {classes} classes, and the data has {len(info.classes)}',
+            f'the teacher "{name}" knows {classes} classes, and the data has {wanted}',
             "train it on the data first, and name that run",
         )
     own = dict(teacher.model.named_modules())

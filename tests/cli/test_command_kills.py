@@ -104,7 +104,7 @@ def test_export(working, monkeypatch):
 
 @pytest.mark.usefixtures("converted_once")
 def test_report(working, monkeypatch):
-    monkeypatch.setattr(run_page, "draw", lambda _: "<svg/>")
+    monkeypatch.setattr(run_page, "draw", lambda *_: "<svg/>")
     monkeypatch.setattr(run_page, "estimator_plots", lambda _: [])
     assert run(*CONVERT, "-o", "r") == 0
     points = crashes(working, lambda: run("report", "r"))

@@ -6,7 +6,7 @@ import pytest
 
 from binarize.cli import next_step
 from binarize.recipe import load, shipped
-from binarize.run import RunInfo, write_info
+from binarize.run import FitRecord, RunInfo, write_info
 
 
 def info(name="resnet18", size=224, kind="converted", library="timm", **conversion):
@@ -38,6 +38,12 @@ def info(name="resnet18", size=224, kind="converted", library="timm", **conversi
     )
 
 
+def fitted(info):
+    return info.replace(
+        fit=FitRecord(images=1, steps=1, seconds=1, error_before=1, error_after=0, outputs={})
+    )
+
+
 @pytest.mark.parametrize(
     ("made", "step"),
     [
@@ -52,6 +58,7 @@ def info(name="resnet18", size=224, kind="converted", library="timm", **conversi
         ),
         (info("fasterrcnn_resnet50_fpn", library="torchvision"), "summary R"),
         (info(kind="trained"), "eval R"),
+        (fitted(info()), "train R --recipe finetune --data-dir DIR"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -66,6 +73,7 @@ def test_after_converting(made, step):
     ("recipe", "step"),
     [
         ("digits", "train cifar_resnet20 --recipe digits"),
+        ("finetune", "train MODEL --recipe finetune --data-dir DIR"),
         ("cifar10-resnet20", "train --recipe cifar10-resnet20 --data-dir DIR"),
     ],
 )

@@ -69,6 +69,7 @@ def test_another_estimator_has_its_own_constants():
     assert recipe.binarize.estimator.name == "ab-arctan"
     assert recipe.binarize.estimator.constants == {}
     assert recipe.seed == 3
+    assert recipe.data.labels is True
 
 
 def test_the_recipes_own_estimator_keeps_the_recipes_constants():

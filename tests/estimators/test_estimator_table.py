@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -61,6 +62,44 @@ def test_ab_ste_is_called_a_reconstruction(name):
     kind = estimators.TABLE[name]
     assert "reconstruction" in kind.source
     assert "reconstruction" in kind.__doc__
+
+
+BLEND = {
+    "a_start": (0.5, "0 < a_start < 1"),
+    "k_start": (1.0, "0 < k_start"),
+    "clip": (None, "0 < clip"),
+    "adaptive": ("schedule", "schedule, statistics, learned"),
+}
+CONSTANTS = {
+    "ste": {},
+    "clipped-ste": {"c": (1.0, "0 < c")},
+    "approx-sign": {},
+    "swish-sign": {"b": (5.0, "0 < b")},
+    "ede": {"t_min": (0.1, "0 < t_min"), "t_max": (10.0, "0 < t_max")},
+    "reste": {"o_end": (3.0, "1 <= o_end"), "t": (1.5, "0 < t"), "m": (0.1, "0 < m")},
+    "fda": {
+        "w": (0.1, "0 < w"),
+        "n_start": (9, "0 <= n_start"),
+        "n_end": (18, "0 <= n_end"),
+        "clip": (1.0, "0 < clip"),
+    },
+    "recu": {
+        "tau_min": (0.85, "0.5 < tau_min < 1"),
+        "tau_max": (0.99, "0.5 < tau_max < 1"),
+        "gain": (2 * math.sqrt(2), "0 < gain"),
+    },
+    "rbnn": {"t_min": (0.01, "0 < t_min"), "t_max": (10.0, "0 < t_max")},
+    "dsq": {"a_start": (0.2, "0 < a_start < 1"), "delta": (2.0, "0 < delta")},
+    "ab-tanh": {**BLEND, "a_end": (0.8, "0 <= a_end <= 1"), "k_end": (5.0, "0 < k_end")},
+    "ab-arctan": {**BLEND, "a_end": (0.9, "0 <= a_end <= 1"), "k_end": (7.0, "0 < k_end")},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_constants_are_those_of_the_source(name):
+    """A recipe that names none means these, for good."""
+    listed = {each.name: (each.default, each.range) for each in estimators.TABLE[name].constants()}
+    assert listed == CONSTANTS[name]
 
 
 def test_constants_can_be_given():

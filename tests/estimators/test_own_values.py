@@ -183,6 +183,9 @@ def test_the_sample_covers_the_layer_and_every_position_of_its_kernels():
     assert set((picked % 9).tolist()) == set(range(9))
     assert picked[-1] > 0.99 * weight.numel()
     assert torch.equal(sampled(weight[:1, :1]), torch.arange(9))
+    assert torch.equal(
+        sampled(torch.arange(3 * 4095)), torch.arange(0, 3 * 4095, 4)
+    )  # not 3, nor 5
 
 
 def test_the_normal_sample_is_one():

@@ -169,6 +169,18 @@ def test_an_op_waits_for_a_residual_that_is_made_later() -> None:
     assert fuse(graph) == ["Sigmoid", "BinaryConvAddRelu"]
 
 
+def test_an_op_waits_past_another_layer() -> None:
+    graph = model("a = conv(x) b = sign(x) d = Sigmoid (b) c = Add (a, d) y = Relu (c)")
+    assert fuse(graph) == ["SignBinaryConv", "Sigmoid", "BinaryConvAddRelu"]
+
+
+@pytest.mark.parametrize("after", ["Add (a, x)", "Relu (a)", "Gelu (a)"])
+def test_an_op_of_another_domain_is_another_op(after: str) -> None:
+    graph = model(f"a = conv(x) y = {after}")
+    graph.graph[1].domain = "elsewhere"
+    assert not FuseOutputs()(graph).modified
+
+
 def test_an_op_does_not_wait_past_another_use_of_its_layer() -> None:
     graph = model("a = conv(x) b = conv(x) d = Relu (b) c = Add (a, d) y = Relu (c)")
     for node in graph.graph:
@@ -188,6 +200,25 @@ def test_gelu_as_torch_writes_it_below_opset_20() -> None:
 @pytest.mark.parametrize("operands", [("one", "a"), ("root", "x")])
 def test_what_looks_like_gelu_by_erf_and_is_none(operands: tuple[str, str]) -> None:
     assert "BinaryConv" in fuse(model(ERF % operands, opset=18))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Erf (b)", "Tanh (b)"),
+        ("c, one", "c, half"),
+        ("half, d", "one, d"),
+        ("Mul (half", "Div (half"),
+    ],
+)
+def test_what_has_another_op_or_number_is_no_gelu(old: str, new: str) -> None:
+    body = (ERF % ("root", "a")).replace(old, new)
+    assert "BinaryConv" in fuse(model(body, opset=18))
+
+
+def test_what_ends_before_it_is_one_is_no_gelu() -> None:
+    body = "a = conv(x) b = Div (a, root) z = Erf (b) y = Mul (a, half)"
+    assert "BinaryConv" in fuse(model(body, outputs="y z", opset=18))
 
 
 def test_no_norm_is_folded_into_what_has_an_epilogue() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import binarize
-from binarize.exporting.functions import STEM
+from binarize.exporting.functions import DOMAIN, STEM, VERSION
 from binarize.exporting.passes import FuseStem
 
 CONV = "kernel_shape = [7, 7], strides = [2, 2], pads = [3, 3, 3, 3]"
@@ -18,17 +18,19 @@ START = f"c = Conv <{CONV}> (x, w, b) r = Relu (c)"
 POOL = "kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]"
 
 
-def graph(conv: str = CONV, pool: str = POOL, body: str = "", bias: bool = True) -> ir.Model:
+def graph(
+    conv: str = CONV, pool: str = POOL, body: str = "", bias: bool = True, channels: int = 3
+) -> ir.Model:
     """Conv -> Relu -> MaxPool, or `body` in their place."""
     body = (
         body
         or f"c = Conv <{conv}> (x, w{', b' if bias else ''}) r = Relu (c) y = MaxPool <{pool}> (r)"
     )
     text = f"""<ir_version: 10, opset_import: ["" : 20]>
-    stem (float[n, 3, 32, 32] x) => (float[n, 4, p, q] y) {{ {body} }}"""
+    stem (float[n, {channels}, 32, 32] x) => (float[n, 8, p, q] y) {{ {body} }}"""
     proto = onnx.parser.parse_model(text)
     random = np.random.default_rng(0)
-    for name, shape in {"w": (4, 3, 7, 7), "b": (4,)}.items():
+    for name, shape in {"w": (8, channels, 7, 7), "b": (8,)}.items():
         value = random.standard_normal(shape).astype(np.float32)
         if name in body.split("MaxPool")[0]:
             proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
@@ -50,6 +52,8 @@ def test_a_stem_becomes_one_op(bias: bool) -> None:
     assert node.name == "stem.conv"
     assert [value.name for value in node.inputs[:2]] == ["x", "w"]
     assert (node.inputs[2].const_value.numpy() == 0).all() != bias
+    assert node.inputs[2].const_value.shape == (8,)
+    assert (node.domain, node.version) == (DOMAIN, VERSION)
     assert [value.name for value in model.graph.outputs] == ["y"]
     assert not FuseStem()(model).modified
 
@@ -75,6 +79,11 @@ def test_any_other_beginning_stays_as_it_is(options: dict[str, str]) -> None:
     before = ops(model)
     assert not FuseStem()(model).modified
     assert ops(model) == before
+
+
+@pytest.mark.parametrize(("channels", "fuses"), [(1, True), (4, True), (5, False)])
+def test_images_have_up_to_4_channels(channels: int, fuses: bool) -> None:
+    assert FuseStem()(graph(channels=channels)).modified is fuses
 
 
 @pytest.mark.slow

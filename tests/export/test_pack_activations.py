@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from binarize.exporting.functions import NATIVE_OPS
+from binarize.exporting.functions import NATIVE_OPS, VERSION
 from binarize.exporting.passes import PackActivations
 from binarize.kernels import installed
 from binarize.packing import pack_bits
@@ -31,10 +31,13 @@ OPS = {
 }
 
 
-def model(body: str, group: int = 1, outputs: str = "y", channels: int = 64) -> ir.Model:
+def model(
+    body: str, group: int = 1, outputs: str = "y", channels: int = 64, last: int = 0
+) -> ir.Model:
     """A graph in ONNX's text form, with `step(x)` and so on for binarize ops, each with constants of its own.
 
-    `add(x, r)` has a residual, `other(x)` the threshold of the first op, `row(x)` is linear.
+    `add(x, r)` has a residual, `other(x)` the threshold of the first op, `row(x)` is linear. `last`: channels
+    of y, where they are others.
     """
     random = np.random.default_rng(0)
     constants: dict[str, np.ndarray] = {}
@@ -44,15 +47,15 @@ def model(body: str, group: int = 1, outputs: str = "y", channels: int = 64) -> 
         constants[name] = value.astype(np.float32) if value.dtype != np.uint8 else value
         return name
 
-    def ours(word: str, given: str) -> str:
+    def ours(word: str, given: str, wide: int) -> str:
         op = OPS[word]
         x, *residual = given.split(",")
         linear = "Linear" in op
-        shape = (channels, channels) if linear else (channels, channels // group, 3, 3)
+        shape = (wide, channels) if linear else (wide, channels // group, 3, 3)
         parts = [
             own("bits", pack_bits(random.random(shape) < 0.5)),
-            own("scale", random.normal(size=channels) / 8),
-            own("bias", random.normal(size=channels) / 8),
+            own("scale", random.normal(size=wide) / 8),
+            own("bias", random.normal(size=wide) / 8),
         ]
         if word == "other":
             parts.append(next(name for name in constants if name.startswith("threshold")))
@@ -67,9 +70,10 @@ def model(body: str, group: int = 1, outputs: str = "y", channels: int = 64) -> 
     for line in body.split(";"):
         result, _, call = line.partition("=")
         word, _, given = call.strip().rstrip(")").partition("(")
-        lines.append(f"{result} = {ours(word, given) if word in OPS else call}")
+        wide = last if last and result.strip() == "y" else channels
+        lines.append(f"{result} = {ours(word, given, wide) if word in OPS else call}")
     size = f"float[2,{channels},5,{channels}]"
-    ends = ", ".join(f"{size} {name}" for name in outputs.split())
+    ends = ", ".join(f"float[2,{last or channels},5,w] {name}" for name in outputs.split())
     text = (
         '<ir_version: 10, opset_import: ["" : 20, "binarize" : 1]>\n'
         f"g ({size} x) => ({ends}) {{ {' '.join(lines)} }}"
@@ -173,6 +177,20 @@ def test_readers_with_another_jump_take_values() -> None:
 def test_channels_of_a_group_fill_words(group: int, channels: int, packs: bool) -> None:
     graph = model("a = step(x); y = step(a)", group, channels=channels)
     assert any(op in NATIVE_OPS for op in pack(graph)) is packs
+
+
+@pytest.mark.parametrize("last", [48, 32])
+def test_what_the_reader_makes_may_fill_no_words(last: int) -> None:
+    graph = model("a = step(x); y = step(a)", group=2, last=last)
+    assert pack(graph) == ["StepBinaryConvPack", "PackedStepBinaryConv"]
+
+
+def test_nothing_is_stored_twice() -> None:
+    graph = model("a = step(x); y = step(a)")
+    before = set(graph.graph.initializers)
+    pack(graph)
+    assert set(graph.graph.initializers) == before
+    assert {node.version for node in graph.graph} == {VERSION}
 
 
 def test_names_of_values_are_not_taken_twice() -> None:

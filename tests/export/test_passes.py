@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from binarize.errors import ExportError
+from binarize.exporting.classifier import CompressedTensor
 from binarize.exporting.functions import append_functions
 from binarize.exporting.passes import (
     DeduplicateInitializers,
@@ -18,8 +19,10 @@ from binarize.exporting.passes import (
     MarkAsInput,
     PackWeights,
     SeparatePoolPadding,
+    StoreCompressed,
     StripMetadata,
 )
+from binarize.exporting.passes.graph import constant, drop_unread
 from binarize.exporting.passes.pack import _same_pads
 from binarize.layers import FrozenWeight
 
@@ -54,6 +57,7 @@ def pack(graph: ir.Model, weights: dict[str, FrozenWeight]) -> bool:
     """Seal and pack; what the second application would do is asserted to be nothing."""
     assert MarkAsInput(weights)(graph).modified
     modified = PackWeights(weights)(graph).modified
+    assert all(len(node.outputs) == 1 for node in graph.graph)
     assert not PackWeights(weights)(graph).modified
     return modified
 
@@ -132,6 +136,8 @@ def test_groups_are_kept() -> None:
         ("t = Transpose (w) p = MatMul (x, t) y = Add (b, p)", ["BinaryLinear"]),
         ("t = Transpose (w) p = MatMul (x, t) y = Add (p, one)", ["BinaryLinear", "Add"]),
         ("t = Transpose (w) p = MatMul (x, t) y = Add (p, p)", ["BinaryLinear", "Add"]),
+        ("t = Transpose (w) p = MatMul (x, t) y = Mul (p, b)", ["BinaryLinear", "Mul"]),
+        ("t = Transpose (w) p = MatMul (x, t) y = Relu (p)", ["BinaryLinear", "Relu"]),
     ],
 )
 def test_a_linear_layer_is_packed(body: str, left: list[str]) -> None:
@@ -167,17 +173,36 @@ def test_a_weight_that_two_nodes_read_is_stored_once() -> None:
         "y = Gemm <transB = 1, alpha = 2.0> (x, w)",
         "s = ReduceSum (w) y = Add (x, s)",
         "t = Transpose (w) y = Add (x, t)",
+        "t = Transpose (w) y = MatMul (t, x)",
+        "t = Neg (w) y = MatMul (x, t)",
+        "y = Gemm (x, w)",
+        "y = Gemm <transA = 1, transB = 1> (x, w)",
+        "y = Gemm <transB = 1, beta = 2.0> (x, w, b)",
+        "y = Gemm <transB = 1> (x, w, rows)",
     ],
 )
 def test_any_other_use_is_an_error_that_names_the_layer(body: str) -> None:
     weight = frozen(4, 4)
     text = f"g (float[4,4] x) => (float[4,4] y) {{ {body} }}"
-    graph = model(text, w=weight.value.numpy())
+    others = {"b": np.ones(4, np.float32), "rows": np.ones((4, 4), np.float32)}
+    graph = model(text, w=weight.value.numpy(), **others)
     key = "block.1.proj.weight"
     graph.graph.initializers["w"].name = key
     MarkAsInput([key])(graph)
     with pytest.raises(ExportError, match=r'layer "block\.1\.proj"'):
         PackWeights({key: weight})(graph)
+
+
+def test_what_reads_a_weight_for_nothing_is_dropped() -> None:
+    weight = frozen(4, 4)
+    graph = model(
+        "g (float[4,4] x) => (float[4,4] y) { y = Gemm <transB = 1> (x, w) d = Add (x, w) }",
+        w=weight.value.numpy(),
+    )
+    pack(graph, {"w": weight})
+    assert ops(graph) == ["BinaryLinear"]
+    assert len(graph.graph.inputs[0].uses()) == 1
+    assert not graph.graph[0].inputs[1].is_graph_input()
 
 
 def test_same_padding_of_images_without_a_size_is_an_error() -> None:
@@ -260,6 +285,29 @@ def test_two_nodes_of_one_weight_fold_different_norms() -> None:
     np.testing.assert_allclose(run(graph, IMAGE), expected, atol=1e-4)
 
 
+def test_constants_are_what_the_file_alone_fixes() -> None:
+    graph = model(
+        "g (float[n,4] x, float[4] b) => (float[n,4] y, float[4] z) { y = Add (x, b) }",
+        **{name: np.ones(4, np.float32) for name in "bz"},
+    ).graph
+    assert constant(None) is None
+    assert constant(graph.inputs[0]) is None
+    assert constant(graph.inputs[1]) is None  # which the caller may give
+    assert constant(graph.outputs[0]) is None
+    assert np.array_equal(constant(graph.initializers["z"]), np.ones(4, np.float32))
+    drop_unread(graph)
+    assert set(graph.initializers) == {"b", "z"}  # read, and an output
+
+
+def test_of_equal_constants_an_output_of_the_graph_stays() -> None:
+    graph = model(
+        "g (float[n,4] x) => (float[n,4] y, int64[2] j) { y = Reshape (x, i) }",
+        **{name: np.array([-1, 4]) for name in "ij"},
+    )
+    assert not DeduplicateInitializers()(graph).modified
+    assert set(graph.graph.initializers) == {"i", "j"}
+
+
 def test_equal_integers_are_shared_and_equal_floats_are_not() -> None:
     graph = model(
         "g (float[n,4] x) => (float[n,4] y) "
@@ -295,6 +343,50 @@ def test_tidy_keeps_the_names_of_layers_alone() -> None:
     assert b"traced" not in text
     assert b"nobody" not in text
     assert not StripMetadata()(graph).modified
+
+
+def test_a_layer_that_is_used_again_is_numbered() -> None:
+    graph = model(
+        "g (float[n,4] x) => (float[n,4] y) { a = MatMul (x, w) b = MatMul (a, w) c = Add (b, e) "
+        "d = MatMul (c, w) y = Add (d, x) }",
+        w=np.ones((4, 4), np.float32),
+        e=np.ones(4, np.float32),
+    )
+    for old, new in (("w", "fc.weight"), ("e", "fc.bias")):
+        graph.graph.initializers[old].name = new
+    graph.graph[2].outputs[0].name = "computed.weight"
+    assert StripMetadata()(graph).modified
+    assert [node.name for node in graph.graph] == ["fc", "fc@2", None, "fc@3", None]
+    assert not StripMetadata()(graph).modified
+
+
+@pytest.mark.parametrize("what", ["doc_string", "metadata_props"])
+def test_either_of_what_the_exporter_said_is_dropped(what: str) -> None:
+    graph = model("g (float[n,4] x) => (float[n,4] y) { y = Relu (x) }")
+    graph.graph[0].name = None
+    if what == "doc_string":
+        graph.graph.doc_string = "traced"
+    else:
+        graph.graph.inputs[0].metadata_props["why"] = "traced"
+    assert StripMetadata()(graph).modified
+    assert b"traced" not in ir.to_proto(graph).SerializeToString()
+    assert not StripMetadata()(graph).modified
+
+
+@pytest.mark.parametrize("scale", [None, np.float32([[0.5], [2], [-1]])], ids=["fp16", "int8"])
+def test_a_weight_is_computed_from_what_is_stored(scale: np.ndarray | None) -> None:
+    elements = RNG.integers(-9, 9, (3, 4)).astype(np.float16 if scale is None else np.int8)
+    stored = CompressedTensor(elements, scale)
+    text = "g (float[n,4] x) => (float[n,3] y) { y = Gemm <transB = 1> (x, w) }"
+    graph = model(text, w=stored.value.numpy())
+    expected = run(graph, ROWS)
+    MarkAsInput(["w"])(graph)
+    assert StoreCompressed({"w": stored})(graph).modified
+    assert ops(graph) == ["Cast", *([] if scale is None else ["Mul"]), "Gemm"]
+    assert [one.name for one in graph.graph.inputs] == ["x"]
+    assert graph.graph.initializers["w"].const_value.numpy().dtype == elements.dtype
+    np.testing.assert_allclose(run(graph, ROWS), expected, atol=1e-5)
+    assert not StoreCompressed({"w": stored})(graph).modified
 
 
 POOL = "g (float[n,4,7,6] x) => (float[n,4,h,w] y) { %s y = MaxPool <kernel_shape = [3, 3]> (%s) }"

@@ -131,6 +131,48 @@ def test_few_images_are_one_batch_and_their_own_judges():
     assert found.error_after <= found.error_before
 
 
+@pytest.mark.parametrize("frozen", ["all", "first"])
+def test_what_the_caller_froze_learns_too_and_stays_frozen(frozen):
+    parent = network()
+    for parameter in parent.parameters() if frozen == "all" else parent[0].parameters():
+        parameter.requires_grad_(False)
+    free = {name for name, parameter in parent.named_parameters() if parameter.requires_grad}
+    with torch.no_grad():  # where no gradient is asked for, either
+        made = fitted(parent)
+    model = made.conversion.model
+    assert made.info.fit.error_after < 0.6 * made.info.fit.error_before
+    assert not torch.equal(model[0].weight, parent[0].weight)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == free
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Flattened(nn.Module):
+    """Notes whether its images come in channels_last, in which `view` may fail."""
+
+    def __init__(self, view: bool) -> None:
+        super().__init__()
+        self.body, self.view, self.last = network()[:-2], view, set()
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x):
+        self.last.add(x.is_contiguous(memory_format=torch.channels_last))
+        x = self.body(x)
+        return self.head(x.view(len(x), -1) if self.view else x.flatten(1))
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_images_are_channels_last_where_the_network_takes_them(view):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parent = Flattened(view).eval()
+    made = converted(parent)
+    model = made.conversion.model
+    model.last.clear()
+    found = fit_converted(made, parent, (3, SIDE, SIDE), pictures(), steps=30).info.fit
+    assert found.error_after < 0.6 * found.error_before
+    assert model.last == ({True, False} if view else {True})
+
+
 class Told(Progress):
     def __init__(self) -> None:
         self.lines = []

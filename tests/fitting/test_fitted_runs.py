@@ -17,10 +17,13 @@ from binarize.api import Calibration, convert_to_run
 from binarize.cli.app import main
 from binarize.errors import RunError, TrainingError
 from binarize.models import fetch
+from binarize.progress import Progress
+from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill
 from binarize.rewrite import Options, SourceOptions, build, open_float
-from binarize.run import layout, open_run
+from binarize.run import layout, open_run, tables
 from binarize.run.weights import read_state, save_weights
+from binarize.training.start import start
 from binarize.training.teacher import make_teacher
 
 SIDE = 8
@@ -96,16 +99,13 @@ def test_a_run_without_them_says_so(made):
 RECIPE = {"steps": 1, "optimizer": {"name": "sgd", "lr": 1e-4}}
 
 
-def train(target: Path, out: Path, *stages: dict, twin: bool = False) -> None:
-    from binarize.recipe.schema import Recipe
+def recipe(*stages: dict, **sections: object) -> Recipe:
+    data = {"name": "digits", "img_size": SIDE, "batch_size": 32, "workers": 0}
+    return load({"data": data, "stages": list(stages), **sections})
 
-    content = {
-        "version": 1,
-        "twin": twin,
-        "data": {"name": "digits", "img_size": SIDE, "batch_size": 32, "workers": 0},
-        "stages": list(stages),
-    }
-    training.train(Recipe.model_validate(content), target, out=out)
+
+def train(target: Path, out: Path, *stages: dict, twin: bool = False) -> None:
+    training.train(recipe(*stages, twin=twin), target, out=out)
 
 
 def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones(made, monkeypatch):
@@ -130,6 +130,54 @@ def test_training_goes_on_from_the_fitted_weights_and_learns_from_the_float_ones
     assert teacher.names[:2] == ("layer1.0.bn1", "layer1.0.bn2")
     assert set(teacher.names) == run.info.fit.outputs.keys() - {""}
     assert equal(state(open_float(run.path).model), parent)
+
+
+FIT = {
+    **RECIPE,
+    "skip_if": "fitted",
+    "distill": {"teacher": "float", "weight": 0.0, "features": 1.0, "labels": False},
+}
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def started(target: Path, out: Path, **sections: dict) -> int:
+    """How many stages a new training has that would fit and then train."""
+    heard = Heard()
+    start(recipe(FIT, RECIPE, **sections), "r", target, out, heard)
+    stages = load(out / layout.RECIPE).stages
+    said = "stage 1 is skipped: the run is fitted to its float model already" in heard.said
+    assert said == (len(stages) == 1)
+    assert stages[-1].distill is None
+    return len(stages)
+
+
+def test_a_stage_that_fits_is_skipped_for_a_run_that_is_fitted(made):
+    assert started(made / "fitted", made / "skipped") == 1
+    assert started(made / "fitted", made / "others", binarize={"bases": 2}) == 2  # another network
+
+
+def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(made):
+    convert_to_run(
+        "cifar_resnet20",
+        Options(stem="keep"),
+        SourceOptions(checkpoint=made / "float.safetensors", img_size=SIDE),
+        out=made / "plain",
+    )
+    train(made / "plain", made / "once", FIT, RECIPE)
+    assert len(tables.METRICS.read(made / "once")) == 2
+    assert started(made / "once", made / "twice") == 1
+    parent = read_state(made / "float.safetensors")
+    for name in ("once", "twice"):
+        run = open_run(made / name)
+        assert equal(state(make_teacher(Distill(), run.path, run.info).model), parent)
+    assert equal(state(open_float(made / "once").model), parent)
 
 
 def test_inner_outputs_are_learned_of_the_same_architecture_alone(made, monkeypatch):

@@ -12,7 +12,8 @@ from torch import nn
 
 from binarize import estimators
 from binarize.errors import ModelError
-from binarize.layers import binarize_weight, freeze
+from binarize.layers import WeightBinarizer, binarize_weight, freeze
+from binarize.layers.scale import Scale
 
 LAYERS = {
     "conv1d": lambda: nn.Conv1d(4, 5, 3),
@@ -214,3 +215,5 @@ def test_what_is_not_standardised_is_its_own_z():
 def test_it_says_what_it_is():
     said = binarizer("ede").extra_repr()
     assert said == f"{estimators.get('ede')}, scale=channel, standardise=True"
+    two = WeightBinarizer(estimators.get("ede"), Scale("channel", 2))
+    assert two.extra_repr() == f"{said}, bases=2"

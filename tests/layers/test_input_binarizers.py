@@ -107,6 +107,12 @@ def test_a_step_that_would_be_constant_splits_at_the_mean():
     assert float(threshold) == pytest.approx(5, abs=0.1)
 
 
+def test_a_step_whose_first_threshold_no_input_reaches_splits_at_the_mean():
+    threshold, scale = StepBinarizer(3, -1).best(torch.tensor([[-10.0, -10.0, 1.0]]))
+    assert float(threshold) == pytest.approx(-19 / 3)
+    assert float(scale) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("kind", [StepBinarizer, SignBinarizer])
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e-30])
 def test_calibration_on_a_constant_stays_finite_and_is_called_saturated(kind, value):

@@ -50,6 +50,15 @@ def test_a_model_that_has_none() -> None:
         models.create("cifar_resnet20", pretrained=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [(TORCHVISION, 1000), ("resnet18", 1000), ("resnetv2_50x1_bit.goog_in21k", 21843)],
+)
+def test_the_classes_that_they_know(name: str, classes: int) -> None:
+    name = f"torchvision/{name}" if name == TORCHVISION else name
+    assert models.pretrained_classes(name) == classes
+
+
 def test_torchvision_weights_from_its_cache(cache: Path) -> None:
     original = models.create(f"torchvision/{TORCHVISION}")
     url = torchvision_models.get_model_weights(TORCHVISION).DEFAULT.url

@@ -118,3 +118,4 @@ def test_a_value_that_is_no_plain_yaml(text: str, words: str) -> None:
     (problem,) = problems(assigned(text))
     assert problem.startswith(f"--set {text}: ")
     assert words in problem
+    assert problem.count("--set") == 1

@@ -39,7 +39,14 @@ def test_the_json_schema_is_one_for_files() -> None:
     json.dumps(schema)
     assert schema["additionalProperties"] is False
     assert "extends" in schema["properties"]
-    assert schema["then"]["required"] == ["data", "stages"]
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["properties"]["extends"]["type"] == "string"
+    assert schema["properties"]["extends"]["minLength"] == 1
+    assert schema["if"] == {"not": {"required": ["extends"]}}
+    assert schema["then"] == {"required": ["data", "stages"]}
+    kinds = [schema, *schema["$defs"].values()]
+    kinds += [choice for kind in kinds for choice in kind.get("anyOf", [])]
+    assert not any("required" in kind for kind in kinds)  # another file may have it
     named = {
         name
         for name, kind in schema["$defs"].items()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from binarize.errors import RecipeError
 from binarize.recipe import Estimator, Recipe, Stage, load
 from binarize.recipe.schema import Named, Section, section_at
+from binarize.run import EstimatorSpec
 
 ONE = {"epochs": 1, "optimizer": {"lr": 0.1}}
 MINIMAL = {"data": "digits", "stages": [ONE]}
@@ -67,6 +68,7 @@ def test_estimator_constants_are_the_keys_besides_name() -> None:
     constants = recipe.binarize.estimator.constants
     assert constants == {"a_end": 0.5, "clip": None, "n": 9}
     assert type(constants["n"]) is int
+    assert recipe.binarize.estimator.spec == EstimatorSpec.of(estimator)
 
 
 @pytest.mark.parametrize("kind", sections(), ids=lambda kind: kind.__name__)
@@ -128,6 +130,12 @@ def test_recipes_are_read_only() -> None:
         (with_keys(data={"name": "d", "std": [1, 1, 0]}), "three positive"),
         (with_keys(data={"name": "d", "mean": [1, 1]}), "data.mean should have at least 3 items"),
         (with_keys(data={"name": "d", "augment": {"scale": [1, 0.5]}}), "0 < low <= high"),
+        (
+            with_keys(data={"name": "d", "augment": {"scale": [0.5]}}),
+            "scale should have at least 2",
+        ),
+        (with_keys(data={"name": "d", "cache": 1}), "should be true, false or device, not 1"),
+        (with_keys(model={"name": "x", "checkpoint": "ü" * 3, "stem": "ü"}), 'not "ü"'),
         (
             with_keys(data={"name": "d", "augment": {"scale": [0.5, 1], "crop_padding": 4}}),
             "data.augment.crop_padding: cannot be used together with scale",
@@ -210,3 +218,42 @@ def test_section_at_follows_lists_and_stops_at_free_mappings() -> None:
 def test_what_a_run_or_a_machine_cannot_hold_is_refused(override: str) -> None:
     with pytest.raises(RecipeError, match=override.partition("=")[0]):
         load(MINIMAL, [override])
+
+
+NAMES = [
+    *("model", "binarize.estimator", "data", "data.dir", "data.augment.auto_augment"),
+    *("stages.0.name", "stages.0.optimizer.name", "stages.0.distill.teacher"),
+]
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_a_name_has_a_letter_at_least(path: str) -> None:
+    load(MINIMAL, [f"{path}=x"])
+    with pytest.raises(RecipeError, match="should not be empty"):
+        load(MINIMAL, [f"{path}=''"])
+
+
+def test_a_glob_has_a_letter_at_least() -> None:
+    assert load(MINIMAL, ["binarize.layers=[{match: '*'}]"]).binarize.layers[0].match == "*"
+    with pytest.raises(RecipeError, match=r"layers\.0\.match should not be empty"):
+        load(MINIMAL, ["binarize.layers=[{match: ''}]"])
+
+
+def test_a_number_is_at_most_1e9() -> None:
+    assert load(MINIMAL, ["stages.0.optimizer.lr=1e9"]).stages[0].optimizer.lr == 1e9
+    with pytest.raises(RecipeError, match="should be a number of at most 1e"):
+        load(MINIMAL, ["stages.0.optimizer.lr=1000000000.5"])
+
+
+def test_a_crop_has_an_area() -> None:
+    assert load(MINIMAL, ["data.augment.scale=[1e-9, 1]"]).data.augment.scale == [1e-9, 1]
+    with pytest.raises(RecipeError, match="0 < low <= high"):
+        load(MINIMAL, ["data.augment.scale=[0, 1]"])
+
+
+def test_a_stage_ends_early_by_held_out_images_alone() -> None:
+    early = stage(early_stop={"patience": 1})
+    held_out = load({**early, "data": {"name": "digits", "holdout": 9}})
+    assert held_out.stages[0].early_stop is not None
+    with pytest.raises(RecipeError, match=r"stages\.0\.early_stop: needs data\.holdout: never"):
+        load(early)

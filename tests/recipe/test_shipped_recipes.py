@@ -17,6 +17,8 @@ NEEDED = {
     "cifar10-vgg-small",
     "cifar10-vgg-small-step",
     "cifar10-compare",
+    "cifar10-finetune",
+    "finetune",
     "imagenet-resnet18",
     "imagenet-resnet18-reactnet",
     "imagenet-resnet34",
@@ -53,6 +55,28 @@ def test_digits_trains_whatever_it_is_given() -> None:
     assert recipe.model is None
     assert recipe.binarize is None
     assert (recipe.twin, recipe.data.img_size) == (True, 32)
+
+
+@pytest.mark.parametrize("name", ["finetune", "cifar10-finetune"])
+def test_finetuning_fits_without_labels_and_then_takes_them(name: str) -> None:
+    """Whatever it is given: a run keeps its conversion, a float one and a model take the defaults."""
+    recipe = load(name)
+    assert recipe.model is None
+    assert recipe.binarize is not None
+    assert not recipe.binarize.model_fields_set
+    assert not recipe.twin
+    fit, labels = recipe.stages
+    assert (fit.skip_if, fit.needs_labels, fit.steps) == ("fitted", False, 120)
+    assert (labels.skip_if, labels.needs_labels) == (None, True)
+    assert labels.epochs is not None
+    assert labels.epochs <= 3
+    assert fit.float_teacher
+    assert labels.float_teacher
+    assert fit.distill is not None
+    assert labels.distill is not None
+    assert (fit.distill.weight, fit.distill.features) == (0, 1)
+    assert labels.distill.features > 0
+    assert labels.optimizer.lr <= fit.optimizer.lr
 
 
 def test_cifar10_resnet20_is_what_the_readme_compares() -> None:

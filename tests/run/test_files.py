@@ -142,6 +142,16 @@ class TestNewDirectory:
         assert "-o" in caught.value.hint
         assert everything_in(tmp_path) == (["r", "r/mine"] if kind == "directory" else ["r"])
 
+    def test_a_full_disk_at_the_end_leaves_nothing(self, tmp_path, monkeypatch):
+        def write_and_rename():
+            with new_directory(tmp_path / "r") as temporary:
+                (temporary / "file").write_text("x")
+                monkeypatch.setattr(Path, "replace", full_disk)
+
+        with pytest.raises(OSError, match="No space left"):
+            write_and_rename()
+        assert everything_in(tmp_path) == []
+
 
 class TestNewRun:
     def test_names_are_numbered_from_two(self, tmp_path):
@@ -191,6 +201,16 @@ class TestNewRun:
         assert made.path.name == "r-2"
         assert everything_in(tmp_path) == ["r", "r-2", "r-2/file"]
 
+    def test_a_full_disk_at_the_end_leaves_nothing(self, tmp_path, monkeypatch):
+        def write_and_rename():
+            with new_run("r", tmp_path) as made:
+                (made.directory / "file").write_text("x")
+                monkeypatch.setattr(Path, "rename", full_disk)
+
+        with pytest.raises(OSError, match="No space left"):
+            write_and_rename()
+        assert everything_in(tmp_path) == []
+
     @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
     def test_an_exception_leaves_nothing_and_takes_no_name(self, tmp_path, problem):
         def write_half():
@@ -208,3 +228,14 @@ def test_a_file_without_end_is_not_read(tmp_path):
         file.truncate(1 << 40)  # a terabyte
     with pytest.raises(OSError, match="too large"):
         read_file(tmp_path / "run.json")
+    assert read_file(tmp_path / "run.json", 3) == b"\0\0\0"
+
+
+def test_a_whole_file_has_at_most_64_mib(tmp_path):
+    path, most = tmp_path / "metrics.csv", 64 << 20
+    with path.open("wb") as file:
+        file.truncate(most)
+    assert len(read_file(path)) == most
+    os.truncate(path, most + 1)
+    with pytest.raises(OSError, match="too large"):
+        read_file(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -138,6 +138,56 @@ class TestWeights:
         with pytest.raises(RunError, match="holds no weights yet") as caught:
             _ = run.weights
         assert caught.value.hint.endswith(f"binarize train --resume {run.path}")
+
+    def test_the_float_ones_are_those_of_the_parent_or_its_own_latent_ones(self, tmp_path):
+        run = make_run(tmp_path / "r")
+        (run.path / "model.safetensors").touch()
+        assert run.float_weights == run.path / "model.safetensors"
+        (run.path / "float").mkdir()
+        assert run.float_weights == run.path / "model.safetensors"
+        (run.path / "float" / "model.safetensors").touch()
+        assert run.float_weights == run.path / "float" / "model.safetensors"
+
+    def test_of_a_fitted_run_they_are_those_of_the_parent_alone(self, tmp_path):
+        fit = {"images": 1, "steps": 1, "seconds": 1.0, "error_before": 1.0, "error_after": 0.5}
+        run = make_run(tmp_path / "r", fit=fit)
+        (run.path / "model.safetensors").touch()
+        with pytest.raises(RunError, match="was fitted to a float model") as caught:
+            _ = run.float_weights
+        assert "--no-keep-float" in caught.value.hint
+
+
+class TestSummary:
+    LAYER: ClassVar[dict[str, Any]] = {
+        **{"name": "conv1", "kind": "Conv2d", "shape": [8, 3, 3, 3], "source": "default"},
+        **{"action": "float", "reason": "first layer", "params": 216, "macs": 0},
+    }
+    TOTALS: ClassVar[dict[str, int]] = dict.fromkeys(
+        ["params_1bit", "params_32bit", "macs_1bit", "macs_32bit", "bytes_float", "bytes_packed"], 1
+    )
+
+    def test_it_is_read_with_what_a_newer_version_adds(self, tmp_path):
+        run = make_run(tmp_path / "r")
+        written = {"layers": [self.LAYER | {"new": 1}], "totals": self.TOTALS, "newer": "x"}
+        (run.path / "summary.json").write_text(json.dumps(written))
+        layer = self.LAYER | {"new": 1, "activations": "float"}
+        assert run.summary == written | {"layers": [layer]}
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"params": -1}, "params"),
+            ({"macs": 1 << 63}, "macs"),
+            ({"shape": [1] * 17}, "shape"),
+            ({"name": 3}, "name"),
+        ],
+    )
+    def test_a_number_that_is_none_is_damage(self, tmp_path, change, said):
+        run = make_run(tmp_path / "r")
+        written = {"layers": [self.LAYER | change], "totals": self.TOTALS}
+        (run.path / "summary.json").write_text(json.dumps(written))
+        with pytest.raises(RunError, match=rf'summary.json" is damaged: layers\.0\.{said}'):
+            _ = run.summary
 
 
 class TestNewest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -80,3 +81,22 @@ def test_without_such_locks_leftovers_stay(tmp_path, monkeypatch):
     (tmp_path / ".a.x1______.part").touch()
     write_text(tmp_path / "a", "text")
     assert names(tmp_path) == {".a.x1______.part", "a"}
+
+
+def test_one_file_that_cannot_be_removed_keeps_no_other(tmp_path, monkeypatch):
+    """As where another user, or Windows, holds it open."""
+    half = tmp_path / ".a.x1______.part"
+    half.mkdir()
+    for name in "bcd":
+        (half / name).touch()
+    unlink, refused = os.unlink, []
+
+    def hold_the_first(name, **where):
+        if not refused:
+            refused.append(name)
+            raise PermissionError(name)
+        unlink(name, **where)
+
+    monkeypatch.setattr(os, "unlink", hold_the_first)
+    remove_leftovers(tmp_path)
+    assert len(names(half)) == 1

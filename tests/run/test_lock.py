@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from filelock import FileLock
 
-from binarize.run.lock import held, holder
+from binarize.run.lock import held, holder, remove_if_free
 
 HOLD = """
 import sys, time
@@ -71,6 +71,19 @@ def test_where_nothing_can_be_written_nobody_else_writes(tmp_path, monkeypatch, 
         monkeypatch.setattr(FileLock, "acquire", failing(number))
         with held(path) as alone:
             assert alone != there
+
+
+def test_a_lock_file_left_behind_is_removed_and_one_that_is_held_stays(tmp_path):
+    path = tmp_path / "runs" / "a.lock"
+    remove_if_free(path)
+    assert list(tmp_path.iterdir()) == []  # nothing is made where there is none
+    path.parent.mkdir()
+    path.write_text("1\n")
+    remove_if_free(path)
+    assert not path.exists()
+    with held(path):
+        remove_if_free(path)
+        assert holder(path) == str(os.getpid())
 
 
 def test_another_error_of_the_disk_is_not_hidden(tmp_path, monkeypatch):

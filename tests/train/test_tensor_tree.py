@@ -77,3 +77,16 @@ def test_loaded_tensors_lie_in_memory_as_their_parameters_do():
     before = [v.stride() for s in optimizer.state.values() for v in s.values()]
     load_optimizer(optimizer, through_files(optimizer.state_dict()))
     assert [v.stride() for s in optimizer.state.values() for v in s.values()] == before
+
+
+def test_the_count_of_steps_is_exact_beside_a_narrow_number():
+    """A parameter without dimensions has the shape of the count, and bfloat16 ends at 256."""
+    parameter = nn.Parameter(torch.tensor(1.0, dtype=torch.bfloat16))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"][0]["step"].fill_(257)
+    load_optimizer(optimizer, through_files(state))
+    assert optimizer.state[parameter]["step"].item() == 257
+    assert optimizer.state[parameter]["exp_avg"].dtype == torch.bfloat16

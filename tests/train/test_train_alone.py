@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import train_runs as tiny
@@ -14,7 +16,8 @@ import train_runs as tiny
 from binarize.errors import RunBusyError
 from binarize.recipe import dump
 from binarize.run.lock import held
-from binarize.training import train
+from binarize.training import alone, train
+from binarize.training.alone import alone_in
 
 
 class Listening(tiny.Told):
@@ -49,6 +52,46 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     assert listening.free
     assert not any(listening.free)
     assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+
+
+def process(main: bool) -> Any:
+    return SimpleNamespace(is_main_process=main)
+
+
+def full_disk(_: Path) -> None:
+    raise OSError("the disk is full")
+
+
+def test_the_second_one_is_refused_until_the_first_has_ended(tmp_path):
+    for _ in range(2):
+        with alone_in(tmp_path, process(main=True)):
+            assert (tmp_path / ".lock").is_file()
+            with (
+                pytest.raises(RunBusyError, match=rf"another process \({os.getpid()}\)"),
+                alone_in(tmp_path, process(main=True)),
+            ):
+                pass
+
+
+def test_the_other_processes_do_what_the_first_one_says(tmp_path, monkeypatch):
+    """They take no lock themselves; where the first cannot take it, they do not train either."""
+    told: list[list[bool]] = []
+
+    def says(alone: list[bool]) -> None:
+        told.append(list(alone))
+        alone[0] = first
+
+    monkeypatch.setattr(alone, "broadcast_object_list", says)
+    first = True
+    with alone_in(tmp_path, process(main=False)):
+        assert list(tmp_path.iterdir()) == []
+    first = False
+    with pytest.raises(RunBusyError), alone_in(tmp_path, process(main=False)):
+        pass
+    monkeypatch.setattr(alone, "held", full_disk)
+    with pytest.raises(OSError, match="full"), alone_in(tmp_path, process(main=True)):
+        pass
+    assert told == [[False]] * 3
 
 
 @pytest.mark.slow

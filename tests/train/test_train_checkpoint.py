@@ -99,6 +99,24 @@ def test_a_full_disk_leaves_the_old_one(last, monkeypatch):
     assert [path.name for path in last.parent.iterdir()] == ["last"]
 
 
+def test_a_run_that_is_removed_meanwhile_does_not_hide_why_it_was_not_written(last, monkeypatch):
+    def removed(part, _):
+        part.rmdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "_write", removed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(last, example(2.0))
+    assert number_of(last) == 1.0
+
+
+def test_a_device_without_memory_is_no_damage(last):
+    with pytest.raises(torch.OutOfMemoryError), checkpoint.fits(last):
+        raise torch.OutOfMemoryError("full")
+    with pytest.raises(CheckpointError, match="does not fit"), checkpoint.fits(last):
+        raise RuntimeError("sizes differ")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors", "training.json"])
 def test_a_truncated_file_is_noticed(last, name):
     content = (last / name).read_bytes()
@@ -156,12 +174,12 @@ def test_a_part_that_is_missing_is_noticed(last, missing):
     "change",
     [
         *({"epochs": "2"}, {"epochs": -1}, {"per_epoch": None}, {"top1": []}, {"top5": math.nan}),
-        *({"best_epoch": 1 << 70}, {"seconds": {}}),
+        *({"best_epoch": 1 << 31}, {"best_epoch": 1 << 70}, {"seconds": {}}),
     ],
 )
 def test_how_far_it_is_is_checked(change, tmp_path):
-    place = {**asdict(TrainingState(epochs=1, per_epoch=5)), "scaler": {}}
-    assert TrainingState.of(place, tmp_path).per_epoch == 5
+    place = {**asdict(TrainingState(epochs=0, per_epoch=(1 << 31) - 1)), "scaler": {}}
+    assert TrainingState.of(place, tmp_path).per_epoch == (1 << 31) - 1
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         TrainingState.of({**place, **change}, tmp_path)
 
@@ -237,11 +255,13 @@ def test_of_an_old_and_a_new_one_the_new_one_stays(last):
     assert [path.name for path in last.parent.iterdir()] == ["last"]
 
 
-def test_a_directory_in_a_files_place_is_noticed(last):
-    (last / "model.safetensors").unlink()
-    (last / "model.safetensors").mkdir()
-    with pytest.raises(CheckpointError, match="missing or damaged"):
-        checkpoint.check(last)
+@pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors"])
+def test_a_missing_file_is_noticed_and_a_directory_in_its_place(last, name):
+    (last / name).unlink()
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=f'{name}" is missing or damaged'):
+            checkpoint.check(last)
+        (last / name).mkdir(exist_ok=True)
 
 
 def test_directories_above_it_are_made(tmp_path):

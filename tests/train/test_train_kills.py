@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from binarize.rewrite import Options, SourceOptions, convert_float, open_float
 from binarize.rewrite.convert import replay
 from binarize.run import is_run
 from binarize.training import train
+from binarize.training.prepare import Prepared
 
 # The packages have functions of these names.
 resume, start = (import_module(f"binarize.training.{name}") for name in ("resume", "start"))
@@ -30,7 +32,8 @@ def small(monkeypatch):
         float_model = open_float(toys.network(binary=False), SourceOptions(img_size=6))
         converted = convert_float(float_model, Options(estimator="ste", scale="channel"))
         classes = [str(number) for number in range(toys.CLASSES)]
-        return type(converted)(converted.conversion, converted.info.replace(classes=classes))
+        converted = replace(converted, info=converted.info.replace(classes=classes))
+        return Prepared(converted, None, False, "")
 
     def build_info(info):
         model = toys.network(binary=False)
@@ -39,7 +42,7 @@ def small(monkeypatch):
     def trainer(training, _, progress):
         return toys.trainer(training.recipe, progress)
 
-    monkeypatch.setattr(start, "_classes", lambda *_: [])
+    monkeypatch.setattr(start, "_with_labels", lambda recipe, _: (recipe, []))
     monkeypatch.setattr(start, "prepare", prepare)
     monkeypatch.setattr(build, "build_info", build_info)
     monkeypatch.setattr(resume, "_trainer", trainer)

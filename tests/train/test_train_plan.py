@@ -47,7 +47,11 @@ def test_fewer_images_than_a_batch():
         build_schedule(stages_of([("epochs", 1)]), per_epoch=0)
 
 
-@pytest.mark.parametrize("stage", [("epochs", 10**4000), ("steps", 2**63), ("epochs", 100_001)])
+@pytest.mark.parametrize("stage", [("epochs", 10**4000), ("steps", 2**63), ("steps", 300_001)])
 def test_a_plan_without_end_is_refused_before_it_is_made(stage):
     with pytest.raises(TrainingError, match="more than 100,000 epochs"):
         build_schedule(stages_of([stage]), per_epoch=3)
+
+
+def test_a_long_one_is_not_refused():
+    assert len(build_schedule(stages_of([("steps", 900_000), ("epochs", 100)]), 1000)) == 1000

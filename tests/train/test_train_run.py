@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from binarize import api
 from binarize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from binarize.layers import binary_weights
-from binarize.recipe import load
-from binarize.rewrite import Options, SourceOptions, build
+from binarize.recipe import Model, load
+from binarize.rewrite import Options, SourceOptions, build, open_float
 from binarize.run import EstimatorSpec, open_run
-from binarize.training import train
+from binarize.training import prepare, train
 
 SMALL = SourceOptions(pretrained=False, img_size=8)
 STEPS = 5
@@ -314,3 +314,18 @@ def test_data_of_other_classes_is_refused_on_resume(tmp_path, whole):
         Image.new("RGB", (8, 8)).save(folder / split / "fox" / "0.png")
     with pytest.raises(DataError):
         train(resume=path)
+
+
+@pytest.mark.parametrize(("classes", "anew"), [(10, False), (3, True)])
+def test_a_pretrained_classifier_starts_anew_for_other_classes_alone(classes, anew, monkeypatch):
+    def pretrained(*given):
+        found = open_float(*given)
+        return replace(found, info=found.info.replace(weights="pretrained (somewhere)"))
+
+    monkeypatch.setattr(prepare, "open_float", pretrained)
+    monkeypatch.setattr("binarize.models.pretrained_classes", lambda name: 10)
+    told, section = tiny.Told(), Model(name=tiny.MODEL)
+    names = [str(number) for number in range(classes)]
+    prepared = prepare.prepare(tiny.MODEL, section, tiny.recipe(), names, told)
+    assert prepared.anew == ("classifier" if anew else "")
+    assert told.heard("starts anew") is anew

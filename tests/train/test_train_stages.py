@@ -17,7 +17,6 @@ from binarize.layers import WeightBinarizer, binarize_weight, binary_weights, sc
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import Distill, Optimizer
 from binarize.rewrite import Options, SourceOptions, convert_float, open_float
-from binarize.run import Preprocess
 from binarize.training import stages
 from binarize.training.diagnosis import first_bad_layer
 from binarize.training.norms import reestimate
@@ -25,7 +24,6 @@ from binarize.training.objective import Distillation, Objective
 from binarize.training.optim import make_optimizer
 from binarize.training.phase import Phase
 from binarize.training.prepare import merge
-from binarize.training.teacher import Teacher
 from binarize.training.training_state import TrainingState
 
 OPTIMIZER = {"name": "momentum", "lr": 0.05}
@@ -192,19 +190,16 @@ class TestDistillation:
     @pytest.mark.parametrize("weight", [0.0, 0.25])
     def test_inner_outputs_are_learned_as_a_fit_does(self, weight, labels):
         """The same errors as `fitting.Watched` finds, on top of what is left of the formula."""
-        model, parent = toys.network(binary=False).eval(), toys.network(binary=False).eval()
+        model = toys.network(binary=False).eval()
         with torch.no_grad():
             model[2].weight.mul_(0.5)
         images, targets = toys.images().tensors
-        given = Preprocess(
-            img_size=8, mean=[0.5], std=[0.25], interpolation="bilinear", crop_pct=1.0
-        )
-        teacher = Teacher(parent, given, given, ["2", "3"]).eval()
+        teacher = toys.parent()
         objective = Objective(model)
         objective.distillation = Distillation(teacher, 1.0, weight, 0.5, labels)
         loss, _ = objective(images, targets)
         _, errors = Watched(model, ["2", "3"]).errors(
-            images, Watched(parent, ["2", "3"]).outputs(images)
+            images, Watched(teacher.model, ["2", "3"]).outputs(images)
         )
         assert list(errors) == ["2", "3", LOGITS]
         objective.distillation = Distillation(teacher, 1.0, weight, 0.0, True)
@@ -221,6 +216,18 @@ class TestDistillation:
         objective(*toys.images().tensors)[0].backward()
         assert all(p.grad is None for p in teacher.parameters())
         assert len(list(objective.parameters())) == len(list(model.parameters()))
+
+    def test_inner_outputs_and_averaged_weights_resume_to_the_bit(self, tmp_path):
+        matching = {"teacher": "float", "weight": 0.5, "features": 0.5}
+        averaged = toys.recipe(stage(epochs=3, distill=matching, ema={"decay": 0.9}))
+        toys.train(averaged, tmp_path / "whole")
+        with pytest.raises(toys.Killed):
+            toys.train(averaged, tmp_path / "killed", toys.KillAt(2, "step"))
+        toys.train(averaged, tmp_path / "killed")
+        assert toys.same(toys.last(tmp_path / "whole"), toys.last(tmp_path / "killed"))
+        other = toys.recipe(stage(epochs=3, distill=matching))
+        toys.train(other, tmp_path / "other")
+        assert not toys.same(toys.last(tmp_path / "whole"), toys.last(tmp_path / "other"))
 
     def test_a_stage_follows_its_teacher(self, tmp_path):
         """Distilled from one that always answers class 1, a network answers class 1."""

@@ -16,6 +16,12 @@ def scores(top1: float, top5: float = 90.0) -> Scores:
     return Scores(loss=1.0, top1=top1, top5=top5, images=8)
 
 
+def test_a_new_one_has_done_nothing_and_is_worse_than_any():
+    counts = dict.fromkeys(["epochs", "trained", "per_epoch", "best_epoch", "stage_epoch"], 0)
+    numbers = dict.fromkeys(["top1", "top5", "seconds"], 0.0)
+    assert vars(TrainingState()) == {**counts, **numbers, "best_top1": -1.0, "stage_top1": -1.0}
+
+
 def test_the_best_epoch_is_the_first_of_the_highest_accuracy():
     state = TrainingState()
     told = [state.update_best(n, scores(top1), True) for n, top1 in enumerate([0.0, 50, 50, 40], 1)]

@@ -16,9 +16,11 @@ from binarize import estimators
 from binarize.layers import WeightBinarizer, binarize_weight, scale
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
+from binarize.run import Preprocess
 from binarize.training.device import leave_group_at_exit, make_accelerator, shard_test, shard_train
 from binarize.training.engine import Trainer
 from binarize.training.phase import Loaders, Phase
+from binarize.training.teacher import Teacher
 from binarize.training.training_state import TrainingState
 
 IMAGES, CLASSES, BATCH = 96, 4, 16
@@ -76,14 +78,23 @@ def trainer(chosen: Recipe, progress: Progress | None = None) -> Trainer:
     return Trainer(chosen, accelerator, loaders, CLASSES, progress or Progress())
 
 
+def parent(_: object = None) -> Teacher:
+    """The float network, to learn its inner outputs from."""
+    preprocess = Preprocess(
+        img_size=6, mean=[0.5], std=[0.25], interpolation="bilinear", crop_pct=1.0
+    )
+    return Teacher(network(binary=False), preprocess, preprocess, ["2", "3"]).eval()
+
+
 def train(
     chosen: Recipe,
     directory: Path,
     progress: Progress | None = None,
     model: nn.Module | None = None,
 ) -> TrainingState:
-    """Train the network in `directory`, or resume what is there."""
-    state = trainer(chosen, progress).train(Phase("binarized", directory, model or network()))
+    """Train the network in `directory`, or resume what is there; stages that are distilled have `parent`."""
+    phase = Phase("binarized", directory, model or network(), teacher=parent)
+    state = trainer(chosen, progress).train(phase)
     leave_group_at_exit()
     return state
 

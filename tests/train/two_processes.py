@@ -76,7 +76,15 @@ INPUTS: dict[str, Case] = {
 }
 """Thresholds are calibrated on the images of the first process: after the first stage."""
 
-CASES = {**FOLLOWING, **INPUTS}
+FEATURES: dict[str, Case] = {
+    "inner-outputs": (
+        stages({"distill": {"teacher": "float", "weight": 0, "features": 1, "labels": False}}),
+        network,
+    ),
+}
+"""Errors are relative to the images of each process."""
+
+CASES = {**FOLLOWING, **INPUTS, **FEATURES}
 
 
 def losses_of(case: Case, directory: Path, **engine: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -95,12 +95,13 @@ def _image_pads(pad: ir.Node, axes: int) -> list[int] | None:
     is_zero = (
         len(pad.inputs) < 3 or pad.inputs[2] is None or (value is not None and not value.any())
     )
-    if pads is None or not is_zero or pad.attributes.get_string("mode", "constant") != "constant":
+    mode = pad.attributes.get_string("mode", "constant")
+    if axes == 0 or pads is None or not is_zero or mode != "constant":
         return None
     whole = np.zeros((2, axes + 2), np.int64)
     places = np.arange(axes + 2) if along is None else along
     whole[:, places] = pads.reshape(2, -1)
-    if axes == 0 or whole[:, :2].any() or (whole < 0).any():
+    if whole[:, :2].any() or (whole < 0).any():
         return None
     return whole[:, 2:].reshape(-1).tolist()
 

@@ -8,7 +8,7 @@ from pydantic import ValidationInfo, field_validator
 
 from binarize.choices import MOST_WORKERS
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
-from binarize.run.records import LARGEST_SIZE
+from binarize.run.records import LARGEST_SIZE, SMALLEST_CROP
 
 FOLDER = "folder"
 
@@ -108,7 +108,7 @@ class Data(Named):
     crop_pct: float | None = key(
         "test images are resized to img_size / crop_pct, then cropped; `null`: the model's own",
         None,
-        gt=0,
+        ge=SMALLEST_CROP,
         le=1,
     )
     augment: Augment = key("random changes to training images", Augment)

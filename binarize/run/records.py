@@ -55,6 +55,8 @@ LARGEST_PIXEL = 1e4
 """Of a mean or deviation of pixels, which are in [0, 1] or [0, 255]."""
 SMALLEST_DEVIATION = 1e-4
 LARGEST_SIZE = 4096
+SMALLEST_CROP = 0.05
+"""Of the side of an image. Of a smaller share every image would be resized to thousands of pixels first."""
 
 
 Checked = TypeVar("Checked")
@@ -230,7 +232,7 @@ class Preprocess(Record):
     mean: PerChannel
     std: PerChannel
     interpolation: Interpolation
-    crop_pct: float = Field(gt=0, le=4)
+    crop_pct: float = Field(ge=SMALLEST_CROP, le=4)
 
     @field_validator("std")
     @classmethod

@@ -386,7 +386,7 @@ PLAUSIBLE: list[tuple[tuple[Any, ...], list[Any]]] = [
     (("stages", 0, "ema"), [None, {"decay": 1e-300}, {"decay": 1 - 1e-16}]),
     (
         ("stages", 0, "distill"),
-        [{}, {"teacher": "zzz"}, {"temperature": 1e-300}, {"teacher": "resnet18"}],
+        [{}, {"teacher": "zzz"}, {"temperature": 1e-300}, {"teacher": "cifar_resnet20"}],
     ),
     (("stages", 0, "distill"), [{"teacher": "/etc"}, {"teacher": "a\0b"}, {"temperature": 1e300}]),
     (("stages", 0, "reestimate_norms"), NUMBERS),

@@ -97,6 +97,7 @@ def test_images_at_the_limits(changes: dict[str, Any]) -> None:
         ({"mean": [0.5, 0.5], "std": [1.0, 9e-5]}, "std"),
         ({"mean": [0.5, 0.5]}, "a number for each channel"),
         ({"crop_pct": 0.0}, "crop_pct"),
+        ({"crop_pct": 0.001}, "crop_pct"),
         ({"crop_pct": 4.5}, "crop_pct"),
         ({"img_size": LARGEST_SIZE, "crop_pct": 0.49}, "at most 8192 pixels"),
         ({"img_size": 0}, "img_size"),

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
+from float_network import write_images, write_weights
 from typed import run
 
 from binarize import training
-from binarize.models import fetch
 from binarize.recipe.schema import Recipe
 from binarize.run import layout, open_run
-from binarize.run.weights import save_weights
 
 SIDE, LIMIT = 8, 75_000
 
@@ -24,15 +20,8 @@ SIDE, LIMIT = 8, 75_000
 def made(tmp_path_factory) -> Path:
     """A folder with float.safetensors and forty images."""
     root = tmp_path_factory.mktemp("sized")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = fetch("cifar_resnet20", pretrained=False, num_classes=10).model
-    save_weights(root / "float.safetensors", model.state_dict())
-    random = np.random.default_rng(0)
-    (root / "images").mkdir()
-    for number in range(40):
-        pixels = random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{number}.png")
+    write_weights(root)
+    write_images(root / "images", SIDE)
     return root
 
 

@@ -6,10 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from float_network import write_images, write_weights
 
 import binarize
 from binarize import training
@@ -33,15 +32,8 @@ SIDE = 8
 def made(tmp_path_factory) -> Path:
     """float.safetensors, forty images and two runs: `fitted`, and `bare`, which keeps no float weights."""
     root = tmp_path_factory.mktemp("fitted")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = fetch("cifar_resnet20", pretrained=False, num_classes=10).model
-    save_weights(root / "float.safetensors", model.state_dict())
-    random = np.random.default_rng(0)
-    (root / "images").mkdir()
-    for number in range(40):
-        pixels = random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{number}.png")
+    write_weights(root)
+    write_images(root / "images", SIDE)
     for name, keep in (("fitted", True), ("bare", False)):
         convert_to_run(
             "cifar_resnet20",

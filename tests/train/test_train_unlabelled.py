@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from float_network import write_weights
 from PIL import Image
 
 from binarize import data
@@ -19,11 +20,11 @@ from binarize.data import open_dataset
 from binarize.errors import DataError, RecipeError, TrainingError
 from binarize.exporting.images import calibration_images, images_for
 from binarize.exporting.subject import open_subject
-from binarize.models import fetch, logits_of
+from binarize.models import logits_of
 from binarize.recipe import Recipe, load
 from binarize.rewrite import Options, SourceOptions, build
 from binarize.run import layout, open_run
-from binarize.run.weights import read_state, save_weights
+from binarize.run.weights import read_state
 from binarize.training import train
 from binarize.training.teacher import make_teacher
 
@@ -49,10 +50,7 @@ def recipe(*stages: dict, **sections) -> Recipe:
 def made(tmp_path_factory) -> Path:
     """`run`, converted from trained weights and not fitted, and `images`, which lie in no class's folder."""
     root = tmp_path_factory.mktemp("unlabelled")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = fetch("cifar_resnet20", pretrained=False, num_classes=10).model
-    save_weights(root / "float.safetensors", model.state_dict())
+    write_weights(root)
     source = SourceOptions(checkpoint=root / "float.safetensors", img_size=SIDE)
     convert_to_run("cifar_resnet20", Options(stem="keep"), source, out=root / "run")
     random = np.random.default_rng(0)

@@ -17,7 +17,7 @@ def escaped(text: str) -> str:
 
 def sentence(text: str) -> str:
     """`text` with every line but the first indented: a name with line ends in it begins no line, and so looks
-    like no line of ours."""
+    like no line of the program."""
     return re.sub("\n(?! )", "\n  ", text)
 
 

@@ -124,7 +124,7 @@ WAYS = (opened, evaluated, opened, benched)
 
 
 def stock(file: Path) -> Outcome:
-    """onnxruntime alone, without a line of ours."""
+    """onnxruntime alone, without this package."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -9,7 +9,7 @@ import typer
 
 from binarize import outputs
 from binarize.choices import MOST_BASES, SCALES
-from binarize.cli import next_step, render
+from binarize.cli import model_options, next_step, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
@@ -158,23 +158,9 @@ def command(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights to load: safetensors, or a .pth file that holds only tensors.",
-        ),
-    ] = None,
-    num_classes: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Number of classes. [default: the model's]"),
-    ] = None,
-    img_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Image width and height in pixels. [default: the model's]"
-        ),
-    ] = None,
+    checkpoint: model_options.Checkpoint = None,
+    num_classes: model_options.NumClasses = None,
+    img_size: model_options.ImgSize = None,
     stem: Annotated[
         str,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from binarize.cli import render
+from binarize.cli import model_options, render
 from binarize.cli.progress import working
 
 EXAMPLES = """
@@ -35,23 +35,9 @@ def command(
     calib_images: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of images to take.")
     ] = 256,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights to load: safetensors, or a .pth file that holds only tensors.",
-        ),
-    ] = None,
-    num_classes: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Number of classes. [default: the model's]"),
-    ] = None,
-    img_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Image width and height in pixels. [default: the model's]"
-        ),
-    ] = None,
+    checkpoint: model_options.Checkpoint = None,
+    num_classes: model_options.NumClasses = None,
+    img_size: model_options.ImgSize = None,
     json: render.Json = False,
 ) -> None:
     """Binarize one layer at a time and compare the answers with those of the float model.

@@ -36,8 +36,8 @@ from binarize.errors import EstimatorError
 
 def sign(x: Tensor) -> Tensor:
     """+1 where `x >= 0`, else -1, in the dtype of `x`; sign(0) = sign(-0.0) = +1, always."""
-    # In place, in the type of x: on a CPU, through booleans it takes ten times as long.
-    return x.detach().clone().ge_(0).mul_(2).sub_(1)
+    # In the type of x: on a CPU, through booleans it takes ten to twenty times as long.
+    return x.detach().sign().add_(0.5).sign_()
 
 
 def constant(

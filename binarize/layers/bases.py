@@ -33,17 +33,23 @@ ROUNDS = 3
 def fit(w: Tensor, bases: int, mean: Callable[[Tensor], Tensor]) -> Tensor:
     """Scales [bases, out, 1, ...] of the weight w [out, ...]; `mean`: [out, ...] -> [out, 1, ...], or
     over the whole layer [1, 1, ...]."""
-    scales, rest = [], w
+    # Of |w|, whose first sign is always +1: signs of w are those of |w| times sign(w), and half as much is computed.
+    size = w.abs()
+    scales, rest = [], size
     for _ in range(bases):
-        scales.append(mean(rest.abs()))
-        rest = rest - scales[-1] * sign(rest)
+        scales.append(mean(rest))
+        rest = (rest - scales[-1]).abs_()
     for _ in range(ROUNDS):
-        signs = [sign(r) for r in residuals(w, scales)]
-        rest = w - total(signs, scales)
-        for k, b in enumerate(signs):
+        rest, signs = size - scales[0], []
+        for s in scales[1:]:
+            signs.append(sign(rest))
+            rest = rest - s * signs[-1]
+        change = mean(rest)
+        scales[0] = scales[0] + change
+        for k, b in enumerate(signs, 1):
+            rest = rest.sub_(change if k == 1 else change * signs[k - 2])
             change = mean(b * rest)
             scales[k] = scales[k] + change
-            rest = rest - change * b
     return torch.stack(scales)
 
 

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from binarize.estimators import Estimator, widened
+from binarize.estimators import Estimator, sign, widened
 from binarize.estimators.base import learned_grads
 from binarize.layers.scale import FixedScale, Scale
 
@@ -131,8 +131,7 @@ class _BinaryWeight(torch.autograd.Function):
         ctx.config, ctx.progress = config, progress
         ctx.save_for_backward(latent, mu, scale, gain, *learned)
         factor = scale if gain is None else scale * gain
-        # In place, in the type of c: on a CPU, through booleans it takes twenty times as long.
-        return c.ge_(0).mul_(2).sub_(1).mul_(factor).to(latent.dtype)
+        return sign(c).mul_(factor).to(latent.dtype)
 
     @staticmethod
     @once_differentiable
@@ -178,13 +177,12 @@ def _through_z(d: Tensor, z: Tensor, slow: Tensor, offset: Tensor | None, inner:
 
 def _along_signs(g: Tensor, c: Tensor) -> Tensor:
     """sum g·sign(c) per output channel."""
-    signs = c.clone().ge_(0).mul_(2).sub_(1)
-    return signs.mul_(g).sum(_inner(c), keepdim=True)
+    return sign(c).mul_(g).sum(_inner(c), keepdim=True)
 
 
 def _share(c: Tensor, to_scale: Tensor) -> Tensor:
     """What each weight gets of the gradient of mean |c|."""
-    return c.clone().ge_(0).mul_(2).sub_(1).mul_(to_scale / c[0].numel())
+    return sign(c).mul_(to_scale / c[0].numel())
 
 
 def _like(grad: Tensor, gain: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ ROUNDS = 3
 def fit(w: Tensor, bases: int, mean: Callable[[Tensor], Tensor]) -> Tensor:
     """Scales [bases, out, 1, ...] of the weight w [out, ...]; `mean`: [out, ...] -> [out, 1, ...], or
     over the whole layer [1, 1, ...]."""
-    # Of |w|, whose first sign is always +1: signs of w are those of |w| times sign(w), and half as much is computed.
+    # Of |w|, whose first sign is always +1: the signs of w are those of |w| times sign(w).
     size = w.abs()
     scales, rest = [], size
     for _ in range(bases):

@@ -172,6 +172,11 @@ def _with_bases(document: Document, path: Path, chain: tuple[Path, ...]) -> Docu
         base, base_label = find(wanted, beside=path)
     except RecipeError as error:
         raise RecipeError(f"{location}: extends: {error.message}", error.hint) from error
+    if not base.name.endswith(_SUFFIXES):  # a recipe of somebody else's opens nothing but recipes
+        raise RecipeError(
+            f'{location}: extends: "{base_label}" is not a .yaml file',
+            f"rename it to {base.name}.yaml",
+        )
     if len(chain) > MAX_DEPTH:
         raise RecipeError(f"{location}: too many recipes extend each other", "write them into one")
     if base.resolve() in chain:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from binarize.recipe import merge
 from binarize.recipe.schema import Recipe, Section, section_in
 
-_EXTENDS = "the recipe that this one is put over: a name, or a path relative to this file"
+_EXTENDS = "the recipe that this one is put over: a name, or the path of a .yaml file, relative to this one"
 
 _INTRO = """\
 # Recipes

@@ -43,7 +43,7 @@ an editor that knows YAML checks a file against it with this first line:
 - **A bare name** stands for a section with that name and no more: `estimator: ab-tanh` is
   `estimator: {{name: ab-tanh}}`. This holds for model, estimator, data, optimizer and schedule.
 - **`extends`** names the recipe below this one. A word is a recipe of binarize; something with a slash
-  or `.yaml` is a path, relative to the file it is written in.
+  or `.yaml` is a path of a `.yaml` file, relative to the file it is written in.
 - **`--set key=value`** takes dotted keys with list indices, such as `stages.0.epochs=3`, and values as
   in YAML. It may be given many times; the last one wins.
 - **Strict**: an unknown or doubled key, a value of the wrong type, a tag or an anchor is an error. All

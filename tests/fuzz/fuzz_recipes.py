@@ -295,7 +295,8 @@ PLAUSIBLE: list[tuple[tuple[Any, ...], list[Any]]] = [
     (("twin",), [True]),
     (
         ("model",),
-        ["resnet18", "cifar_resnet20", "zzz", "vit_tiny_patch16_224", "timm/resnet18", "a/b"],
+        # names without weights: for others the model hub is asked, which is what such a recipe wants
+        ["nf_resnet26", "cifar_resnet20", "zzz", "ecaresnet200d", "timm/nf_resnet26", "a/b"],
     ),
     (
         ("model", "name"),

@@ -5,10 +5,10 @@
 Each layer is a file of one node, float NCHW (or rows) in and out, batch 1 unless its name says otherwise.
 In every round each variant runs once, in turn: the float layer (the same file in stock onnxruntime, which
 folds the bits into float weights and calls its own Conv or MatMul), and with kernels the layer with float
-inputs and the one with binary inputs (`Step`); with `--bases` the same with so many bases, and how much longer
-that takes; for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as onnxruntime takes them. Printed: medians in microseconds, and the ratio to float, the median of the ratios
-within a round. Numerics are checked in the same run. Adds a JSON line to
-benchmarks/results/kernel_layers.jsonl.
+inputs and the one with binary inputs (`Step`); with `--bases` the same with so many bases, and how many times
+one base they take; for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as onnxruntime takes them.
+Printed: medians in microseconds, and the ratio to float, the median of the ratios within a round. Numerics
+are checked in the same run. Adds a JSON line to benchmarks/results/kernel_layers.jsonl.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """How much faster than onnxruntime's float32 is a single binary layer with the binarize kernels?
 
-    python benchmarks/kernel_layers.py [--threads N] [--rounds N] [--tier TIER] [LAYER ...]
+    python benchmarks/kernel_layers.py [--threads N] [--rounds N] [--tier TIER] [--bases N] [LAYER ...]
 
 Each layer is a file of one node, float NCHW (or rows) in and out, batch 1 unless its name says otherwise.
 In every round each variant runs once, in turn: the float layer (the same file in stock onnxruntime, which
 folds the bits into float weights and calls its own Conv or MatMul), and with kernels the layer with float
-inputs and the one with binary inputs (`Step`); for linear layers also MatMulNBits of 8, 4 and 2 bits, as far
-as onnxruntime takes them. Printed: medians in microseconds, and the ratio to float, the median of the ratios
-within a round. Numerics are checked in the same run. Adds a JSON line to
-benchmarks/results/kernel_layers.jsonl.
+inputs and the one with binary inputs (`Step`); with `--bases` the same with so many bases, and how many times
+one base they take; for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as onnxruntime takes them.
+Printed: medians in microseconds, and the ratio to float, the median of the ratios within a round. Numerics
+are checked in the same run. Adds a JSON line to benchmarks/results/kernel_layers.jsonl.
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ def main() -> int:
     parser.add_argument(
         "--tier", help="what BINARIZE_TIER is set to; default: the best of this CPU"
     )
+    parser.add_argument("--bases", type=int, default=1, help="2 to 4: layers of so many as well")
     parser.add_argument("--dry", action="store_true", help="print only, write no line")
     given = parser.parse_args()
     if kernels.installed() is None:
         sys.exit("this installation has no kernels: install a C++17 compiler, then binarize again")
     if given.tier:
         os.environ["BINARIZE_TIER"] = given.tier
-    found = {name: layer(name, given.threads, given.rounds) for name in given.layers}
+    found = {name: layer(name, given.threads, given.rounds, given.bases) for name in given.layers}
     if not given.dry:
         line = {
             "question": "microseconds of one layer, and its ratio to onnxruntime's float32",
@@ -75,8 +76,9 @@ def main() -> int:
     return 0
 
 
-def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Arm -> {"us", "ratio", "max_diff"} of a layer; the ratio is float over variant."""
+def layer(name: str, threads: int, rounds: int, bases: int) -> dict[str, dict[str, float]]:
+    """Variant -> {"us", "ratio"} of a layer; the ratio is float over variant. Of several bases also
+    "times_one_base"."""
     shape, size, stride, padding = LAYERS[name]
     random = np.random.default_rng(0)
     x = random.standard_normal(size).astype(np.float32)
@@ -86,6 +88,13 @@ def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
         "W1A32": node(f"Binary{product}", signs, stride, padding),
         "W1A1": node(f"StepBinary{product}", signs, stride, padding),
     }
+    more = random.random((bases, *shape)) < 0.5
+    several = {
+        "W1A32": node(f"BinaryBases{product}", more, stride, padding),
+        "W1A1": node(f"StepBinaryBases{product}", more, stride, padding),
+    }
+    if bases > 1:
+        files |= {f"{mode}, {bases} bases": file for mode, file in several.items()}
     variants = {"float": session(files["W1A32"], threads, native=False)}
     variants |= {variant: session(file, threads) for variant, file in files.items()}
     truth = {
@@ -110,8 +119,14 @@ def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
     for variant, times in seconds.items():
         ratio = statistics.median(f / t for f, t in zip(seconds["float"], times, strict=True))
         result[variant] = {"us": round(1e6 * statistics.median(times), 1), "ratio": round(ratio, 2)}
+        one, of, _ = variant.partition(", ")
+        if of:
+            longer = statistics.median(t / f for f, t in zip(seconds[one], times, strict=True))
+            result[variant]["times_one_base"] = round(longer, 2)
     words = ", ".join(
-        f"{variant} {v['us']:.0f} us ({v['ratio']:.2f}x)" for variant, v in result.items()
+        f"{variant} {v['us']:.0f} us ({v['ratio']:.2f}x"
+        + (f", {v['times_one_base']:.2f}x one base)" if "times_one_base" in v else ")")
+        for variant, v in result.items()
     )
     print(f"{name}: {words}", flush=True)
     return result
@@ -119,15 +134,16 @@ def layer(name: str, threads: int, rounds: int) -> dict[str, dict[str, float]]:
 
 def node(op: str, signs: np.ndarray, stride: int, padding: int) -> bytes:
     """A file of one node."""
-    outputs = len(signs)
+    *bases, outputs = signs.shape[: 2 if "Bases" in op else 1]
+    shape = signs.shape[len(bases) :]
     constants = {
         "bits": pack_bits(signs),
-        "scale": np.full(outputs, 0.1, np.float32),
+        "scale": np.full((*bases, outputs), 0.1, np.float32),
         "bias": np.zeros(outputs, np.float32),
     }
     if op.startswith("Step"):
         constants["threshold"] = np.array([0.3], np.float32)
-    attributes: dict[str, object] = {"shape": list(signs.shape)}
+    attributes: dict[str, object] = {"shape": list(shape)}
     if op.endswith("Conv"):
         attributes |= {
             "strides": [stride] * 2,
@@ -136,7 +152,7 @@ def node(op: str, signs: np.ndarray, stride: int, padding: int) -> bytes:
             "group": 1,
         }
     made = helper.make_node(op, ["x", *constants], ["y"], domain=DOMAIN, **attributes)
-    return file_of(made, constants, signs.ndim, [helper.make_opsetid(DOMAIN, VERSION)], op)
+    return file_of(made, constants, len(shape), [helper.make_opsetid(DOMAIN, VERSION)], op)
 
 
 def quantised(signs: np.ndarray, bits: int, threads: int) -> ort.InferenceSession | None:

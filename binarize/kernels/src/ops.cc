@@ -124,12 +124,13 @@ void add_bases(const Layer& layer, const float* bases, size_t count, size_t plan
   });
 }
 
-// Calls `product` with the epilogue; of several bases, with one that takes the outputs of them all, which are
-// then added up.
+// Calls `product` with the epilogue; of several bases that it does not add up itself, with one that takes the outputs
+// of them all, which are then added up.
 template <class Body>
-void multiply(const Layer& layer, size_t count, size_t plane, const Epilogue& epilogue, const Parallel& parallel,
+void multiply(const Kernel& kernel, size_t count, size_t plane, const Epilogue& epilogue, const Parallel& parallel,
               const Body& product) {
-  if (layer.bases == 1) return product(epilogue);
+  const Layer& layer = kernel.layer;
+  if (layer.bases == 1 || kernel.product->adds_bases()) return product(epilogue);
   const Scratch outputs(count * static_cast<size_t>(layer.geometry.outputs) * plane * sizeof(float));
   Epilogue all;
   all.y = outputs.as<float>();
@@ -152,7 +153,7 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
     require(static_cast<double>(rows) * static_cast<double>(g.outputs) < LARGEST_OUTPUT, "the output is too large");
     const Epilogue epilogue = outputs_of(kernel, context, dims, last);
     if (rows == 0) return;
-    return multiply(layer, static_cast<size_t>(rows), 1, epilogue, parallel,
+    return multiply(kernel, static_cast<size_t>(rows), 1, epilogue, parallel,
                     [&](const Epilogue& each) { kernel.product->multiply(activations, rows, each, parallel); });
   }
   const size_t rank = static_cast<size_t>(layer.rank);
@@ -172,7 +173,7 @@ void compute(const Kernel& kernel, OrtKernelContext* context) {
   for (size_t i = 0; i < rank; ++i) dims[i + 2] = out[i + 2 - rank];
   const Epilogue epilogue = outputs_of(kernel, context, dims, 1);
   if (dims[0] == 0) return;
-  multiply(layer, static_cast<size_t>(dims[0]), static_cast<size_t>(out[0] * out[1]), epilogue, parallel, [&](const Epilogue& each) {
+  multiply(kernel, static_cast<size_t>(dims[0]), static_cast<size_t>(out[0] * out[1]), epilogue, parallel, [&](const Epilogue& each) {
     kernel.product->convolve(activations, dims[0], in[0], in[1], each, parallel);
   });
 }

@@ -7,7 +7,8 @@
 //     step   sum of b·(2w - 1)          = 2A - B
 //     sign   sum of (2b - 1)·(2w - 1)   = 4A - 2B - 2W + N      W and N over what is inside the image
 //
-// so a padded position contributes 0, and one loop over A serves both.
+// so a padded position contributes 0, and one loop over A serves both. Of several bases, B and the packed input serve all,
+// and the outputs of each are added to those before it; nothing else is fused behind them.
 //
 // A convolution's inputs become planes of words, one per 32 channels, in the im2row layout (im2row.h). Outputs come
 // out as ONNX lays them, channel by channel.
@@ -37,6 +38,8 @@ struct Plan : Im2rowLayout {
 
 class Popcount : public Product {
  public:
+  bool adds_bases() const override { return true; }
+
   Popcount(const Layer& layer, const Tier& tier)
       : tier_(tier),
         geometry_(layer.geometry),
@@ -46,6 +49,7 @@ class Popcount : public Product {
         packed_(layer.packed),
         threshold_(layer.threshold),
         next_(layer.next),
+        bases_(static_cast<size_t>(layer.bases)),
         scale_(layer.scale),
         bias_(layer.bias) {
     const Geometry& g = geometry_;
@@ -74,7 +78,7 @@ class Popcount : public Product {
     });
     const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
     // a small image has too few tiles for threads: its outputs are shared out as well, those of a word to one thread
-    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), unit = epilogue.words == nullptr ? MAX_ROWS : WORD;
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()) / bases_, unit = epilogue.words == nullptr ? MAX_ROWS : WORD;
     const size_t shares = std::clamp<size_t>(TASKS / (images * tiles), 1, std::max<size_t>(1, outputs / OUTPUTS_A_TASK));
     parallel(images * tiles * shares, [&](size_t task) {
       const size_t image = task / shares / tiles, share = task % shares;
@@ -87,8 +91,9 @@ class Popcount : public Product {
 
   void multiply(const Activations& x, int64_t count, const Epilogue& epilogue, const Parallel& parallel) const override {
     const Geometry& g = geometry_;
-    const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs);
+    const size_t in = static_cast<size_t>(g.channels), out = static_cast<size_t>(g.outputs) / bases_;
     const size_t words = static_cast<size_t>(words_), words_out = static_cast<size_t>(up(g.outputs, WORD));
+    const size_t column = vectors_ * LANES;  // of all outputs of one base
     const size_t blocks = static_cast<size_t>(up(count, ROWS_A_TASK));
     // one row has too few blocks of rows for threads: its outputs are shared out instead
     const size_t shares = blocks == 1 ? std::max<size_t>(1, vectors_ / (4 * MAX_VECTORS)) : 1;
@@ -117,17 +122,21 @@ class Popcount : public Product {
         const size_t o = v * LANES, wide = std::min(out - o, width * LANES);
         for (size_t m = block * ROWS_A_TASK; m < last; m += MAX_ROWS) {
           const size_t high = std::min<size_t>(MAX_ROWS, last - m);
-          tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + o, offsets_.data(),
-                             words, static_cast<int>(width), sums);
-          for (size_t i = 0; i < high; ++i) {
-            const size_t place = (m + i) * out + o;
-            float* row = epilogue.y == nullptr ? elsewhere : epilogue.y + place;
-            tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + o, scale_.data() + o,
-                             bias_.data() + o, wide, row);
-            epilogue(tier_, row, place, wide);
-            if (epilogue.words == nullptr) continue;
-            const float* next = next_.data() + o * static_cast<size_t>(next_stride_);
-            tier_.pack_row(row, wide, next, next_stride_, epilogue.words + (m + i) * words_out + o / WORD);
+          for (size_t base = 0, at = o; base < bases_; ++base, at += column) {
+            tier_.and_popcount(bits + m * words, words, static_cast<int>(high), weight_.data() + at, offsets_.data(),
+                               words, static_cast<int>(width), sums);
+            for (size_t i = 0; i < high; ++i) {
+              const size_t place = (m + i) * out + o;
+              float* row = epilogue.y == nullptr ? elsewhere : epilogue.y + place;
+              float* each = base == 0 ? row : elsewhere;
+              tier_.finish_row(sums + i * width * LANES, ones[m + i], shift(), correction_.data() + at, scale_.data() + at,
+                               bias_.data() + at, wide, each);
+              if (base > 0) tier_.epilogue(row, each, wide, Act::NONE);
+              epilogue(tier_, row, place, wide);
+              if (epilogue.words == nullptr) continue;
+              const float* next = next_.data() + o * static_cast<size_t>(next_stride_);
+              tier_.pack_row(row, wide, next, next_stride_, epilogue.words + (m + i) * words_out + o / WORD);
+            }
           }
         }
       }
@@ -143,23 +152,29 @@ class Popcount : public Product {
   // Sums are 4A - 2B or 2A - B plus a term that depends only on the output.
   int shift() const { return sign_ ? 2 : 1; }
 
-  // Signs of a linear layer as columns, [word][O up to a vector], and its corrections.
+  // Signs of a linear layer as columns, [word][base][O up to a vector], its corrections, scales and bias.
   void columns(const Layer& layer) {
     const Geometry& g = geometry_;
-    vectors_ = static_cast<size_t>(up(g.outputs, LANES));
-    const size_t wide = vectors_ * LANES;
+    const size_t outputs = static_cast<size_t>(g.outputs) / bases_;
+    vectors_ = static_cast<size_t>(up(static_cast<int64_t>(outputs), LANES));
+    const size_t column = vectors_ * LANES, wide = bases_ * column;
     weight_.assign(static_cast<size_t>(words_) * wide + SLACK, 0);
     correction_.assign(wide, 0);
+    scale_.assign(wide, 0.0f);
+    bias_.assign(wide, 0.0f);
     std::vector<uint32_t> row(static_cast<size_t>(words_));
     std::vector<uint8_t> spare;
     for (size_t o = 0; o < static_cast<size_t>(g.outputs); ++o) {
+      const size_t at = o / outputs * column + o % outputs;
       layer.words(static_cast<int64_t>(o), row.data(), spare);
       int32_t plus = 0;
       for (size_t w = 0; w < row.size(); ++w) {
-        weight_[w * wide + o] = row[w];
+        weight_[w * wide + at] = row[w];
         plus += __builtin_popcount(row[w]);
       }
-      if (sign_) correction_[o] = static_cast<int32_t>(g.channels) - 2 * plus;
+      if (sign_) correction_[at] = static_cast<int32_t>(g.channels) - 2 * plus;
+      scale_[at] = layer.scale[o];
+      bias_[at] = layer.bias[o];
     }
     for (int64_t w = 0; w < words_; ++w) offsets_.push_back(static_cast<ptrdiff_t>(w) * static_cast<ptrdiff_t>(wide));
   }
@@ -297,8 +312,8 @@ class Popcount : public Product {
             const Epilogue& epilogue) const {
     const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
-    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), kinds = static_cast<size_t>(plan.kinds);
-    const size_t words_out = static_cast<size_t>(up(g.outputs, WORD));
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()) / bases_, kinds = static_cast<size_t>(plan.kinds);
+    const size_t words_out = static_cast<size_t>(up(g.outputs, WORD)), channels = static_cast<size_t>(g.outputs) / bases_;
     const size_t pixels = static_cast<size_t>(plan.out[0] * plan.out[1]), width = static_cast<size_t>(vectors) * LANES;
     alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
     alignas(64) float elsewhere[WORD * MAX_VECTORS * LANES];
@@ -309,20 +324,25 @@ class Popcount : public Product {
     tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
     for (size_t i = 0; i < width; ++i) ones[i] <<= shift() - 1;
     for (size_t i = from; i < to; i += MAX_ROWS) {
-      const size_t high = std::min<size_t>(MAX_ROWS, to - i), o = group * outputs + i;
-      tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
-                         steps_, vectors, sums);
-      for (size_t r = 0; r < high; ++r) {
-        const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
-        const size_t place = (image * static_cast<size_t>(g.outputs) + o + r) * pixels + begin;
-        float* piece = epilogue.y == nullptr ? elsewhere + (i + r) % WORD * width : epilogue.y + place;
-        tier_.finish_im2row(sums + r * width, ones, im2row, first, vectors, affine, epilogue.add_relu(place), piece);
-        epilogue.remainder(tier_, piece, count);
+      const size_t high = std::min<size_t>(MAX_ROWS, to - i);
+      for (size_t base = 0; base < bases_; ++base) {
+        const size_t o = (group * bases_ + base) * outputs + i;
+        tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
+                           steps_, vectors, sums);
+        for (size_t r = 0; r < high; ++r) {
+          const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
+          const size_t place = (image * channels + group * outputs + i + r) * pixels + begin;
+          float* piece = epilogue.y == nullptr ? elsewhere + (i + r) % WORD * width : epilogue.y + place;
+          // what the bases before it left there is added as a residual is
+          const AddRelu add_relu = base == 0 ? epilogue.add_relu(place) : AddRelu{piece, false};
+          tier_.finish_im2row(sums + r * width, ones, im2row, first, vectors, affine, add_relu, piece);
+          epilogue.remainder(tier_, piece, count);
+        }
       }
       const size_t done = i + high;
       if (epilogue.words == nullptr || (done % WORD != 0 && done != to)) continue;
       const size_t word = i / WORD, channel = group * outputs + word * WORD;
-      const float* values = epilogue.y == nullptr ? elsewhere : epilogue.y + (image * static_cast<size_t>(g.outputs) + channel) * pixels + begin;
+      const float* values = epilogue.y == nullptr ? elsewhere : epilogue.y + (image * channels + channel) * pixels + begin;
       tier_.pack_planes(values, epilogue.y == nullptr ? width : pixels, static_cast<int>(done - word * WORD),
                         next_.data() + channel * static_cast<size_t>(next_stride_), next_stride_, count,
                         epilogue.words + (image * words_out + channel / WORD) * pixels + begin);
@@ -337,7 +357,9 @@ class Popcount : public Product {
   const bool sign_;
   const int threshold_stride_, next_stride_;
   const bool packed_;
-  const std::vector<float> threshold_, next_, scale_, bias_;
+  const std::vector<float> threshold_, next_;
+  const size_t bases_;
+  std::vector<float> scale_, bias_;
   int64_t words_ = 0;
   size_t steps_ = 0, vectors_ = 0;
   std::vector<uint32_t> weight_, ones_;

@@ -70,6 +70,8 @@ struct Epilogue {
 class Product {
  public:
   virtual ~Product() = default;
+  // Whether what it writes is the sum of all bases; otherwise they are outputs beside each other (`stack`).
+  virtual bool adds_bases() const { return false; }
   // x [count, C, height, width] -> epilogue.y [count, O, out height, out width], both row-major; words of x or epilogue.words
   // are [count, words, height, width], with a word for 32 channels.
   virtual void convolve(const Activations& x, int64_t count, int64_t height, int64_t width, const Epilogue& epilogue,

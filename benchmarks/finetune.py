@@ -8,6 +8,7 @@ Everything goes through the command line, on one thread:
     float                 the float run on all test images
     fit-BASES-SEED        `convert --calib-data` on 1,024 training images in 120 steps; seeds 0 to 2
     fit-step-0            the same with binary inputs, `--activations step`
+    fit-sign-0            the same, `--activations sign --structure bireal`
     tuned-BASES, -step    `train --recipe cifar10-finetune`, seed 0, from the fitted run of seed 0
     try-SETTING           300 steps of the stage with labels, one of its settings changed, from the fitted run
                           of one base; scored on 5,000 training images that are set aside
@@ -33,8 +34,16 @@ from result_lines import RESULTS, append
 
 NAME = "finetune"
 IMAGES, STEPS = 1024, 120
-KINDS = {"1": ["--bases", "1"], "2": ["--bases", "2"], "step": ["--activations", "step"]}
-FITS = {f"fit-{kind}-{seed}" for kind in ("1", "2") for seed in range(3)} | {"fit-step-0"}
+KINDS = {
+    "1": ["--bases", "1"],
+    "2": ["--bases", "2"],
+    "step": ["--activations", "step"],
+    "sign": ["--activations", "sign", "--structure", "bireal"],
+}
+FITS = {f"fit-{kind}-{seed}" for kind in ("1", "2") for seed in range(3)} | {
+    "fit-step-0",
+    "fit-sign-0",
+}
 TRIED = {
     "none": [],
     "lr-3e-4": ["optimizer.lr=3e-4"],
@@ -49,7 +58,7 @@ TRIED = {
 }
 """Setting -> what it changes in the second stage of the recipe, the first being skipped."""
 TRIES = {f"try-{setting}" for setting in TRIED}
-ROWS = ["float", *sorted(FITS), *(f"tuned-{kind}" for kind in KINDS)]
+ROWS = ["float", *sorted(FITS), *(f"tuned-{kind}" for kind in ("1", "2", "step"))]
 
 
 def binarize(*arguments: str | Path) -> tuple[Any, dict[str, float]]:

@@ -4,8 +4,9 @@
 
 Builds the library of COMMIT, by default the last one whose kernels know one base only, from this
 repository's history, and runs `cifar_resnet20` of 1 to 4 bases in every mode and form in stock onnxruntime,
-with that library and with the installed one. A library may leave a file to its functions or refuse it; it may not compute it
-wrongly. Adds a JSON line to benchmarks/results/old_library.jsonl; exits with 1 where an answer is another.
+with that library and with the installed one. A library may leave a file to its functions or refuse it; it may
+not compute it wrongly. Adds a JSON line to benchmarks/results/old_library.jsonl; exits with 1 where an answer
+is another.
 """
 
 from __future__ import annotations

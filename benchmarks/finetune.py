@@ -15,8 +15,9 @@ Everything goes through the command line, on one thread:
 
 One JSON line each is added to benchmarks/results/finetune.jsonl: top-1 on the test images, seconds and CPU
 seconds of the command (for fits without the evaluation), and for trainings those of a step. A row that is
-there is not measured again, and an interrupted training is resumed, so the script may be stopped and started
-at any time. ROWs are names as above; by default all but the tries.
+there (of a training: with the settings that the recipe has now) is not measured again, and an interrupted
+training is resumed, so the script may be stopped and started at any time. ROWs are names as above; by default
+all but the tries.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from result_lines import RESULTS, append
+
+from binarize.recipe import load
 
 NAME = "finetune"
 IMAGES, STEPS = 1024, 120
@@ -131,6 +134,12 @@ def tried(row: str, images: Path, work: Path) -> dict[str, Any]:
     return {"held_out_top1": result["top1_best"], "changes": changes, **taken}
 
 
+def settings() -> dict[str, float]:
+    """What the recipe says of the stage with labels."""
+    stage = load("cifar10-finetune").stages[1]
+    return {"lr": stage.optimizer.lr, "features": stage.distill.features}
+
+
 def _new(path: Path) -> Path:
     if path.exists():
         path.rename(path.with_name(f"{path.name}-unscored-{time.time_ns()}"))
@@ -146,7 +155,10 @@ def known() -> list[dict[str, Any]]:
 def main(float_run: Path, images: Path, work: Path, rows: list[str]) -> None:
     work.mkdir(parents=True, exist_ok=True)
     for row in rows:
-        if any((line["row"], line["network"]) == (row, float_run.name) for line in known()):
+        key = {"row": row, "network": float_run.name}
+        if row.startswith("tuned-"):
+            key["stage"] = settings()
+        if any(key.items() <= line.items() for line in known()):
             continue
         if row == "float":
             found = {"top1": top1(float_run, images)}
@@ -156,7 +168,7 @@ def main(float_run: Path, images: Path, work: Path, rows: list[str]) -> None:
             found = fitted(row, float_run, images, work)
         else:
             found = tuned(row, images, work)
-        append(NAME, {"row": row, "network": float_run.name, **found})
+        append(NAME, key | found)
         print(row, json.dumps(found), flush=True)
 
 

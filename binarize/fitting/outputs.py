@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from binarize.models import logits_of
 
@@ -103,12 +104,29 @@ class Watched:
 
 
 def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """mean((found - wanted)²)/mean(wanted²), 0-d, float32."""
-    wanted = wanted.float()
-    # A norm reads its input once and copies nothing. F.mse_loss would keep `found`, which may be changed in
-    # place afterwards.
-    size = _sum_of_squares(wanted).clamp_min(TINY * wanted.numel())
-    return _sum_of_squares(found.float() - wanted) / size
+    """mean((found - wanted)²)/mean(wanted²), 0-d, float32; no gradient reaches `wanted`."""
+    error: Tensor = _RelativeError.apply(found, wanted)
+    return error
+
+
+class _RelativeError(torch.autograd.Function):
+    """Keeps the difference alone: `found` may be changed in place afterwards. The backward, 2·g·(found -
+    wanted)/sum wanted², is one multiplication; that of a norm also divides, and looks for zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, found: Tensor, wanted: Tensor) -> Tensor:
+        wanted = wanted.float()
+        size = _sum_of_squares(wanted).clamp_min(TINY * wanted.numel())
+        difference = found.float() - wanted
+        ctx.save_for_backward(difference, size)
+        ctx.dtype = found.dtype
+        return _sum_of_squares(difference) / size
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        difference, size = ctx.saved_tensors
+        return (difference * (2 * grad / size)).to(ctx.dtype), None
 
 
 def _sum_of_squares(x: Tensor) -> Tensor:

@@ -26,6 +26,22 @@ def test_the_relative_error_in_numpy():
     assert torch.isfinite(relative_error(torch.ones(3), torch.zeros(3)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_of_the_relative_error_in_numpy(dtype):
+    found = torch.randn(4, 3, 5, 5).to(dtype).requires_grad_()
+    wanted = torch.randn(4, 3, 5, 5).to(KEPT)
+    output = found * 1
+    error = relative_error(output, wanted)
+    output.mul_(7)  # as an activation in place behind it does
+    (3 * error).backward()
+    f, w = found.detach().float().numpy(), wanted.float().numpy()
+    expected = 3 * 2 * (f - w) / (w**2).sum()
+    assert found.grad.dtype == dtype
+    np.testing.assert_allclose(
+        found.grad.float().numpy(), expected, rtol=2e-5 if dtype == torch.float32 else 1e-2
+    )
+
+
 def test_outputs_are_those_of_the_modules_even_where_the_next_one_works_in_place():
     model, x = network(inplace=True), images(5)
     plain = network()

@@ -22,7 +22,7 @@ from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, sca
 from binarize.recipe import Recipe, load
 from binarize.rewrite import Converted, Options, SourceOptions
 from binarize.run import RunInfo, open_run
-from binarize.run.records import FitRecord
+from binarize.run.fit import FitRecord
 from binarize.training.prepare import Prepared
 from binarize.training.start import as_section, start
 

@@ -275,7 +275,7 @@ class TestSensitivity:
         heard = tiny.Told()
         made = start(tiny.recipe(1), "tiny", sensed, tmp_path / "run", heard)
         assert not (made / "sensitivity.json").exists()
-        assert heard.heard("sensitivity.json\" is damaged")
+        assert heard.heard('sensitivity.json" is damaged')
 
 
 def test_a_section_is_for_what_was_binarized(begun):

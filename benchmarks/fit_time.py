@@ -22,7 +22,7 @@ from result_lines import append
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from binarize import api
+from binarize import converting
 from binarize.fitting import IMAGES, STEPS
 from binarize.models import create
 from binarize.progress import Progress
@@ -59,11 +59,11 @@ def train_float(images: Tensor, labels: Tensor) -> None:
 
 def fit(images: Tensor, bases: int) -> dict[str, float]:
     phases = Phases()
-    api.make(
+    converting.make(
         network(),
         Options(bases=bases, stem="keep"),
         SourceOptions(img_size=SIDE),
-        calibration=api.Calibration(images.split(BATCH)),
+        calibration=converting.Calibration(images.split(BATCH)),
         progress=phases,
     )
     phases.task("after")

@@ -11,7 +11,7 @@ from pathlib import Path
 from binarize import models
 from binarize.errors import ExportError, ModelError
 from binarize.run import is_run, layout, newest_run
-from binarize.run.records import CUSTOM
+from binarize.run.model import CUSTOM
 from binarize.runtime import NATIVE, FileInfo, metadata, needs_kernels, uses_kernels
 
 

@@ -198,7 +198,7 @@ def command(
     """
     if out is not None and not dry_run:
         outputs.check_directory(out)
-    from binarize import api, mixed_precision, rewrite
+    from binarize import api, converting, mixed_precision, rewrite
 
     goal = mixed_precision.Goal.of(size, agreement)
     if goal is not None and bases is not None:
@@ -228,7 +228,7 @@ def command(
             out=out,
             dry_run=dry_run,
             progress=progress,
-            calibration=api.Calibration(calib_data, calib_images, calib_steps, seed, goal),
+            calibration=converting.Calibration(calib_data, calib_images, calib_steps, seed, goal),
             keep_float=keep_float,
         )
     render.say(f"{model} with weights: {saved.info.weights}")

@@ -23,7 +23,7 @@ from binarize.errors import BinarizeError
 from binarize.recipe import Recipe, as_data, load
 from binarize.run import InvalidRecord, write_json
 from binarize.run.files import read_file
-from binarize.run.records import checked, parse_json
+from binarize.run.record import checked, parse_json
 
 MANIFEST = "compare.json"
 FORMAT: Literal[1] = 1

@@ -15,7 +15,7 @@ from binarize.progress import Progress
 from binarize.run import InvalidRecord, is_run, write_json
 from binarize.run.files import read_file
 from binarize.run.lock import held
-from binarize.run.records import checked, parse_json
+from binarize.run.record import checked, parse_json
 from binarize.training import train
 
 ALIKE_EVERYWHERE = (DataError, RecipeError, OSError)

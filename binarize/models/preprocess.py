@@ -8,7 +8,7 @@ from torchvision import models as torchvision_models
 
 from binarize.models.names import parse, pretrained_cfg
 from binarize.run import Preprocess
-from binarize.run.records import Interpolation
+from binarize.run.model import Interpolation
 
 # What torchvision's detection networks resize to inside, where it is not the usual 800.
 _DETECTION_SIZES = {"ssd300": 300, "320": 320}

@@ -8,7 +8,7 @@ from pydantic import ValidationInfo, field_validator
 
 from binarize.choices import MOST_WORKERS
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
-from binarize.run.records import LARGEST_SIZE, SMALLEST_CROP
+from binarize.run.model import LARGEST_SIZE, SMALLEST_CROP
 
 FOLDER = "folder"
 

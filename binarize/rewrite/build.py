@@ -13,7 +13,7 @@ from binarize.errors import BinarizeError, RunError
 from binarize.layers import AddedModule
 from binarize.rewrite.convert import replay
 from binarize.run import Run, RunInfo, layout, locate
-from binarize.run.records import CUSTOM
+from binarize.run.model import CUSTOM
 from binarize.run.weights import load_weights
 
 

@@ -28,7 +28,7 @@ from binarize.rewrite.model_part import (
 from binarize.rewrite.options import Options
 from binarize.rewrite.refusals import check_kind, check_target
 from binarize.run import ModelSpec, Preprocess, RunInfo, is_run, layout, locate
-from binarize.run.records import CUSTOM
+from binarize.run.model import CUSTOM
 from binarize.run.weights import check_values, load_weights
 
 CUSTOM_PREPROCESS = Preprocess(

@@ -1,6 +1,7 @@
 """A run: the directory that `convert` or `train` makes and that every later command reads. No torch in here.
 
-records   what run.json and the metadata of an ONNX file say, checked and typed; edits: of block surgery
+info      what run.json and the metadata of an ONNX file say, checked and typed (record: how)
+  model, conversion, edits, fit   its parts, each a file
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
 leftovers what a killed process was writing: locked while it lives, removed by the next one
@@ -12,22 +13,13 @@ weights   state dicts in and out, without pickle (this one imports torch)
 
 from __future__ import annotations
 
+from binarize.run.conversion import ConversionRecord, EstimatorSpec, LayerChoice, Stem
 from binarize.run.files import new_directory, new_run, replacing, write_json, write_text
+from binarize.run.fit import AllocationRecord, CurvePoint, FitRecord
+from binarize.run.info import RunInfo
 from binarize.run.layout import Run, is_run, locate, newest_run, open_run, write_info
-from binarize.run.records import (
-    AllocationRecord,
-    ConversionRecord,
-    CurvePoint,
-    DataRecord,
-    EstimatorSpec,
-    FitRecord,
-    InvalidRecord,
-    LayerChoice,
-    ModelSpec,
-    Preprocess,
-    RunInfo,
-    Stem,
-)
+from binarize.run.model import DataRecord, ModelSpec, Preprocess
+from binarize.run.record import InvalidRecord
 from binarize.run.sensitivity import LayerSensitivity, Sensitivities
 from binarize.run.summary import EnvironmentRecord, MachineRecord
 

@@ -26,7 +26,8 @@ from typing import Any
 
 from binarize.errors import RunError
 from binarize.run.files import read_file, write_json
-from binarize.run.records import InvalidRecord, RunInfo, parse_json
+from binarize.run.info import RunInfo
+from binarize.run.record import InvalidRecord, parse_json
 from binarize.run.sensitivity import Sensitivities
 from binarize.run.summary import SummaryRecord
 

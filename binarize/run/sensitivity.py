@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from binarize.run.records import Bases, PerCent, Record
+from binarize.run.conversion import Bases
+from binarize.run.fit import PerCent
+from binarize.run.record import Record
 
 Name = Annotated[str, Field(max_length=500)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]

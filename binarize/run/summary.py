@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from binarize.run.records import Record
+from binarize.run.record import Record
 
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 

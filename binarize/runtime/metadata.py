@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Literal
 import yaml
 from pydantic import Field
 
-from binarize.run.records import Described, InvalidRecord, parse_json
+from binarize.run.info import Described
+from binarize.run.record import InvalidRecord, parse_json
 
 PREFIX = "binarize."
 PATHS = (("data", "dir"), ("model", "checkpoint"))

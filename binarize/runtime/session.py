@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from binarize.errors import ExportError
 from binarize.kernels import installed
 from binarize.run import InvalidRecord
-from binarize.run.records import LARGEST_SIZE
+from binarize.run.model import LARGEST_SIZE
 from binarize.runtime.metadata import FileInfo
 
 ERRORS_ONLY = 3

@@ -31,7 +31,7 @@ from binarize.run import InvalidRecord, layout, replacing
 from binarize.run.files import read_file
 from binarize.run.layout import TRAINING_SCALARS, TRAINING_TENSORS, WEIGHTS
 from binarize.run.leftovers import remove_leftovers
-from binarize.run.records import parse_json
+from binarize.run.record import parse_json
 from binarize.run.weights import save_weights
 from binarize.training.tensor_tree import pack, portable, unpack
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from binarize.errors import CheckpointError, TrainingError
 from binarize.recipe.schema import EarlyStop
-from binarize.run.records import InvalidRecord, checked
+from binarize.run.record import InvalidRecord, checked
 from binarize.training.accuracy import Scores
 
 Count = Annotated[int, Field(ge=0, lt=1 << 31)]

@@ -13,7 +13,7 @@ from torch import nn
 from typed import run
 
 import binarize
-from binarize import api
+from binarize import api, converting
 from binarize.exporting import export
 from binarize.reporting import run_page
 from binarize.rewrite import Converted, Options, SourceOptions
@@ -53,7 +53,7 @@ def converted_once(monkeypatch) -> None:
 
 
 @functools.cache
-def conversion(make=api.make) -> Converted:
+def conversion(make=converting.make) -> Converted:
     return make("cifar_resnet20", Options(), SourceOptions(pretrained=False))
 
 

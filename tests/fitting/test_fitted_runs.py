@@ -12,8 +12,9 @@ from float_network import write_images, write_weights
 
 import binarize
 from binarize import training
-from binarize.api import Calibration, convert_to_run
+from binarize.api import convert_to_run
 from binarize.cli.app import main
+from binarize.converting import Calibration
 from binarize.errors import RunError, TrainingError
 from binarize.models import fetch
 from binarize.progress import Progress

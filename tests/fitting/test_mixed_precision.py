@@ -11,7 +11,7 @@ from fitting_toys import SIDE, images, network
 
 import binarize
 from binarize import mixed_precision
-from binarize.api import Calibration
+from binarize.converting import Calibration
 from binarize.errors import BinarizeError
 from binarize.exporting import packed_file_bytes, packed_size
 from binarize.fitting.allocation import FLOAT

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from binarize import api, models, rewrite
+from binarize import converting, models, rewrite
 from binarize.layers import set_progress
 from binarize.rewrite import Conversion, Options, totals
 from binarize.rewrite.calibration import CalibrationImages
@@ -50,7 +50,7 @@ def converted(name: str, options: dict[str, str], **source: object) -> Conversio
     torch.manual_seed(0)
     size = SIZES[name]
     source_options = rewrite.SourceOptions(pretrained=False, img_size=size, **source)
-    made = api.make(name, Options(**options), source_options, values=False)
+    made = converting.make(name, Options(**options), source_options, values=False)
     return made.conversion
 
 

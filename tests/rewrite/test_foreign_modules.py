@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import binarize
-from binarize import api
+from binarize import converting
 from binarize.errors import BinarizeError, ModelError
 from binarize.layers import binary_weights
 from binarize.rewrite import Options, SourceOptions
@@ -45,7 +45,7 @@ def test_its_images_are_those_that_it_was_exported_with() -> None:
     grey = plain(nn.Conv2d(1, 8, 3, 2, 1)).eval()
     images = torch.zeros(2, 1, 24, 24)
     module = torch.export.export(grey, (images,), dynamic_shapes=ANY_BATCH).module()
-    info = api.make(module, Options()).info
+    info = converting.make(module, Options()).info
     assert info.preprocess.img_size == 24
 
 
@@ -73,7 +73,7 @@ class Computed(nn.Module):
 
 
 def test_computed_weights_stay_float_and_it_is_said() -> None:
-    rows = api.make(Computed(), Options(), SourceOptions(img_size=8)).conversion.rows
+    rows = converting.make(Computed(), Options(), SourceOptions(img_size=8)).conversion.rows
     actions = {row.name: row.action for row in rows}
     assert {name for name, action in actions.items() if action == "binarized"} == {"middle"}
     assert {"base", "a", "b", "other"} <= actions.keys()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import binarize
-from binarize import api
+from binarize import api, converting
 from binarize.errors import ModelError
 from binarize.models.pretrained import PretrainedWeights
 from binarize.rewrite import Options, SourceOptions, convert
@@ -159,14 +159,16 @@ def test_pretrained_weights_stay_and_random_ones_need_not(monkeypatch, found: bo
     monkeypatch.setattr(create.weights_of, "find", lambda *_: weights)
     monkeypatch.setattr(create.weights_of, "answers", lambda _: False)
     monkeypatch.setattr(create, "_build_pretrained", lambda *_: copy.deepcopy(trained))
-    made = api.make("test_resnet", Options(), SourceOptions(img_size=32))
+    made = converting.make("test_resnet", Options(), SourceOptions(img_size=32))
     conv = made.conversion.model.get_submodule("conv1.0")
     assert made.info.weights.startswith("pretrained" if found else "random")
     assert (made.conversion.replay.replaced_stem is None) == found
     assert (conv.stride == (1, 1)) != found
     if found:
         assert torch.equal(conv.weight, trained.get_submodule("conv1.0").weight)
-        with_cifar = api.make("test_resnet", Options(stem="cifar"), SourceOptions(img_size=32))
+        with_cifar = converting.make(
+            "test_resnet", Options(stem="cifar"), SourceOptions(img_size=32)
+        )
         assert with_cifar.conversion.replay.replaced_stem is not None
 
 

@@ -8,21 +8,12 @@ import pytest
 
 from binarize.choices import MOST_BASES
 from binarize.errors import BinarizeError
+from binarize.run.conversion import ConversionRecord, EstimatorSpec, Stem
 from binarize.run.edits import LARGEST_COUNT
-from binarize.run.records import (
-    LARGEST_SIZE,
-    ConversionRecord,
-    DataRecord,
-    EstimatorSpec,
-    FitRecord,
-    InvalidRecord,
-    ModelSpec,
-    Preprocess,
-    RunInfo,
-    Stem,
-    migrate,
-    parse_json,
-)
+from binarize.run.fit import FitRecord
+from binarize.run.info import RunInfo, migrate
+from binarize.run.model import LARGEST_SIZE, DataRecord, ModelSpec, Preprocess
+from binarize.run.record import InvalidRecord, parse_json
 
 IMAGES = {
     "img_size": 224,

@@ -15,6 +15,19 @@ PAGE = Path(__file__).with_suffix(".md")
 PLOT = PAGE.parent / "images" / "fit-budget.svg"
 PACKAGES = ("python", "torch")
 WEIGHTS = ("as converted", "norms measured again", "fitted")
+MODES = {
+    "1": "W1A32",
+    "2": "W1A32, 2 bases",
+    "step": "W1A1, `step`",
+    "sign": "W1A1, `sign` with Bi-Real blocks",
+}
+"""What the rows of `benchmarks/finetune.py` call them."""
+METHODS = {
+    "size": "`--size`",
+    "uniform": "one number of bases",
+    "keep": "1 base, layers kept",
+}
+"""What `benchmarks/bit_placement.py` calls them."""
 
 TEXT = """\
 # What fitting gives
@@ -35,7 +48,7 @@ def main() -> None:
 
 def page() -> str:
     """The text of docs/fitting.md; what has not been measured is left out."""
-    sections = [imagenet, digits, estimators, budget, time]
+    sections = [cifar10, imagenet, digits, sizes, estimators, budget, time]
     return TEXT.format(
         sections="".join(f"\n{text}\n" for text in (make() for make in sections) if text)
     )
@@ -46,6 +59,79 @@ def found(name: str) -> list[dict[str, Any]]:
         return lines(name)
     except FileNotFoundError:
         return []
+
+
+def cifar10() -> str:
+    rows = found("finetune")
+    parent = next((row["top1"] for row in rows if row["row"] == "float"), None)
+    if parent is None:
+        return ""
+    cells = []
+    for mode, words in MODES.items():
+        fits = [row for row in rows if row["row"].startswith(f"fit-{mode}-")]
+        if fits:
+            fits.sort(key=lambda row: row["row"])
+            cells.append([words, "fitted", *against(parent, fits)])
+        trainings = [row for row in rows if row["row"] == f"tuned-{mode}"]
+        cells += [[words, with_labels(row), *against(parent, [row])] for row in trainings]
+    head = ["", "weights", "top-1", "below float", "CPU s of the command"]
+    return f"""\
+## A ResNet-20 on CIFAR-10, and a few epochs with labels
+
+`python benchmarks/finetune.py FLOAT_RUN DATA_DIR WORK`: the float baseline of `cifar10-resnet20`, 24 epochs,
+{parent:.2f} on all 10,000 test images (the JPEG copy); fitted on 1,024 training images in 120 steps, seeds
+0 / 1 / 2; and the fitted run of seed 0 trained by `cifar10-finetune`, one seed. {measured(rows, PACKAGES)}
+
+{table(head, cells)}"""
+
+
+def against(parent: float, rows: list[dict[str, Any]]) -> list[str]:
+    """Top-1, what is missing to the float network, and seconds."""
+    return [
+        joined(row["top1"] for row in rows),
+        joined(parent - row["top1"] for row in rows),
+        " / ".join(f"{row['cpu_s']:,.0f}" if "cpu_s" in row else "resumed" for row in rows),
+    ]
+
+
+def with_labels(row: dict[str, Any]) -> str:
+    """The settings of a training with labels."""
+    stage = row["stage"]
+    return f"{row['epochs']} epochs with labels, lr {stage['lr']:g}, features {stage['features']:g}"
+
+
+def sizes() -> str:
+    rows = found("bit_placement")
+    text = ""
+    for run in dict.fromkeys(row["run"] for row in rows if row["size"]):
+        own = [row for row in rows if row["run"] == run]
+        float_top = next(row["top1"] for row in own if row["size"] is None)
+        cells = []
+        for size in sorted({row["size"] for row in own if row["size"]}):
+            by_method = {
+                method: [row for row in own if (row["size"], row.get("method")) == (size, method)]
+                for method in METHODS
+            }
+            cells.append([f"{size:,}", *(placed(same) for same in by_method.values())])
+        text += f"\n`{run}`, float {float_top:.2f} on {own[0]['n']:,} test images:\n\n"
+        text += table(["bytes, at most", *METHODS.values()], cells) + "\n"
+    if not text:
+        return ""
+    images, steps = next((row["images"], row["steps"]) for row in rows if row["size"])
+    return f"""\
+## Where the bits go
+
+`python benchmarks/bit_placement.py FLOAT_RUN DATA_DIR`: top-1 of packed files of one size, and their bytes,
+with the bits placed by `--size`, with as many bases for all layers as fit, and with one base and as many
+layers kept float as fit, the most sensitive first; {images} images, {steps} steps.
+{measured(rows, PACKAGES)}
+{text.rstrip()}"""
+
+
+def placed(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    return f"{joined(row['top1'] for row in rows)} ({max(row['bytes'] for row in rows):,} bytes)"
 
 
 def imagenet() -> str:

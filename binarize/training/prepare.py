@@ -82,14 +82,20 @@ class Prepared:
         converted: the module with its initial weights, and its RunInfo.
         parent: the file of the weights of the float model that the run behind it was fitted to, if it was
             and they were kept.
-        fitted: whether it was fitted as what it is: not where the recipe changes what is binary, or how.
+        same: whether it is binary as the run behind it is: not where the recipe changes what is binary, or
+            how.
         anew: which part of a float model that was trained begins with random weights; "" where none does.
     """
 
     converted: Converted
     parent: Path | None
-    fitted: bool
+    same: bool
     anew: str
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it was fitted as what it is."""
+        return self.same and (self.converted.info.fit is not None or self.parent is not None)
 
 
 def prepare(
@@ -135,7 +141,7 @@ def prepare(
     return Prepared(
         Converted(converted.conversion, info),
         parent,
-        (info.fit is not None or parent is not None) and same,
+        same,
         "classifier" if new_classifier else "stem" if new_stem else "",
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from binarize import environment
 from binarize.data import Unlabelled, check_cache, open_dataset
 from binarize.data.transforms import check_policy
-from binarize.errors import DataError, TrainingError
+from binarize.errors import DataError, RunError, TrainingError
 from binarize.exporting.size import packed_size
 from binarize.layers import binary_inputs
 from binarize.progress import Progress
@@ -20,6 +20,7 @@ from binarize.rewrite import Conversion, Converted, added_keys, summary, totals
 from binarize.run import (
     DataRecord,
     RunInfo,
+    Sensitivities,
     layout,
     locate,
     new_directory,
@@ -71,12 +72,13 @@ def start(
         )
     converted = _ending_with(recipe.stages[-1], resolved, converted.conversion, info)
     parent = _parent(resolved, prepared)
+    sensed = _sensitivity(chosen, prepared, progress) if parent is not None else None
     if out is not None:
         with new_directory(out) as part:
-            _write(part, resolved, converted, parent)
+            _write(part, resolved, converted, parent, sensed)
         return out
     with new_run(f"{info.model.name}-{name}", layout.ROOT) as made:
-        _write(made.directory, resolved, converted, parent)
+        _write(made.directory, resolved, converted, parent, sensed)
     return made.path
 
 
@@ -90,6 +92,23 @@ def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:
     info, model = prepared.converted.info, prepared.converted.conversion.model
     added = added_keys(info)
     return {name: value for name, value in model.state_dict().items() if name not in added}
+
+
+def _sensitivity(
+    target: RunOrModel, prepared: Prepared, progress: Progress
+) -> Sensitivities | None:
+    """What each layer of the float model behind it costs, where the run that it goes on from says so, and is
+    binary in the same way."""
+    if not prepared.same or prepared.anew:
+        return None
+    run, weights = locate(target)
+    if prepared.parent is None and weights != run.float_weights:  # those of another checkpoint
+        return None
+    try:
+        return run.sensitivity
+    except RunError as problem:
+        progress.warn(f"{problem.message}: the new run is made without it")
+        return None
 
 
 def _without_skipped(recipe: Recipe, prepared: Prepared, progress: Progress) -> Recipe:
@@ -199,11 +218,17 @@ def _check_teachers(recipe: Recipe, prepared: Prepared, target: RunOrModel) -> N
 
 
 def _write(
-    directory: Path, recipe: Recipe, converted: Converted, parent: dict[str, Tensor] | None
+    directory: Path,
+    recipe: Recipe,
+    converted: Converted,
+    parent: dict[str, Tensor] | None,
+    sensed: Sensitivities | None,
 ) -> None:
     conversion, info = converted.conversion, converted.info
     if parent is not None:
         save_weights(directory / layout.PARENT, parent)
+    if sensed is not None:
+        write_json(directory / layout.SENSITIVITY, sensed.to_json())
     save_weights(directory / layout.INITIAL, conversion.model.state_dict())
     write_text(directory / layout.RECIPE, dump(recipe))
     write_json(directory / layout.ENVIRONMENT, environment.describe())

@@ -21,7 +21,7 @@ from binarize.errors import DataError, RecipeError, RunError, TrainingError
 from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
 from binarize.rewrite import Converted, Options, SourceOptions
-from binarize.run import RunInfo, open_run
+from binarize.run import RunInfo, open_run, write_json
 from binarize.run.fit import FitRecord
 from binarize.training.prepare import Prepared
 from binarize.training.start import as_section, start
@@ -191,7 +191,7 @@ class TestStages:
 
 def prepared(info: RunInfo, parent: Path | None = None) -> Prepared:
     """A training that begins with a run; nobody asks for its module."""
-    return Prepared(Converted(None, info), parent, fitted=info.fit is not None, anew="")
+    return Prepared(Converted(None, info), parent, same=True, anew="")
 
 
 class TestTeachers:
@@ -245,6 +245,37 @@ class TestTeachers:
         assert open_run(made).info.fit.to_json() == info["fit"]
         kept, parent = (load_file(each / "float" / "model.safetensors") for each in (made, run))
         assert toys.same(kept, parent)
+
+
+class TestSensitivity:
+    @pytest.fixture
+    def sensed(self, converted, tmp_path) -> Path:
+        """A run whose float weights are kept, with what one of its layers costs."""
+        run = tmp_path / "sensed"
+        shutil.copytree(converted, run)
+        (run / "float").mkdir(exist_ok=True)
+        shutil.copy(run / "model.safetensors", run / "float")
+        write_json(run / "sensitivity.json", {"model": "tiny", "images": 8, "layers": []})
+        return run
+
+    def test_it_is_taken_along_where_it_describes_the_network(self, sensed, tmp_path):
+        made = start(tiny.recipe(1), "tiny", sensed, tmp_path / "same", tiny.Told())
+        assert open_run(made).sensitivity == open_run(sensed).sensitivity
+        recipe = tiny.recipe(1, binarize={"scale": "layer"})
+        made = start(recipe, "tiny", sensed, tmp_path / "other", tiny.Told())
+        assert open_run(made).sensitivity is None
+
+    def test_not_where_the_float_weights_are_not_kept(self, sensed, tmp_path):
+        shutil.rmtree(sensed / "float")
+        made = start(tiny.recipe(1), "tiny", sensed, tmp_path / "run", tiny.Told())
+        assert open_run(made).sensitivity is None
+
+    def test_a_damaged_one_is_said_and_stays_behind(self, sensed, tmp_path):
+        (sensed / "sensitivity.json").write_text("{}")
+        heard = tiny.Told()
+        made = start(tiny.recipe(1), "tiny", sensed, tmp_path / "run", heard)
+        assert not (made / "sensitivity.json").exists()
+        assert heard.heard('sensitivity.json" is damaged')
 
 
 def test_a_section_is_for_what_was_binarized(begun):

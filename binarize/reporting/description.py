@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from binarize.reporting.facts import Facts
 
+AGREES = "images without labels, same answer as the teacher"
+
 
 def describe_run(facts: Facts) -> str:
     """`1-bit weights, ab-tanh` or `float`."""
@@ -18,7 +20,8 @@ def describe_run(facts: Facts) -> str:
 
 
 def scores(facts: Facts) -> list[tuple[str, str]]:
-    """(what, `83.08 % top-1, 99.10 % top-5`) of the last epoch, the best one and the float baseline."""
+    """(what, `83.08 % top-1, 99.10 % top-5`) of the last epoch, the best one and the float baseline; of a
+    training without labels (what, `83.08 %`)."""
     figures = facts.figures()
     few = 0 < len(facts.info.classes) <= 5  # top-5 of so few is always 100 %
     found = [("last epoch, test images", _score(figures["test"], few))]
@@ -30,6 +33,11 @@ def scores(facts: Facts) -> list[tuple[str, str]]:
                 f"{best['top1']:.2f} % top-1",
             )
         )
+    if figures["agreement"] is not None:
+        found.append((f"last epoch, {AGREES}", f"{figures['agreement']:.2f} %"))
+    best = figures["agreement_best"]
+    if best is not None:
+        found.append((f"best epoch ({best['epoch']}), {AGREES}", f"{best['agreement']:.2f} %"))
     if figures["float"] is not None:
         found.append(("float baseline, last epoch, test images", _score(figures["float"], few)))
     return [(what, score) for what, score in found if score]

@@ -12,7 +12,7 @@ from typing import Any
 from binarize.errors import RunError
 from binarize.recipe import Recipe, load
 from binarize.run import EstimatorSpec, Run, RunInfo, Sensitivities, layout, open_run, tables
-from binarize.run.tables import TOP1, VAL, Row, last, number, scored, series
+from binarize.run.tables import AGREEMENT, TEST, TOP1, VAL, Row, last, number, scored, series
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,11 @@ class Facts:
             "epochs": len(self.rows),
             "finished": self.finished,
             "test": score(self.rows, "test"),
-            "best": best_epoch(self.rows, "val" if self.held_out else "test"),
+            "best": best_epoch(self.rows, scored(VAL if self.held_out else TEST, TOP1), "top1"),
             "best_on": "held-out images" if self.held_out else "test images",
             "float": score(self.baseline, "test") if self.baseline else None,
+            "agreement": last(self.rows, AGREEMENT),
+            "agreement_best": best_epoch(self.rows, AGREEMENT, AGREEMENT),
             "seconds": sum(series(self.rows, tables.SECONDS).values()) or None,
             "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
             "fit": self.info.fit.to_json() if self.info.fit else None,
@@ -134,13 +136,13 @@ def score(rows: Sequence[Row], images: str) -> dict[str, float | None]:
     return {name: last(rows, f"{images}_{name}") for name in ("loss", "top1", "top5")}
 
 
-def best_epoch(rows: Sequence[Row], images: str) -> dict[str, float] | None:
-    """Epoch and top-1 of the best one on these images."""
-    scores = series(rows, f"{images}_top1")
+def best_epoch(rows: Sequence[Row], column: str, name: str) -> dict[str, float] | None:
+    """Number and score of the epoch that is best by a column; the score is called `name`."""
+    scores = series(rows, column)
     if not scores:
         return None
     epoch = max(scores, key=lambda epoch: scores[epoch])
-    return {"epoch": epoch, "top1": scores[epoch]}
+    return {"epoch": epoch, name: scores[epoch]}
 
 
 def last_of_each(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

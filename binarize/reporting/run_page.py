@@ -17,6 +17,7 @@ from binarize.reporting.page import day, svg, write_page
 from binarize.reporting.settings import machines, versions
 from binarize.run import EstimatorSpec
 from binarize.run.tables import (
+    AGREEMENT,
     LOSS,
     LR,
     OF_LAYER,
@@ -111,7 +112,7 @@ def sensitivity_table(facts: Facts) -> list[list[str]]:
 
 
 def panels(facts: Facts) -> list[Panel]:
-    """Loss and top-1, learning rate, indicators; dashed is the float baseline."""
+    """Loss, top-1 or agreement, learning rate, indicators; dashed is the float baseline."""
     rows, baseline = facts.rows, facts.baseline
     both = [
         (rows, "binarized" if facts.binary else "float", "-"),
@@ -125,10 +126,13 @@ def panels(facts: Facts) -> list[Panel]:
             for images, column, _ in columns
             if len(series(rows, column)) > 1 or len(rows) == 1
         ),
-        Panel("learning rate", [_curve(rows, LR, both[0][1], "-", 0)]),
         *(
-            Panel(name.replace("_", " "), [_curve(rows, name, both[0][1], "-", 0)])
-            for name in OF_MODEL
+            Panel(title, [_curve(rows, column, both[0][1], "-", 0)])
+            for title, column in (
+                ("same answer as the teacher, %", AGREEMENT),
+                ("learning rate", LR),
+                *((name.replace("_", " "), name) for name in OF_MODEL),
+            )
         ),
     ]
 

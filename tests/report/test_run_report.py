@@ -52,6 +52,7 @@ def test_the_figures(written):
     assert figures["best"] == {"epoch": 2, "top1": 72.5}
     assert figures["best_on"] == "held-out images"
     assert figures["float"] == {"loss": None, "top1": 75.5, "top5": None}
+    assert figures["agreement"] is figures["agreement_best"] is None
     assert (figures["epochs"], figures["seconds"], figures["finished"]) == (3, 60, True)
     assert figures["indicators"]["estimating_error"] == 3.25
     assert figures["indicators"]["dead_weights"] is None
@@ -170,6 +171,22 @@ def test_metrics_of_an_earlier_version(tmp_path):
     assert (figures["best"], figures["best_on"]) == ({"epoch": 2, "top1": 61.0}, "test images")
     drawn = [panel.title for panel in panels(facts_of(path)) if panel.drawn]
     assert drawn == ["training loss", "test top-1 %"]
+
+
+def test_without_labels_the_agreement_is_what_is_shown(tmp_path):
+    path = runs.trained(tmp_path / "run")
+    columns = {"epoch": [1, 2, 3], "agreement": [60, 81.5, 80], "test_top1": ["", "", ""]}
+    runs.write_csv(path / "metrics.csv", columns)
+    shutil.rmtree(path / "twin")
+    figures = report(path).as_json()
+    assert (figures["agreement"], figures["best"]) == (80, None)
+    assert figures["agreement_best"] == {"epoch": 2, "agreement": 81.5}
+    drawn = [panel for panel in panels(facts_of(path)) if panel.drawn]
+    assert [panel.title for panel in drawn] == ["same answer as the teacher, %"]
+    assert drawn[0].drawn[0].seeds == [{1: 60, 2: 81.5, 3: 80}]
+    card = (path / "README.md").read_text()
+    assert "| last epoch, images without labels, same answer as the teacher | 80.00 % |" in card
+    assert "| best epoch (2), images without labels, same answer as the teacher | 81.50 % |" in card
 
 
 @pytest.mark.parametrize(("name", "words"), [("nowhere", "does not exist"), (".", "is not a run")])

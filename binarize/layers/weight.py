@@ -12,7 +12,7 @@ IR-Net, arXiv 1909.10788).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,12 +157,17 @@ class WeightBinarizer(AddedModule):
         size = torch.where(theta < 0, -theta, theta)  # |theta|, with a gradient at 0 too
         return size.reshape(-1, *[1] * (latent.ndim - 1))
 
-    def standardised(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """(w - mu, z), both of the latent weight's shape; of the first base where there are several."""
-        c = self._centred(latent)
-        if not is_standardised(c, self.standardise):
-            return c, c
-        return c, c / (deviation(c) + EPSILON)
+    def standardised(self, latent: Tensor) -> list[Tensor]:
+        """z of every base, each of the latent weight's shape."""
+        found, scale = [], self._scale(latent, self._learned_factor(latent))
+        for r in self._residuals(latent, scale):
+            whole = is_standardised(r, self.standardise)
+            found.append(r / (deviation(r) + EPSILON) if whole else r)
+        return found
+
+    def _residuals(self, latent: Tensor, scale: Tensor) -> Iterator[Tensor]:
+        """What every base is the sign of: w - mu of one; of several, what those before it leave."""
+        return residuals(self._centred(latent), scale if self.bases > 1 else [scale])
 
     def read(self, latent: Tensor, gain: Tensor | None = None) -> Tensor | BinaryWeight:
         """What the layer's `weight` means: gain·w_b, or where the input is binary too, its stand-in.
@@ -196,9 +201,7 @@ class WeightBinarizer(AddedModule):
     def frozen(self, latent: Tensor, gain: Tensor | None = None) -> FrozenWeight:
         """The signs and scales that the forward multiplies, kept apart."""
         scale = self._scale(latent, self._learned_factor(latent))
-        c = self._centred(latent)
-        bases = residuals(c, scale if self.bases > 1 else [scale])
-        positive = torch.stack([sign(r) > 0 for r in bases])
+        positive = torch.stack([sign(r) > 0 for r in self._residuals(latent, scale)])
         if gain is not None:
             scale = scale * gain
         if self.inputs is not None:

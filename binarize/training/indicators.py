@@ -9,13 +9,16 @@ at the progress of the last step, and L the loss:
     dead_weights         share of z with f'(z) = 0: no gradient passes them
     saturation           share of the commoner value of the layer's binary input
 
-flip_ratio and dead_weights of a model are shares of all its binary weights; saturation is a layer's
-alone. What cannot be told is None, an empty field: all but the saturation where a layer's weights are
-float in the stage, estimating_error where the source gives no f. Nothing is computed while an epoch runs.
+Of several bases (`layers.bases`) each has a z: estimating_error and flip_ratio are over all of them, and a
+weight is dead where f' is 0 for all. flip_ratio and dead_weights of a model are shares of all its signs and
+of all its binary weights; saturation is a layer's alone. What cannot be told is None, an empty field: all but
+the saturation where a layer's weights are float in the stage, estimating_error where the source gives no f.
+Nothing is computed while an epoch runs.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,6 +79,7 @@ class Indicators:
             _Layer(
                 layer_sums.name,
                 layer_sums.count,
+                layer_sums.signs,
                 shares.get(layer_sums.name),
                 **{key: next(numbers) for key in layer_sums.sums},
             )
@@ -88,50 +92,63 @@ class Indicators:
         positive, before = weight.positive, self._positive[weight.name]
         self._positive[weight.name] = positive
         if not weight.binarizer.enabled:
-            return _Sums(weight.name, 0, {})
+            return _Sums(weight.name, 0, 0, {})
         sums = {
             "flipped": (positive != before).sum(),
-            "dead": (weight.slope == 0).sum(),
+            "dead": weight.dead.sum(),
             "error": weight.error,
             "stability": self._stability.get(weight.name),
         }
         known = {key: value for key, value in sums.items() if value is not None}
-        return _Sums(weight.name, positive.numel(), known)
+        return _Sums(weight.name, positive[0].numel(), positive.numel(), known)
 
 
 @dataclass
 class _Weight:
-    """One binary weight of a model, looked at with its estimator at the progress that was set last."""
+    """One binary weight of a model, looked at with its estimator at the progress that was set last.
+
+    Attributes:
+        z: of every base.
+    """
 
     name: str
-    z: Tensor
+    z: list[Tensor]
     binarizer: WeightBinarizer
 
     @property
     def positive(self) -> Tensor:
-        return sign(self.z) > 0
+        """bool[bases, …]."""
+        return torch.stack([sign(z) > 0 for z in self.z])
 
     @property
     def error(self) -> Tensor | None:
-        f = self.binarizer.estimator.surrogate(*self._arguments)
-        return None if f is None else torch.linalg.vector_norm(f - sign(self.z))
+        norms = []
+        for z in self.z:
+            f = self.binarizer.estimator.surrogate(*self._arguments(z))
+            if f is None:
+                return None
+            norms.append(torch.linalg.vector_norm(f - sign(z)))
+        return torch.linalg.vector_norm(torch.stack(norms))
 
     @property
-    def slope(self) -> Tensor:
-        return self.binarizer.estimator.surrogate_grad(*self._arguments)
+    def dead(self) -> Tensor:
+        """bool[…]: no base passes a gradient."""
+        slopes = (self.binarizer.estimator.surrogate_grad(*self._arguments(z)) == 0 for z in self.z)
+        return functools.reduce(torch.logical_and, slopes)
 
-    @property
-    def _arguments(self) -> tuple[Any, ...]:
+    def _arguments(self, z: Tensor) -> tuple[Any, ...]:
         """z, the progress and the layer's own values: what f and f' are functions of."""
-        return self.z, self.binarizer.progress, *self.binarizer.own(self.z)
+        return z, self.binarizer.progress, *self.binarizer.own(z)
 
 
 @dataclass
 class _Sums:
-    """What one pass over a layer saw. `count`: its binary weights; `sums`: scalars on the device."""
+    """What one pass over a layer saw. `count`, `signs`: its binary weights, and the signs of all their bases;
+    `sums`: scalars on the device."""
 
     name: str
     count: int
+    signs: int
     sums: dict[str, Tensor]
 
 
@@ -141,6 +158,7 @@ class _Layer:
 
     name: str
     count: int
+    signs: int
     imbalance: Number = None
     flipped: float = 0.0
     dead: float = 0.0
@@ -159,13 +177,13 @@ def _numbers(sums: list[Tensor]) -> list[float]:
 
 def _over_all(layers: list[_Layer]) -> dict[str, Number]:
     """The indicators of these layers together, as the head of this file says."""
-    count = sum(layer.count for layer in layers)
+    count, signs = sum(layer.count for layer in layers), sum(layer.signs for layer in layers)
     errors = [layer.error for layer in layers if layer.error is not None]
     stabilities = [layer.stability for layer in layers if layer.stability is not None]
     values = (
         sum(errors) / len(errors) if errors else None,
         sum(stabilities) if stabilities else None,
-        sum(layer.flipped for layer in layers) / count if count else None,
+        sum(layer.flipped for layer in layers) / signs if signs else None,
         sum(layer.dead for layer in layers) / count if count else None,
     )
     return {name: _short(value) for name, value in zip(OF_WEIGHTS, values, strict=True)}
@@ -197,4 +215,4 @@ def _weights(model: nn.Module) -> Iterator[_Weight]:
     for name, module, parameter, binarizer in binary_weights(model):
         float_class = getattr(type(module), "_float_class", type(module))
         latent, _ = adapters.find(float_class).weight(module, _latent(module, parameter))
-        yield _Weight(name, binarizer.standardised(latent)[1], binarizer)
+        yield _Weight(name, binarizer.standardised(latent), binarizer)

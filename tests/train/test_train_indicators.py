@@ -141,6 +141,34 @@ def test_dead_weights_are_those_that_no_gradient_passes() -> None:
     assert row["dead_weights"] == pytest.approx(6 / 36, rel=1e-5)
 
 
+def test_all_bases_of_a_weight_are_counted() -> None:
+    model = nn.Sequential(nn.Linear(6, 4))
+    binarizer = WeightBinarizer(estimators.get("clipped-ste"), scale.get("channel", 2))
+    binarize_weight(model[0], "weight", binarizer)
+    w = latent(model[0]).detach()
+    now = Indicators(model)
+
+    def bases() -> tuple[list[np.ndarray], np.ndarray]:
+        """z and signs of both bases."""
+        frozen = binarizer.frozen(w)
+        s = frozen.scale.double().numpy()[:, :, None]
+        first = w.double().numpy()
+        rest = first - s[0] * np.where(first >= 0, 1, -1)
+        z = [r / np.sqrt((r**2).sum(1, keepdims=True) / 5) for r in (first, rest)]
+        return z, np.stack([np.where(each >= 0, 1, -1) for each in z])
+
+    _, before = bases()
+    w[0, :2] *= -1
+    w[1] = torch.tensor([3.0, 0.1, 0.2, -0.1, 0.3, -0.2])
+    (z, signs), (row, _) = bases(), now.record(model)
+    assert row["flip_ratio"] == pytest.approx((signs != before).mean(), rel=1e-5)
+    f = np.clip(np.stack(z), -1, 1)
+    assert row["estimating_error"] == pytest.approx(np.linalg.norm(f - signs), rel=1e-5)
+    dead = [np.abs(each) > 1 for each in z]
+    assert row["dead_weights"] == pytest.approx((dead[0] & dead[1]).mean(), rel=1e-5)
+    assert 0 < row["dead_weights"] < dead[0].mean()
+
+
 @dataclass(frozen=True)
 class Nameless(Estimator):
     name, source, formula = "nameless", "this test", "1"

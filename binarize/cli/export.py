@@ -142,6 +142,13 @@ def show(result: ExportResult) -> None:
         is_close(result.bytes_predicted, result.bytes),
         f"{render.size(result.bytes)}; predicted {result.bytes_predicted:,} ({predicted:+.2%})",
     )
+    more = result.bytes - (result.bytes_asked or result.bytes)
+    if more > 0:
+        _check(
+            None,
+            f"{more:,} bytes more than the --size that its bits were chosen for, before it was trained: "
+            "the recipe, and the names of classes, are in its metadata now",
+        )
 
 
 def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:

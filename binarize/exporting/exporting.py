@@ -57,6 +57,8 @@ class ExportResult:
             percentage of images with the same top-1, of the torch model with the rounded weight from the one
             without; None for "float".
         calibrated_on: the images that ranges of activations come from, in words; None where none do.
+        bytes_asked: of the packed file at most, where `convert --size` chose the bits; else None. A training
+            adds its recipe, and the names of classes, to the metadata.
     """
 
     onnx: str
@@ -82,6 +84,7 @@ class ExportResult:
     classifier_diff: float | None = None
     classifier_agreement: float | None = None
     calibrated_on: str | None = None
+    bytes_asked: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize export`."""
@@ -152,7 +155,13 @@ def export(
         **_figures(validation),
         **_rounded(made.plain, made.model, subject, classifier),
         calibrated_on=written.calibrated_on,
+        bytes_asked=_asked(subject) if info.form == DEFAULT_FORM else None,
     )
+
+
+def _asked(subject: Subject) -> int | None:
+    fit = subject.info.fit
+    return fit.allocation.size if fit and fit.allocation else None
 
 
 def packed_file_bytes(model: nn.Module) -> int:

@@ -9,6 +9,7 @@ import pytest
 from typed import run
 
 from binarize.cli.export import with_value
+from binarize.run import AllocationRecord, FitRecord, open_run, write_info
 
 KEYS = {
     "onnx",
@@ -75,6 +76,27 @@ def test_the_newest_run_gets_its_file_and_the_talk_says_so(capsys, folder, train
     assert "same top-1 on 100.00 %" in lines[4]
     assert f"{(folder / 'runs/copy/model.onnx').stat().st_size:,} bytes" in lines[5]
     assert lines[-1] == "next: binarize eval"
+
+
+@pytest.mark.parametrize(("more", "asked"), [(-1, True), (0, False)])
+def test_a_file_above_the_size_that_was_asked_for_is_said(
+    capsys, tmp_path, trained, more: int, asked: bool
+) -> None:
+    """Its bits were chosen before it was trained, when its metadata held no recipe."""
+    shutil.copytree(trained, tmp_path / "run")
+    info = open_run(trained).info
+    assert run("export", trained, "--onnx", tmp_path / "m.onnx", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["bytes_asked"] is None
+    size = content["bytes"] + more
+    allocation = AllocationRecord(size=size, bytes=size, steps=1)
+    fit = FitRecord(
+        images=8, steps=1, seconds=1.0, error_before=2.0, error_after=1.0, allocation=allocation
+    )
+    write_info(tmp_path / "run", info.replace(fit=fit))
+    assert run("export", tmp_path / "run", "--onnx", tmp_path / "m.onnx") == 0
+    out = capsys.readouterr().out
+    assert ("1 bytes more than the --size that its bits were chosen for" in out) == asked
 
 
 def test_json_is_alone_on_stdout(capsys, folder, trained) -> None:

@@ -19,6 +19,12 @@ def check_directory(path: str | Path) -> None:
     _check_rights(above, RunError)
 
 
+def check_resumable(path: str | Path) -> None:
+    """`check_directory`, but a directory may be there: it is what an earlier process made, and is resumed."""
+    if not Path(path).is_dir():
+        check_directory(path)
+
+
 def check_file(path: str | Path, error: type[BinarizeError] = BinarizeError) -> None:
     """Raises `error` where no file can be written at `path`: a directory is there, or none above it."""
     path = Path(path)

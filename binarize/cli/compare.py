@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from binarize import outputs
 from binarize.cli import recipe_options, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
@@ -92,6 +93,8 @@ def command(
     if recipe is None and out is None:
         hint = "give --recipe NAME|FILE, or --out DIR of an earlier comparison"
         raise WrongUsage("there is no recipe", hint)
+    if out is not None:
+        outputs.check_resumable(out)
     from binarize.comparing import compare
 
     with working("loading") as progress:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from binarize import outputs
 from binarize.cli import model_options, render
 from binarize.cli.progress import working
 
@@ -46,9 +47,13 @@ def command(
     table begins with the layer that changes the answers most: to keep it float helps most. A run keeps the
     table, and `binarize report` plots it.
     """
-    from binarize import api, rewrite
     from binarize.run import is_run, layout, write_json
     from binarize.run.layout import run_of
+
+    run = run_of(Path(target))
+    if is_run(run):
+        outputs.check_file(run / layout.SENSITIVITY)
+    from binarize import api, rewrite
 
     with working("comparing layers") as progress:
         found = api.sensitivity(
@@ -69,8 +74,8 @@ def command(
         ),
         drop=("parameters", "bytes", "as 1 bit"),
     )
-    if is_run(run_of(Path(target))):
-        write_json(run_of(Path(target)) / layout.SENSITIVITY, found.to_json())
+    if is_run(run):
+        write_json(run / layout.SENSITIVITY, found.to_json())
     if json:
         render.emit_json(found.to_json())
     if found.layers:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from binarize import outputs
 from binarize.comparing.page import write_compare_page
 from binarize.comparing.schedule import run_here, run_in_processes
 from binarize.comparing.sweep import (
@@ -97,9 +98,10 @@ def make_sweep(
     path = out or layout.ROOT / f"compare-{Path(recipe).stem}" if recipe else out
     if path is None:
         raise BinarizeError("there is no recipe to compare by", "name one: binarize recipes ls")
+    outputs.check_resumable(path)
     old = open_sweep(path) if is_sweep(path) else None
     remove_leftovers(path, MANIFEST)  # of a process that was killed before the manifest was there
-    if old is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if old is None and path.exists() and any(path.iterdir()):
         raise BinarizeError(
             f'"{path}" exists and is not the directory of a comparison', "name another with -o"
         )

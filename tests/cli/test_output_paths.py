@@ -24,6 +24,9 @@ CALLS = [
     ["report", "a", "-o", "no/page.html"],
     ["report", "a", "-o", "taken"],
     ["estimators", "plot", "-o", "no/plot.svg"],
+    ["compare", "cifar_resnet20", "--recipe", "digits", "-o", "taken/file"],
+    ["compare", "cifar_resnet20", "--recipe", "digits", "-o", "taken/file/sweep"],
+    ["sensitivity", "sensed", "--calib-data", "images"],
     ["recipes", "schema", "-o", "no/schema.json"],
     ["recipes", "schema", "-o", "taken"],
     ["recipes", "cp", "digits", "no/mine.yaml"],
@@ -39,6 +42,9 @@ for arguments in {CALLS!r}:
 def test_refused_before_torch_is_imported(tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").touch()
+    (tmp_path / "sensed/sensitivity.json").mkdir(parents=True)
+    (tmp_path / "sensed/run.json").touch()
+    before = set(tmp_path.rglob("*"))
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=tmp_path
     )
@@ -46,7 +52,7 @@ def test_refused_before_torch_is_imported(tmp_path):
     assert done.stdout.splitlines() == [f"{' '.join(arguments)} 1 False" for arguments in CALLS]
     starts = [line.partition(": ")[0] for line in done.stderr.splitlines()]
     assert starts == ["error", "hint"] * len(CALLS)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "taken"]
+    assert set(tmp_path.rglob("*")) == before
 
 
 @pytest.fixture
@@ -64,6 +70,8 @@ def test_python_callers_are_refused_before_the_work_too(taken, monkeypatch):
         train("no-such-recipe", out=taken)
     with pytest.raises(ExportError, match="no"):
         binarize.export("no-such-run", "no/x.onnx")
+    with pytest.raises(RunError, match="not a directory"):
+        binarize.compare("digits", out=taken / "file/sweep")
     with pytest.raises(BinarizeError, match="no"):
         binarize.report("no-such-run", "no/page.html")
     with pytest.raises(BinarizeError, match="taken"):

@@ -94,6 +94,7 @@ def test_every_expert_is_binary_by_itself():
         torch.testing.assert_close(weight.value, value)
         assert torch.equal(weight.positive, value > 0)
     assert list(conv.state_dict()) == ["bias", *frozen]
+    assert not list(conv.children())
     torch.testing.assert_close(conv(x, share), y, atol=1e-5, rtol=1e-5)
 
 

@@ -194,6 +194,17 @@ def prepared(info: RunInfo, parent: Path | None = None) -> Prepared:
     return Prepared(Converted(None, info), parent, fitted=info.fit is not None, anew="")
 
 
+def test_a_fitted_run_needs_no_stage_that_would_fit_it(converted):
+    info, told = open_run(converted).info, tiny.Told()
+    recipe = toys.recipe(stage(skip_if="fitted", name="fit"), stage(skip_if="fitted"), stage())
+    assert starting._without_skipped(recipe, prepared(info), told) == recipe
+    assert told.said == []
+    left = starting._without_skipped(recipe, prepared(info.replace(fit=FIT)), told)
+    assert left.stages == recipe.stages[2:]
+    why = "is skipped: the run is fitted to its float model already"
+    assert told.said == [f'stage "fit" {why}', f"stage 2 {why}"]
+
+
 class TestTeachers:
     @pytest.fixture
     def fitted(self, converted, tmp_path) -> tuple[Path, RunInfo]:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from binarize import api, estimators
+from binarize.data import Unlabelled
 from binarize.errors import DataError, RecipeError, RunError, TrainingError
 from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
@@ -167,6 +168,59 @@ def test_the_classes_are_those_of_the_training_images_and_both_splits_are_opened
     assert (recipe.data.labels, classes) == (True, ["cat", "dog"])
     assert opened == [("train", None), ("test", ["cat", "dog"])]
     assert progress.said == ["opened train", "opened test"]
+
+
+FOLLOWING = stage(
+    distill={"teacher": "float", "weight": 0.0, "features": 1.0, "labels": False}
+)  # learns from no label
+
+
+class TestLabels:
+    def test_what_needs_them(self):
+        other = stage(distill={"teacher": "resnet18", "labels": False})
+
+        def needs(*stages: dict[str, Any], twin: bool) -> str | None:
+            return starting._needs_labels(tiny.recipe(stages=list(stages), twin=twin))
+
+        assert needs(FOLLOWING, other, twin=False) is None
+        assert needs(FOLLOWING, stage(), twin=False) == "stages.1 learns from labels"
+        assert needs(other, twin=True) is None
+        assert needs(other, FOLLOWING, twin=True) == "the float baseline learns from labels"
+
+    @pytest.fixture
+    def decided(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """What becomes of a recipe whose images have no labels: (data.labels, classes, what is said)."""
+
+        def open_dataset(config: Any, split: str, *_: Any, **__: Any) -> Any:
+            if config.labels:
+                raise Unlabelled("there is one class", "sort them")
+            return type("Images", (list,), {"classes": ["one"]})(range(256))
+
+        def decide(*stages: dict[str, Any], **data: Any) -> tuple[Any, ...]:
+            data, told = {"name": "folder", "dir": "images", **data}, tiny.Told()
+            recipe = tiny.recipe(stages=list(stages) or [FOLLOWING], data=data)
+            recipe, classes = starting._with_labels(recipe, told)
+            return recipe.data.labels, classes, told.said
+
+        monkeypatch.setattr(starting, "open_dataset", open_dataset)
+        return decide
+
+    def test_without_them_there_are_no_classes(self, decided):
+        said = "the images have no labels, and no stage needs them"
+        assert decided() == (False, None, [said])
+        assert decided(labels=False) == (False, None, [])
+
+    @pytest.mark.parametrize("data", [{"labels": True}, {"name": "cifar10"}])
+    def test_only_a_folder_that_may_have_none_has_none(self, decided, data):
+        with pytest.raises(Unlabelled) as caught:
+            decided(**data)
+        assert caught.value.message == "there is one class"
+
+    def test_a_stage_that_needs_them_says_so(self, decided):
+        with pytest.raises(DataError) as caught:
+            decided(stage())
+        assert caught.value.message == "there is one class, and stages.0 learns from labels"
+        assert caught.value.hint.startswith("sort them; without labels: ")
 
 
 class TestStages:

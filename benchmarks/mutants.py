@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 VERDICTS = HERE / "results" / "mutants.jsonl"
 NAMED = HERE / "mutants_named.yaml"
 CACHE = ROOT / "build" / "mutants"
-MOST = 200  # tests of a mutant that has to be imported
+MOST = 1000  # tests of a mutant that has to be imported
 TRACING = 600  # processor seconds of a test file, at most
 
 

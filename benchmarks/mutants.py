@@ -6,14 +6,15 @@
 Changes one expression or statement at a time (mutations.py) and runs the tests of the folders that belong to
 the code: those that run the changed line, of a test file of the same name first, then the fastest, as many
 as fit in the budget of processor seconds (at least one), up to the first that fails. Every verdict is a line
-of results/mutants.jsonl. A mutant is not tried again while its file is the same, and it was killed or the
-tests and the budget are the same.
-`--table` prints the scores and the survivors; mutants_named.yaml says why some are left.
+of results/mutants.jsonl. A mutant is not tried again while its file is the same, and it was killed, or has a
+reason in mutants_named.yaml, or the tests and the budget are the same.
+`--table` prints the scores, and the survivors that have no reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -157,10 +158,18 @@ def verdicts(first: bool = False) -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in map(json.loads, reversed(lines) if first else lines)}
 
 
+@functools.cache
+def named() -> dict[str, str]:
+    """Why some survivors are left, by their ids."""
+    whole = yaml.safe_load(NAMED.read_text(encoding="utf-8")) if NAMED.exists() else {}
+    return {entry.split()[0]: reason for reason, entries in whole.items() for entry in entries}
+
+
 def is_known(line: dict[str, Any] | None, mutant: Mutant, tests: str, budget: float) -> bool:
     if line is None or line["source"] != digest(ROOT / mutant.file):
         return False
-    return line["verdict"] == "killed" or (line["tests"] == tests and line["budget"] >= budget)
+    known = line["verdict"] == "killed" or mutant.id in named()
+    return known or (line["tests"] == tests and line["budget"] >= budget)
 
 
 def traced(name: str, group: Group) -> dict[str, dict[str, Any]]:
@@ -383,11 +392,7 @@ def run(note: Path, items: list[pytest.Item]) -> None:
 
 def table(size: int, seed: int) -> None:
     """Print the scores and the survivors that have no reason."""
-    first, last = verdicts(first=True), verdicts()
-    named = yaml.safe_load(NAMED.read_text(encoding="utf-8")) if NAMED.exists() else {}
-    reasons = {
-        entry.split()[0]: reason for reason, entries in (named or {}).items() for entry in entries
-    }
+    first, last, reasons = verdicts(first=True), verdicts(), named()
     print(
         "| group | mutants | killed at first | killed now | survivors with a reason | without | score |"
     )

@@ -231,15 +231,30 @@ def chosen(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> l
     running = [
         test for test, line in tests.items() if changed & set(line["lines"].get(mutant.file, ()))
     ]
-    return _affordable(_its_own_first(mutant, running, tests), tests, budget)
+    own = _own(mutant, running)
+    return _affordable(_in_turn(tests, own, running), tests, budget)
 
 
 def chosen_for_import(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
-    """The tests for what is run while the file is imported: those that run the file, and then any."""
+    """The tests for what is run while the file is imported: its own, those that run the file, and any."""
     running = [test for test, line in tests.items() if mutant.file in line["lines"]]
-    others = sorted(set(tests) - set(running))
-    placed = _its_own_first(mutant, running, tests) + _by_turns(others, tests)
+    everything = sorted(tests)
+    placed = _in_turn(tests, _own(mutant, everything), running, everything)
     return _affordable(placed, tests, budget)[:MOST]
+
+
+def _own(mutant: Mutant, names: list[str]) -> list[str]:
+    """Those of the test file that is called as the mutant's file is."""
+    ending = f"_{Path(mutant.file).stem}.py"
+    return [name for name in names if name.partition("::")[0].endswith(ending)]
+
+
+def _in_turn(tests: dict[str, dict[str, Any]], *groups: list[str]) -> list[str]:
+    """One group after the other, each test once."""
+    placed: dict[str, None] = {}
+    for names in groups:
+        placed |= dict.fromkeys(_by_turns([name for name in names if name not in placed], tests))
+    return list(placed)
 
 
 def _affordable(names: list[str], tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
@@ -249,13 +264,6 @@ def _affordable(names: list[str], tests: dict[str, dict[str, Any]], budget: floa
             taken.append(test)
             budget -= tests[test]["seconds"]
     return taken
-
-
-def _its_own_first(mutant: Mutant, names: list[str], tests: dict[str, dict[str, Any]]) -> list[str]:
-    """Those of the test file that is called as the mutant's file is, and then the others."""
-    ending = f"_{Path(mutant.file).stem}.py"
-    own = [name for name in names if name.partition("::")[0].endswith(ending)]
-    return _by_turns(own, tests) + _by_turns([name for name in names if name not in own], tests)
 
 
 def _by_turns(names: list[str], tests: dict[str, dict[str, Any]]) -> list[str]:

@@ -4,15 +4,17 @@
     python benchmarks/mutants.py --table
 
 Changes one expression or statement at a time (mutations.py) and runs the tests of the folders that belong to
-the code: those that run the changed line, the fastest first, as many as fit in the budget of processor
-seconds (at least one), up to the first that fails. Every verdict is a line of results/mutants.jsonl. A mutant
-is not tried again while its file is the same, and it was killed or the tests and the budget are the same.
-`--table` prints the scores and the survivors; mutants_named.yaml says why some are left.
+the code: those that run the changed line, of a test file of the same name first, then the fastest, as many
+as fit in the budget of processor seconds (at least one), up to the first that fails. Every verdict is a line
+of results/mutants.jsonl. A mutant is not tried again while its file is the same, and it was killed, or has a
+reason in mutants_named.yaml, or the tests and the budget are the same.
+`--table` prints the scores, and the survivors that have no reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -38,7 +40,7 @@ HERE = Path(__file__).parent
 VERDICTS = HERE / "results" / "mutants.jsonl"
 NAMED = HERE / "mutants_named.yaml"
 CACHE = ROOT / "build" / "mutants"
-MOST = 60  # tests of a mutant that has to be imported
+MOST = 1000  # tests of a mutant that has to be imported
 TRACING = 600  # processor seconds of a test file, at most
 
 
@@ -58,10 +60,18 @@ def verdicts(first: bool = False) -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in map(json.loads, reversed(lines) if first else lines)}
 
 
+@functools.cache
+def named() -> dict[str, str]:
+    """Why some survivors are left, by their ids."""
+    whole = yaml.safe_load(NAMED.read_text(encoding="utf-8")) if NAMED.exists() else {}
+    return {entry.split()[0]: reason for reason, entries in whole.items() for entry in entries}
+
+
 def is_known(line: dict[str, Any] | None, mutant: Mutant, tests: str, budget: float) -> bool:
     if line is None or line["source"] != digest(ROOT / mutant.file):
         return False
-    return line["verdict"] == "killed" or (line["tests"] == tests and line["budget"] >= budget)
+    known = line["verdict"] == "killed" or mutant.id in named()
+    return known or (line["tests"] == tests and line["budget"] >= budget)
 
 
 def traced(name: str, group: Group) -> dict[str, dict[str, Any]]:
@@ -123,14 +133,30 @@ def chosen(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> l
     running = [
         test for test, line in tests.items() if changed & set(line["lines"].get(mutant.file, ()))
     ]
-    return _affordable(_by_turns(running, tests), tests, budget)
+    own = _own(mutant, running)
+    return _affordable(_in_turn(tests, own, running), tests, budget)
 
 
 def chosen_for_import(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
-    """The tests for what is run while the file is imported: those that run the file, and then any."""
+    """The tests for what is run while the file is imported: its own, those that run the file, and any."""
     running = [test for test, line in tests.items() if mutant.file in line["lines"]]
-    others = sorted(set(tests) - set(running))
-    return _affordable(_by_turns(running, tests) + _by_turns(others, tests), tests, budget)[:MOST]
+    everything = sorted(tests)
+    placed = _in_turn(tests, _own(mutant, everything), running, everything)
+    return _affordable(placed, tests, budget)[:MOST]
+
+
+def _own(mutant: Mutant, names: list[str]) -> list[str]:
+    """Those of the test file that is called as the mutant's file is."""
+    ending = f"_{Path(mutant.file).stem}.py"
+    return [name for name in names if name.partition("::")[0].endswith(ending)]
+
+
+def _in_turn(tests: dict[str, dict[str, Any]], *groups: list[str]) -> list[str]:
+    """One group after the other, each test once."""
+    placed: dict[str, None] = {}
+    for names in groups:
+        placed |= dict.fromkeys(_by_turns([name for name in names if name not in placed], tests))
+    return list(placed)
 
 
 def _affordable(names: list[str], tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
@@ -276,11 +302,7 @@ def run(note: Path, items: list[pytest.Item]) -> None:
 
 def table(size: int, seed: int) -> None:
     """Print the scores and the survivors that have no reason."""
-    first, last = verdicts(first=True), verdicts()
-    named = yaml.safe_load(NAMED.read_text(encoding="utf-8")) if NAMED.exists() else {}
-    reasons = {
-        entry.split()[0]: reason for reason, entries in (named or {}).items() for entry in entries
-    }
+    first, last, reasons = verdicts(first=True), verdicts(), named()
     print(
         "| group | mutants | killed at first | killed now | survivors with a reason | without | score |"
     )

@@ -94,6 +94,7 @@ def test_every_expert_is_binary_by_itself():
         torch.testing.assert_close(weight.value, value)
         assert torch.equal(weight.positive, value > 0)
     assert list(conv.state_dict()) == ["bias", *frozen]
+    assert not list(conv.children())
     torch.testing.assert_close(conv(x, share), y, atol=1e-5, rtol=1e-5)
 
 
@@ -112,6 +113,7 @@ def test_same_padding_comes_after_the_input_is_binary(training):
     x = torch.randn(2, 3, 6, 6)
     expected = binary(conv.weight.detach())
     inputs = StepBinarizer(3, -3)
+    nn.init.constant_(inputs.threshold, -0.5)  # it would make 1 of the 0 in the padding
     binarize_weight(conv, "weight", binarizer(), inputs)
     conv.train(training)
     signs = (x >= inputs.threshold.reshape(-1, 1, 1)).float() * inputs.scale

@@ -70,11 +70,11 @@ def test_two_bases_have_the_nearest_signs_and_nearly_the_best_scales():
 
 def test_every_base_brings_the_weight_nearer():
     torch.manual_seed(2)
-    w = torch.randn(8, 100)
+    w = torch.randn(64, 2048)
     errors = [float((binarizer(k)(w) - w).square().mean()) for k in (1, 2, 3, 4)]
     for fewer, more in itertools.pairwise(errors):
         assert more < 0.6 * fewer
-    assert errors[1] < 1.05 * 0.1175 * float(w.square().mean())  # 0.1175: of any four values
+    assert errors[1] < 1.005 * 0.1175 * float(w.square().mean())  # 0.1175: of any four values
 
 
 @every_number

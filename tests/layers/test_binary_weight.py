@@ -207,6 +207,12 @@ def test_a_shift_of_all_weights_changes_no_gradient():
     torch.testing.assert_close(*grads)
 
 
+def test_it_goes_to_the_device_of_its_weight():
+    made = binarizer("dsq", "channel")
+    made.attach(torch.empty(4, 3, device="meta"))
+    assert [parameter.device.type for parameter in made.learned] == ["meta"]
+
+
 def test_what_is_not_standardised_is_its_own_z():
     w = torch.randn(3, 5)
     (z,) = binarizer(standardise=False).standardised(w)

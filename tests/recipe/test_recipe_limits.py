@@ -61,12 +61,16 @@ def test_33_recipes_may_extend_each_other() -> None:
     assert "too many recipes extend each other" in refusal("0.yaml")
 
 
-def test_of_ten_errors_all_are_said() -> None:
+def test_of_ten_errors_all_are_said_and_more_are_counted() -> None:
     written("x.yaml", BODY + "".join(f"k{number}: 1\n" for number in range(10)))
     first, *lines = refusal("x.yaml").splitlines()
     assert first.endswith("has 10 errors:")
     assert len(lines) == 10
     assert not any("more" in line for line in lines)
+    written("x.yaml", BODY + "".join(f"k{number}: 1\n" for number in range(12)))
+    first, *lines = refusal("x.yaml").splitlines()
+    assert first.endswith("has 12 errors:")
+    assert (len(lines), lines[10]) == (11, "  and 2 more")
 
 
 def test_a_key_like_no_other_is_told_which_there_are() -> None:

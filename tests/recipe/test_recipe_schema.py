@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from binarize.choices import MOST_BASES
 from binarize.errors import RecipeError
 from binarize.recipe import Estimator, Recipe, Stage, load
 from binarize.recipe.schema import Named, Section, section_at
@@ -135,6 +136,18 @@ def test_recipes_are_read_only() -> None:
             "scale should have at least 2",
         ),
         (with_keys(data={"name": "d", "cache": 1}), "should be true, false or device, not 1"),
+        (
+            with_keys(data={"name": "folder", "labels": 1}),
+            "data.labels: should be true, false or auto, not 1",
+        ),
+        (
+            with_keys(data={"name": "digits", "labels": False}),
+            "data.labels: can be false where name is folder, and it is digits",
+        ),
+        (
+            with_keys(data={"name": "folder", "labels": False}),
+            "stages.0.distill: should have labels: false",
+        ),
         (with_keys(model={"name": "x", "checkpoint": "ü" * 3, "stem": "ü"}), 'not "ü"'),
         (
             with_keys(data={"name": "d", "augment": {"scale": [0.5, 1], "crop_padding": 4}}),
@@ -151,6 +164,8 @@ def test_recipes_are_read_only() -> None:
         (stage(distill={"labels": False, "weight": 0.0}), "needs weight or features"),
         (stage(schedule="cosin"), '(did you mean "cosine"?), not "cosin"'),
         (stage(ema=True), "stages.0.ema should be a mapping of keys"),
+        (stage(skip_if="fitted"), "stages.0.skip_if: should be null in the last stage"),
+        (with_keys(stages=[{**ONE, "skip_if": "trained"}, ONE]), "stages.0.skip_if"),
         (stage(binary="all but one"), 'one of "all", "activations", "weights", "none"'),
         (stage(binary="weights"), "stages.0.binary: should be all in the last stage"),
         (
@@ -212,7 +227,8 @@ def test_section_at_follows_lists_and_stops_at_free_mappings() -> None:
         *("data.dir=''", f"data.dir={'x' * 5000}", f"data.name={'x' * 300}", "data.img_size=4097"),
         *("data.workers=65537", "data.augment.crop_padding=65537", "engine.threads=65537"),
         *("engine.accumulate=9000000", "stages.0.optimizer.lr=1e300"),
-        "stages.0.optimizer.groups.rest.lr_scale=1e10",
+        *("stages.0.optimizer.groups.rest.lr_scale=1e10", "export.opset=17"),
+        *("binarize.bases=0", f"binarize.bases={MOST_BASES + 1}"),
     ],
 )
 def test_what_a_run_or_a_machine_cannot_hold_is_refused(override: str) -> None:

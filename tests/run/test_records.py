@@ -10,7 +10,7 @@ from binarize.choices import MOST_BASES
 from binarize.errors import BinarizeError
 from binarize.run.conversion import ConversionRecord, EstimatorSpec, Stem
 from binarize.run.edits import LARGEST_COUNT
-from binarize.run.fit import FitRecord
+from binarize.run.fit import AllocationRecord, FitRecord
 from binarize.run.info import RunInfo, migrate
 from binarize.run.model import LARGEST_SIZE, DataRecord, ModelSpec, Preprocess
 from binarize.run.record import InvalidRecord, parse_json
@@ -228,6 +228,18 @@ def test_format_1_said_force_and_padded_shortcuts_at_the_end() -> None:
     assert migrate(plain) == plain | {"format": 2}
     without = {"model": other, "conversion": {"keep": ["fc"]}, "format": 1}
     assert migrate(without) == without | {"format": 2}
+
+
+def test_sizes_of_files_are_numbers_of_63_bits() -> None:
+    def allocated(size: int) -> AllocationRecord:
+        curve = [{"bytes": size, "agreement": 50.0}]
+        return AllocationRecord.from_data({"bytes": size, "steps": 0, "curve": curve})
+
+    for size in (0, (1 << 63) - 1):
+        assert (allocated(size).bytes, allocated(size).curve[0].bytes) == (size, size)
+    for size in (-1, 1 << 63):
+        with pytest.raises(InvalidRecord, match=r"bytes: .*\(and 1 more\)"):
+            allocated(size)
 
 
 FIT = {"images": 512, "steps": 100, "seconds": 3.0, "error_before": 1.5, "error_after": 0.25}

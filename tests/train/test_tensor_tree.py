@@ -79,6 +79,14 @@ def test_loaded_tensors_lie_in_memory_as_their_parameters_do():
     assert [v.stride() for s in optimizer.state.values() for v in s.values()] == before
 
 
+def test_a_setting_that_was_a_number_stays_one():
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    state = optimizer.state_dict()
+    state["param_groups"][0]["lr"] = "fast"
+    with pytest.raises(ValueError, match="lr of the optimiser is 'fast'"):
+        load_optimizer(optimizer, state)
+
+
 def test_the_count_of_steps_is_exact_beside_a_narrow_number():
     """A parameter without dimensions has the shape of the count, and bfloat16 ends at 256."""
     parameter = nn.Parameter(torch.tensor(1.0, dtype=torch.bfloat16))

@@ -15,6 +15,7 @@ import train_runs as tiny
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from binarize.data import train_loader
 from binarize.errors import CheckpointError, DataError, RunError
 from binarize.layers import binary_weights
 from binarize.recipe.schema import Distill
@@ -300,6 +301,14 @@ class TestImages:
         assert all_of_them.loaders.selection is all_of_them.loaders.test
         assert len(fewer.loaders.selection.dataset) == 200
         assert fewer.loaders.selection is fewer.loaders.held_out
+
+    def test_without_labels_all_are_of_one_class(self, begun, monkeypatch):
+        def any_images(data: Any, images: Any, classes: list[str]) -> Any:
+            assert classes == []
+            return train_loader(data, images)
+
+        monkeypatch.setattr(resume, "test_loader", any_images)
+        assert self.trainer(begun, classes=[]).classes == 1
 
     def test_the_classes_are_the_models(self, begun):
         with pytest.raises(DataError):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from binarize import api, estimators
+from binarize.data import Unlabelled
 from binarize.errors import DataError, RecipeError, RunError, TrainingError
 from binarize.layers import StepBinarizer, WeightBinarizer, binarize_weight, scale
 from binarize.recipe import Recipe, load
@@ -169,6 +170,59 @@ def test_the_classes_are_those_of_the_training_images_and_both_splits_are_opened
     assert progress.said == ["opened train", "opened test"]
 
 
+FOLLOWING = stage(
+    distill={"teacher": "float", "weight": 0.0, "features": 1.0, "labels": False}
+)  # learns from no label
+
+
+class TestLabels:
+    def test_what_needs_them(self):
+        other = stage(distill={"teacher": "resnet18", "labels": False})
+
+        def needs(*stages: dict[str, Any], twin: bool) -> str | None:
+            return starting._needs_labels(tiny.recipe(stages=list(stages), twin=twin))
+
+        assert needs(FOLLOWING, other, twin=False) is None
+        assert needs(FOLLOWING, stage(), twin=False) == "stages.1 learns from labels"
+        assert needs(other, twin=True) is None
+        assert needs(other, FOLLOWING, twin=True) == "the float baseline learns from labels"
+
+    @pytest.fixture
+    def decided(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """What becomes of a recipe whose images have no labels: (data.labels, classes, what is said)."""
+
+        def open_dataset(config: Any, split: str, *_: Any, **__: Any) -> Any:
+            if config.labels:
+                raise Unlabelled("there is one class", "sort them")
+            return type("Images", (list,), {"classes": ["one"]})(range(256))
+
+        def decide(*stages: dict[str, Any], **data: Any) -> tuple[Any, ...]:
+            data, told = {"name": "folder", "dir": "images", **data}, tiny.Told()
+            recipe = tiny.recipe(stages=list(stages) or [FOLLOWING], data=data)
+            recipe, classes = starting._with_labels(recipe, told)
+            return recipe.data.labels, classes, told.said
+
+        monkeypatch.setattr(starting, "open_dataset", open_dataset)
+        return decide
+
+    def test_without_them_there_are_no_classes(self, decided):
+        said = "the images have no labels, and no stage needs them"
+        assert decided() == (False, None, [said])
+        assert decided(labels=False) == (False, None, [])
+
+    @pytest.mark.parametrize("data", [{"labels": True}, {"name": "cifar10"}])
+    def test_only_a_folder_that_may_have_none_has_none(self, decided, data):
+        with pytest.raises(Unlabelled) as caught:
+            decided(**data)
+        assert caught.value.message == "there is one class"
+
+    def test_a_stage_that_needs_them_says_so(self, decided):
+        with pytest.raises(DataError) as caught:
+            decided(stage())
+        assert caught.value.message == "there is one class, and stages.0 learns from labels"
+        assert caught.value.hint.startswith("sort them; without labels: ")
+
+
 class TestStages:
     def check(self, *stages: dict[str, Any], inputs: bool = False, **sections: Any) -> None:
         model = nn.Sequential(nn.Conv2d(3, 4, 3))
@@ -192,6 +246,17 @@ class TestStages:
 def prepared(info: RunInfo, parent: Path | None = None) -> Prepared:
     """A training that begins with a run; nobody asks for its module."""
     return Prepared(Converted(None, info), parent, same=True, anew="")
+
+
+def test_a_fitted_run_needs_no_stage_that_would_fit_it(converted):
+    info, told = open_run(converted).info, tiny.Told()
+    recipe = toys.recipe(stage(skip_if="fitted", name="fit"), stage(skip_if="fitted"), stage())
+    assert starting._without_skipped(recipe, prepared(info), told) == recipe
+    assert told.said == []
+    left = starting._without_skipped(recipe, prepared(info.replace(fit=FIT)), told)
+    assert left.stages == recipe.stages[2:]
+    why = "is skipped: the run is fitted to its float model already"
+    assert told.said == [f'stage "fit" {why}', f"stage 2 {why}"]
 
 
 class TestTeachers:

@@ -17,7 +17,7 @@ from binarize import data
 from binarize.api import convert_to_run
 from binarize.cli.app import main
 from binarize.data import open_dataset
-from binarize.errors import DataError, RecipeError, TrainingError
+from binarize.errors import DataError, TrainingError
 from binarize.exporting.images import calibration_images, images_for
 from binarize.exporting.subject import open_subject
 from binarize.models import logits_of
@@ -178,28 +178,3 @@ def test_labels_that_are_there_are_used(made, tmp_path):
     assert "--set twin=true" in caught.value.hint
     chosen = recipe(data={"dir": str(tmp_path / "data"), "labels": False})
     assert not train(chosen, made / "run", out=tmp_path / "out").labelled
-
-
-@pytest.mark.parametrize(
-    ("sections", "words"),
-    [
-        (
-            {"data": {"labels": False}, "stages": [STAGE]},
-            "stages.0.distill: should have labels: false",
-        ),
-        (
-            {"data": {"labels": False, "name": "digits"}},
-            "data.labels: can be false where name is folder",
-        ),
-        ({"data": {"labels": 1}}, "data.labels: should be true, false or auto"),
-        (
-            {"stages": [{**STAGE, "skip_if": "fitted"}]},
-            "stages.0.skip_if: should be null in the last stage",
-        ),
-        ({"stages": [{**STAGE, "skip_if": "trained"}, STAGE]}, "stages.0.skip_if"),
-    ],
-)
-def test_what_a_recipe_must_not_say(sections, words):
-    stages = sections.pop("stages", [])
-    with pytest.raises(RecipeError, match=words):
-        recipe(*stages, **sections)

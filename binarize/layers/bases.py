@@ -27,7 +27,8 @@ from torch import Tensor
 from binarize.estimators import sign
 
 ROUNDS = 3
-"""Four and more lower the error of normally distributed weights by less than 1 %."""
+"""More lower the squared error of two bases by less than 1 %, where weights are normally distributed; of
+three and four, which a round helps less, by a sixth and a third in the end."""
 
 
 def fit(w: Tensor, bases: int, mean: Callable[[Tensor], Tensor]) -> Tensor:

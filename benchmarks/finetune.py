@@ -135,9 +135,14 @@ def tried(row: str, images: Path, work: Path) -> dict[str, Any]:
 
 
 def settings() -> dict[str, float]:
-    """What the recipe says of the stage with labels."""
-    stage = load("cifar10-finetune").stages[1]
-    return {"lr": stage.optimizer.lr, "features": stage.distill.features}
+    """What the recipe says of the training with labels."""
+    recipe = load("cifar10-finetune")
+    stage = recipe.stages[1]
+    return {
+        "lr": stage.optimizer.lr,
+        "features": stage.distill.features,
+        "batch": recipe.data.batch_size,
+    }
 
 
 def _new(path: Path) -> Path:

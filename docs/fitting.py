@@ -97,7 +97,8 @@ def against(parent: float, rows: list[dict[str, Any]]) -> list[str]:
 def with_labels(row: dict[str, Any]) -> str:
     """The settings of a training with labels."""
     stage = row["stage"]
-    return f"{row['epochs']} epochs with labels, lr {stage['lr']:g}, features {stage['features']:g}"
+    settings = f"batches of {stage['batch']}, lr {stage['lr']:g}, features {stage['features']:g}"
+    return f"{row['epochs']} epochs with labels, {settings}"
 
 
 def sizes() -> str:

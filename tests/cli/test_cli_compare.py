@@ -135,7 +135,7 @@ def test_without_matplotlib_one_sentence_says_so(trained, capsys, monkeypatch):
         (["--recipe", "digits"], 1, "error: no estimator is named"),
         (["--recipe", "digits", "--estimators", "ab-tan"], 1, 'hint: did you mean "ab-tanh"?'),
         (["--recipe", "digts", "--estimators", "ste"], 1, 'there is no recipe "digts"'),
-        (["-o", "tiny.yaml"], 1, "is not the directory of a comparison"),
+        (["-o", "tiny.yaml"], 1, '"tiny.yaml" exists already'),
         (["-o", "nowhere"], 1, "there is no recipe to compare by"),
     ],
 )

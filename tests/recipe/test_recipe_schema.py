@@ -137,6 +137,10 @@ def test_recipes_are_read_only() -> None:
         ),
         (with_keys(data={"name": "d", "cache": 1}), "should be true, false or device, not 1"),
         (
+            with_keys(data={"name": "d", "augment": {"auto_augment": ""}}),
+            "data.augment.auto_augment should not be empty",
+        ),
+        (
             with_keys(data={"name": "folder", "labels": 1}),
             "data.labels: should be true, false or auto, not 1",
         ),

@@ -13,7 +13,7 @@ from binarize.run.edits import LARGEST_COUNT
 from binarize.run.fit import AllocationRecord, FitRecord
 from binarize.run.info import RunInfo, migrate
 from binarize.run.model import LARGEST_SIZE, DataRecord, ModelSpec, Preprocess
-from binarize.run.record import InvalidRecord, parse_json
+from binarize.run.record import InvalidRecord, parse_json, printable
 
 IMAGES = {
     "img_size": 224,
@@ -203,6 +203,7 @@ def test_what_is_wrong_is_one_printable_line() -> None:
     assert words.isprintable()
     assert len(words) < 400
     assert words.endswith("(and 2 more)")
+    assert (printable("x" * 160), len(printable("x" * 161))) == ("x" * 160, 160)
 
 
 def test_only_a_mapping_of_a_known_format_is_read() -> None:
@@ -275,3 +276,16 @@ def test_of_a_conversion_undone_the_stem_is_left() -> None:
     info = run(conversion=replaced.to_json(), fit=FIT)
     assert info.undone() == info.replace(conversion=replaced.undone(), fit=None)
     assert run(fit=FIT, created=1.0).undone() == run(created=1.0)
+
+
+def test_a_fit_may_end_without_an_error_and_takes_no_time_back() -> None:
+    perfect = FitRecord.from_data(FIT | {"error_before": 0.5, "error_after": 0.5, "seconds": 0.0})
+    assert perfect.replace(error_after=0.0).error_after == 0.0
+    for field, value in (("seconds", -0.5), ("error_after", -0.5), ("images", 0), ("steps", -1)):
+        with pytest.raises(InvalidRecord, match=field):
+            FitRecord.from_data(FIT | {field: value})
+
+
+def test_random_weights_are_called_so() -> None:
+    assert run(weights="random, seed 0").has_random_weights is True
+    assert run(weights="timm resnet18.a1_in1k").has_random_weights is False

@@ -8,7 +8,8 @@ folds the bits into float weights and calls its own Conv or MatMul), and with ke
 inputs and the one with binary inputs (`Step`); with `--bases` the same with so many bases, and how many times
 one base they take; for linear layers also MatMulNBits of 8, 4 and 2 bits, as far as onnxruntime takes them.
 Printed: medians in microseconds, and the ratio to float, the median of the ratios within a round. Numerics
-are checked in the same run. Adds a JSON line to benchmarks/results/kernel_layers.jsonl.
+are checked in the same run. Adds a JSON line to benchmarks/results/kernel_layers.jsonl, of several bases to
+kernel_bases.jsonl.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def main() -> int:
             "rounds": given.rounds,
             "layers": found,
         }
-        append("kernel_layers", line)
+        append("kernel_layers" if given.bases == 1 else "kernel_bases", line)
     return 0
 
 

@@ -68,6 +68,42 @@ def test_two_bases_have_the_nearest_signs_and_nearly_the_best_scales():
         np.testing.assert_allclose(scales[:, row, 0], best, rtol=0.04)
 
 
+@every_number
+def test_the_scales_are_those_of_the_rounds_written_again_in_numpy(bases):
+    """Of w itself, where the code takes |w|."""
+    torch.manual_seed(4)
+    latent = torch.randn(5, 24, dtype=torch.float64)
+    w = latent.numpy()
+    sign = lambda r: np.where(r >= 0, 1.0, -1.0)  # noqa: E731
+    mean = lambda r: r.mean(1, keepdims=True)  # noqa: E731
+    scales, rest = [], w
+    for _ in range(bases):
+        scales.append(mean(np.abs(rest)))
+        rest = rest - scales[-1] * sign(rest)
+    for _ in range(3):
+        signs, rest = [], w
+        for s in scales:
+            signs.append(sign(rest))
+            rest = rest - s * signs[-1]
+        for k, b in enumerate(signs):
+            change = mean(b * rest)
+            scales[k] = scales[k] + change
+            rest = rest - change * b
+    np.testing.assert_allclose(scale.get("channel", bases)(latent).numpy(), scales, rtol=1e-12)
+
+
+@every_number
+def test_every_base_has_a_z_with_its_signs(bases):
+    torch.manual_seed(5)
+    w = torch.randn(6, 4, 3, 3)
+    made = binarizer(bases)
+    z = made.standardised(w)
+    assert [np.where(one >= 0, 1.0, -1.0).tolist() for one in z] == bases_of(made, w)[0].tolist()
+    residual = w.numpy() - (bases_of(made, w)[0] * bases_of(made, w)[1])[0]
+    deviation = np.sqrt((residual**2).sum((1, 2, 3), keepdims=True) / 35)
+    np.testing.assert_allclose(z[1].numpy(), residual / deviation, rtol=1e-4, atol=1e-5)
+
+
 def test_every_base_brings_the_weight_nearer():
     torch.manual_seed(2)
     w = torch.randn(64, 2048)

@@ -185,3 +185,17 @@ def test_the_names_of_what_is_learned_do_not_hang_on_values(kind):
     first = kind().learned()
     assert all(isinstance(value, float) for value in first.values())
     assert all(name.isidentifier() for name in first)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "value"),
+    [
+        ("ab-tanh", "a_start", 1.0),
+        ("ab-tanh", "a_start", 1.5),
+        ("ab-arctan", "k_end", 0.0),
+        ("ab-arctan", "k_end", -1.0),
+    ],
+)
+def test_the_ends_of_an_open_range_are_out_of_it(name, constant, value):
+    with pytest.raises(EstimatorError, match=constant):
+        estimators.get(name, **{constant: value})

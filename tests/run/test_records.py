@@ -281,6 +281,7 @@ def test_of_a_conversion_undone_the_stem_is_left() -> None:
 def test_a_fit_may_end_without_an_error_and_takes_no_time_back() -> None:
     perfect = FitRecord.from_data(FIT | {"error_before": 0.5, "error_after": 0.5, "seconds": 0.0})
     assert perfect.replace(error_after=0.0).error_after == 0.0
+    assert perfect.replace(agreement_before=0.0).agreement_before == 0.0
     for field, value in (("seconds", -0.5), ("error_after", -0.5), ("images", 0), ("steps", -1)):
         with pytest.raises(InvalidRecord, match=field):
             FitRecord.from_data(FIT | {field: value})

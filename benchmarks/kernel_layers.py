@@ -89,13 +89,10 @@ def layer(name: str, threads: int, rounds: int, bases: int) -> dict[str, dict[st
         "W1A32": node(f"Binary{product}", signs, stride, padding),
         "W1A1": node(f"StepBinary{product}", signs, stride, padding),
     }
-    more = random.random((bases, *shape)) < 0.5
-    several = {
-        "W1A32": node(f"BinaryBases{product}", more, stride, padding),
-        "W1A1": node(f"StepBinaryBases{product}", more, stride, padding),
-    }
     if bases > 1:
-        files |= {f"{mode}, {bases} bases": file for mode, file in several.items()}
+        more = random.random((bases, *shape)) < 0.5
+        for mode, op in (("W1A32", "BinaryBases"), ("W1A1", "StepBinaryBases")):
+            files[f"{mode}, {bases} bases"] = node(f"{op}{product}", more, stride, padding)
     variants = {"float": session(files["W1A32"], threads, native=False)}
     variants |= {variant: session(file, threads) for variant, file in files.items()}
     truth = {

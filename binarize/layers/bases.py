@@ -18,7 +18,6 @@ filter, and a trained network is better for it (docs/decisions/0022).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -61,8 +60,3 @@ def residuals(w: Tensor, scales: Iterable[Tensor]) -> Iterator[Tensor]:
         r = r if before is None else r - before * sign(r)
         before = s
         yield r
-
-
-def total(signs: Iterable[Tensor], scales: Iterable[Tensor]) -> Tensor:
-    """s_1·b_1 + s_2·b_2 + …, in this order."""
-    return functools.reduce(torch.add, (s * b for s, b in zip(scales, signs, strict=True)))

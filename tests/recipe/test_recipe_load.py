@@ -85,10 +85,9 @@ def test_a_base_that_is_not_there() -> None:
     assert '1: extends: recipe "list.yaml" is not a mapping' in refusal("mine.yaml").message
 
     os.mkfifo("pipe.yaml")
-    write("mine.yaml", "extends: /etc/passwd\n")
-    assert refusal("mine.yaml").message == (
-        'mine.yaml:1: extends: "/etc/passwd" is not a .yaml file'
-    )
+    write("notes.txt", BODY)
+    write("mine.yaml", "extends: ./notes.txt\n")
+    assert refusal("mine.yaml").message == 'mine.yaml:1: extends: "notes.txt" is not a .yaml file'
     write("mine.yaml", "extends: pipe.yaml\n")
     assert '1: extends: "pipe.yaml" is not an ordinary' in refusal("mine.yaml").message
 

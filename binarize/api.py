@@ -212,6 +212,7 @@ class Saved:
             "run": str(self.run) if self.run else None,
             **summary(self.conversion.rows, self.totals),
             "weights": self.info.weights,
+            "random": self.info.random,
             "notes": self.conversion.notes,
             "calibration": self.calibration.as_json() if self.calibration else None,
             "fit": fit.to_json() if fit else None,

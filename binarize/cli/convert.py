@@ -165,8 +165,8 @@ def command(
         str,
         typer.Option(
             metavar="NAME",
-            help="keep; cifar: a 3x3 stem without pooling; auto: cifar for random weights and images "
-            "up to 64 pixels wide.",
+            help="keep; cifar: a 3x3 stem without pooling; auto: cifar for --no-pretrained and images up to "
+            "64 pixels wide.",
         ),
     ] = "auto",
     seed: Annotated[
@@ -231,7 +231,7 @@ def command(
             calibration=converting.Calibration(calib_data, calib_images, calib_steps, seed, goal),
             keep_float=keep_float,
         )
-    render.say(f"{model} with weights: {saved.info.weights}")
+    render.say(f"{model} with weights: {saved.info.weights_in_words}")
     for note in saved.conversion.notes:
         render.say(note)
     if saved.calibration is not None:

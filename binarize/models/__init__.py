@@ -10,7 +10,6 @@ from binarize.models.names import (
     is_known,
     list_models,
     parse,
-    pretrained_classes,
 )
 from binarize.models.outputs import logits_of, tensors_in
 from binarize.models.precision import full_precision
@@ -36,7 +35,6 @@ __all__ = [
     "num_classes",
     "parse",
     "part_of",
-    "pretrained_classes",
     "require",
     "reset_classifier",
     "task_of",

@@ -7,7 +7,6 @@ import functools
 from dataclasses import dataclass
 
 import timm
-import torchvision
 from timm.models import PretrainedCfg
 
 from binarize.errors import ModelError, did_you_mean
@@ -56,15 +55,6 @@ def has_pretrained(name: str) -> bool:
     """Whether the library has pretrained weights for that name, at hand or to download."""
     library, bare = parse(name)
     return library == "torchvision" or bool(pretrained_cfg(bare).has_weights)
-
-
-def pretrained_classes(name: str) -> int:
-    """Of how many classes the classifier is that comes with the pretrained weights of a name."""
-    library, bare = parse(name)
-    if library == "timm":
-        return int(pretrained_cfg(bare).num_classes)
-    weights = torchvision.models.get_model_weights(bare)
-    return len(weights["DEFAULT"].meta["categories"])
 
 
 def pretrained_cfg(bare: str) -> PretrainedCfg:

@@ -18,7 +18,7 @@ from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named, said_of
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
-from binarize.rewrite.convert import Conversion, convert
+from binarize.rewrite.convert import RANDOM, TRAINED, Conversion, Row, convert
 from binarize.rewrite.model_part import (
     exported_shape,
     find_part,
@@ -52,10 +52,16 @@ FRAMES = 16
 
 @dataclass(frozen=True)
 class FloatModel:
-    """A float module and the RunInfo (conversion None) that builds it again."""
+    """A float module and the RunInfo (conversion None) that builds it again.
+
+    Attributes:
+        asked_random: whether its weights are random because somebody asked for a library's name without
+            pretrained ones: `stem: auto` may replace some of them.
+    """
 
     model: nn.Module
     info: RunInfo
+    asked_random: bool = False
 
     @property
     def size(self) -> Size:
@@ -65,6 +71,10 @@ class FloatModel:
     def has_random_weights(self) -> bool:
         """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
         return self.info.has_random_weights
+
+    def saying(self, **changes: Any) -> FloatModel:
+        """The same model with other fields in its RunInfo."""
+        return replace(self, info=self.info.replace(**changes))
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,14 @@ def open_float(
         fetched = _fetch(str(target), options)
         preprocess = _resized(models.default_preprocess(str(target)), size)
         info = RunInfo(
-            kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
+            kind="converted",
+            model=fetched.spec,
+            weights=fetched.weights,
+            random=list(fetched.random),
+            preprocess=preprocess,
         )
-        float_model = FloatModel(fetched.model, info)
+        asked_random = options.pretrained is False and options.checkpoint is None
+        float_model = FloatModel(fetched.model, info, asked_random)
         if not float_model.has_random_weights:
             check_values(fetched.model, fetched.weights, ModelError)
     whole = models.part_of(float_model.model) is None
@@ -120,10 +135,10 @@ def open_float(
     if options.checkpoint is not None:
         load_weights(float_model.model, options.checkpoint)
         weights = f"checkpoint {Path(options.checkpoint).name}"
-        float_model = FloatModel(float_model.model, float_model.info.replace(weights=weights))
+        float_model = float_model.saying(weights=weights, random=[])
     if options.preprocess:
         changed = float_model.info.preprocess.replace(**options.preprocess)
-        float_model = FloatModel(float_model.model, float_model.info.replace(preprocess=changed))
+        float_model = float_model.saying(preprocess=changed)
     return float_model
 
 
@@ -135,10 +150,11 @@ def open_latent(run: str | Path, img_size: int | None = None) -> FloatModel:
 
 def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
     """The same model with a new, randomly initialised classifier. No float parent has that one."""
-    models.reset_classifier(float_model.model, num_classes)
-    spec = float_model.info.model
-    spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
-    return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[], fit=None))
+    new = models.reset_classifier(float_model.model, num_classes)
+    info = float_model.info
+    spec = info.model.replace(kwargs={**info.model.kwargs, "num_classes": num_classes})
+    random = [] if info.has_random_weights else sorted({*info.random, *new})
+    return float_model.saying(model=spec, classes=[], fit=None, random=random)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -195,13 +211,19 @@ def convert_float(
         options,
         float_model.size,
         values=values,
-        random_weights=float_model.has_random_weights,
+        random_weights=float_model.asked_random,
         progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
+    random = set(float_model.info.random)
+    if record.replaced_stem is not None and not float_model.has_random_weights:
+        random.add(record.replaced_stem.conv)
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
-    info = float_model.info.replace(kind="converted", conversion=record, created=time.time())
+    info = float_model.info.replace(
+        kind="converted", conversion=record, random=sorted(random), created=time.time()
+    )
+    conversion = replace(conversion, rows=_with_weights(conversion.rows, info))
     set_attribute(
         float_model.model, "binarize_info", info
     )  # so that export knows the preprocessing
@@ -211,6 +233,15 @@ def convert_float(
         part = find_part(float_model.model, float_model.size, submodule)
         calibration = calibrate_part(part, info.preprocess, images, progress)
     return Converted(conversion, info, calibration)
+
+
+def _with_weights(rows: list[Row], info: RunInfo) -> list[Row]:
+    """The layer table, with which weights are random."""
+    everything = info.has_random_weights
+    return [
+        replace(row, weights=RANDOM if everything or row.name in info.random else TRAINED)
+        for row in rows
+    ]
 
 
 def image_size(model: nn.Module, img_size: int) -> Size:
@@ -256,11 +287,15 @@ def _from_run(target: str | Path, img_size: int | None, latent: bool = False) ->
     with said_of(file):
         added = added_keys(info)
     load_weights(model, weights, besides=added)
-    name = run.path.name
+    name, trained = run.path.name, info.kind == "trained"
+    random = not trained and info.has_random_weights
     return FloatModel(
         model,
         info.replace(
-            preprocess=_resized(info.preprocess, img_size), weights=f"run {name}", parent=name
+            preprocess=_resized(info.preprocess, img_size),
+            weights=f"random (run {name})" if random else f"run {name}",
+            random=[] if trained else info.random,
+            parent=name,
         ),
     )
 

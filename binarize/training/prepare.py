@@ -255,12 +255,9 @@ def _from_library(
     known = _with_data_classes(float_model, classes, progress)
     if known is not float_model:
         return known, True
-    number, pretrained = (
-        models.num_classes(known.model),
-        known.info.weights.startswith("pretrained"),
-    )
-    anew = pretrained and number != models.pretrained_classes(section.name)
+    anew = bool(known.info.random)
     if anew:
+        number = models.num_classes(known.model)
         progress.say(f"the classifier starts anew, for the data's {number} classes")
     return known, anew
 

@@ -71,6 +71,7 @@ def convert(
     submodule: str | None = None,
     pretrained: Any = "auto",
     checkpoint: str | Path | None = None,
+    ema: bool | None = None,
     num_classes: int | None = None,
     img_size: int | None = None,
     stem: str = "auto",
@@ -93,6 +94,10 @@ def convert(
     ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations` "step" or "sign" the
     inputs of those layers are binary too; their thresholds and shifts, which come as further keys, are
     calibrated on images, or on noise without any.
+
+    `checkpoint` is a safetensors file or a .pth of tensors, as trainings write them: in a dictionary, with
+    the prefixes of wrappers, in half precision. Of two states `ema` takes the averaged one (True), the other
+    (False), or the averaged one if there is one (None).
 
     `calib_data` is a folder of images, a tar, a DataLoader or any iterable of batches [N, C, H, W] as the
     network takes them; labels are not read. The binary network is fitted to the float one on
@@ -132,6 +137,7 @@ def convert(
         SourceOptions(
             pretrained=pretrained,
             checkpoint=checkpoint,
+            ema=ema,
             num_classes=num_classes,
             img_size=img_size,
             preprocess=preprocess or {},

@@ -159,6 +159,7 @@ def command(
         ),
     ] = None,
     checkpoint: model_options.Checkpoint = None,
+    ema: model_options.Ema = None,
     num_classes: model_options.NumClasses = None,
     img_size: model_options.ImgSize = None,
     stem: Annotated[
@@ -221,6 +222,7 @@ def command(
             rewrite.SourceOptions(
                 pretrained="auto" if pretrained is None else pretrained,
                 checkpoint=checkpoint,
+                ema=ema,
                 num_classes=num_classes,
                 img_size=img_size,
             ),

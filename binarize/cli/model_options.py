@@ -11,7 +11,16 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights to load: safetensors, or a .pth file that holds only tensors.",
+        help="Weights to load: safetensors, or a .pth file that holds tensors, as trainings write them.",
+    ),
+]
+Ema = Annotated[
+    bool | None,
+    typer.Option(
+        "--ema/--no-ema",
+        help="Of a checkpoint with two states, take the averaged weights or the others. "
+        "[default: the averaged ones, if there are any]",
+        show_default=False,
     ),
 ]
 NumClasses = Annotated[

@@ -37,6 +37,7 @@ def command(
         int, typer.Option(min=1, metavar="N", help="Number of images to take.")
     ] = 256,
     checkpoint: model_options.Checkpoint = None,
+    ema: model_options.Ema = None,
     num_classes: model_options.NumClasses = None,
     img_size: model_options.ImgSize = None,
     json: render.Json = False,
@@ -61,7 +62,7 @@ def command(
             calib_data=calib_data,
             calib_images=calib_images,
             model_options=rewrite.SourceOptions(
-                checkpoint=checkpoint, num_classes=num_classes, img_size=img_size
+                checkpoint=checkpoint, ema=ema, num_classes=num_classes, img_size=img_size
             ),
             progress=progress,
         )

@@ -1,6 +1,7 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
 from binarize.models.budget import budget_of
+from binarize.models.checkpoint import load_checkpoint
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
@@ -31,6 +32,7 @@ __all__ = [
     "has_pretrained",
     "is_known",
     "list_models",
+    "load_checkpoint",
     "logits_of",
     "num_classes",
     "parse",

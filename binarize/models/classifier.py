@@ -17,7 +17,7 @@ def num_classes(model: nn.Module) -> int:
     stored = getattr(model, "num_classes", None)
     if isinstance(stored, int) and stored > 0:
         return stored
-    _, head = _last_layer(model)
+    _, head = last_layer(model)
     return head.out_features if isinstance(head, nn.Linear) else head.out_channels
 
 
@@ -51,7 +51,7 @@ def _reset(model: nn.Module, classes: int) -> None:
     if reset is not None:
         reset(classes)
         return
-    name, old = _last_layer(model)
+    name, old = last_layer(model)
     make: Callable[..., nn.Module] = type(old)
     shape: tuple[object, ...]
     if isinstance(old, nn.Linear):
@@ -74,7 +74,8 @@ def _require_classifier(model: nn.Module) -> None:
         )
 
 
-def _last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d | nn.Conv3d]:
+def last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d | nn.Conv3d]:
+    """The linear or convolution layer that was defined last, and its name. Raises ModelError."""
     layers = [
         (name, module)
         for name, module in model.named_modules()

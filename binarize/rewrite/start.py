@@ -57,11 +57,13 @@ class FloatModel:
     Attributes:
         asked_random: whether its weights are random because somebody asked for a library's name without
             pretrained ones: `stem: auto` may replace some of them.
+        notes: sentences for the user.
     """
 
     model: nn.Module
     info: RunInfo
     asked_random: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -84,6 +86,8 @@ class SourceOptions:
     Attributes:
         pretrained: "auto" (if they can be had), True (insist) or False (random weights); for names.
         checkpoint: weights to load instead; its classifier must have `num_classes` outputs.
+        ema: of a checkpoint with two states, the averaged weights (True), the others (False), or the averaged
+            ones where there are any (None).
         num_classes: size of the classifier; a run's or module's is reset where it differs.
         img_size: of the images; None means what the model was made for.
         preprocess: fields of `Preprocess` that are otherwise than the model says.
@@ -92,6 +96,7 @@ class SourceOptions:
 
     pretrained: models.Pretrained = "auto"
     checkpoint: str | Path | None = None
+    ema: bool | None = None
     num_classes: int | None = None
     img_size: int | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
@@ -133,9 +138,10 @@ def open_float(
     if whole and classes is not None and classes != models.num_classes(float_model.model):
         float_model = with_classes(float_model, classes)
     if options.checkpoint is not None:
-        load_weights(float_model.model, options.checkpoint)
-        weights = f"checkpoint {Path(options.checkpoint).name}"
+        loaded = models.load_checkpoint(float_model.model, options.checkpoint, options.ema)
+        weights = f"checkpoint {Path(options.checkpoint).name}{' (EMA)' if loaded.ema else ''}"
         float_model = float_model.saying(weights=weights, random=[])
+        float_model = replace(float_model, notes=(*float_model.notes, *loaded.notes))
     if options.preprocess:
         changed = float_model.info.preprocess.replace(**options.preprocess)
         float_model = float_model.saying(preprocess=changed)
@@ -223,7 +229,8 @@ def convert_float(
     info = float_model.info.replace(
         kind="converted", conversion=record, random=sorted(random), created=time.time()
     )
-    conversion = replace(conversion, rows=_with_weights(conversion.rows, info))
+    rows = _with_weights(conversion.rows, info)
+    conversion = replace(conversion, rows=rows, notes=[*float_model.notes, *conversion.notes])
     set_attribute(
         float_model.model, "binarize_info", info
     )  # so that export knows the preprocessing

@@ -40,6 +40,7 @@ def command(
     ema: model_options.Ema = None,
     num_classes: model_options.NumClasses = None,
     img_size: model_options.ImgSize = None,
+    code: model_options.Code = None,
     json: render.Json = False,
 ) -> None:
     """Binarize one layer at a time and compare the answers with those of the float model.
@@ -55,8 +56,9 @@ def command(
     if is_run(run):
         outputs.check_file(run / layout.SENSITIVITY)
     from binarize import api, rewrite
+    from binarize.models import own_code
 
-    with working("comparing layers") as progress:
+    with working("comparing layers") as progress, own_code(code):
         found = api.sensitivity(
             target,
             calib_data=calib_data,

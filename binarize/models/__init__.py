@@ -13,6 +13,8 @@ from binarize.models.names import (
     parse,
 )
 from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.own import is_own_code, own_code, rebuild
+from binarize.models.own import make as make_own
 from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
@@ -31,12 +33,16 @@ __all__ = [
     "full_precision",
     "has_pretrained",
     "is_known",
+    "is_own_code",
     "list_models",
     "load_checkpoint",
     "logits_of",
+    "make_own",
     "num_classes",
+    "own_code",
     "parse",
     "part_of",
+    "rebuild",
     "require",
     "reset_classifier",
     "task_of",

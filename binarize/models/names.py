@@ -37,6 +37,11 @@ def parse(name: str) -> tuple[str, str]:
     for library in searched:
         if _has(library, bare):
             return library, bare
+    if ":" in name:
+        raise ModelError(
+            f'"{name}" is no name of timm or torchvision, which is what files and trainings name models by',
+            f"make a run of it, and use that: binarize convert {name}",
+        )
     if "torchvision" in searched:
         _refuse_unsupported(bare)
     raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))

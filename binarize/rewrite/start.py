@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,10 @@ class SourceOptions:
             ones where there are any (None).
         num_classes: size of the classifier; a run's or module's is reset where it differs.
         img_size: of the images; None means what the model was made for.
-        preprocess: fields of `Preprocess` that are otherwise than the model says.
-        kwargs: further arguments of the library's constructor; for names.
+        preprocess: fields of `Preprocess` that are otherwise than the model says; a `mean` or `std` of one
+            number is that of every channel.
+        classes: names of its classes, in the order of its logits. None: those of the run, if it is one.
+        kwargs: further arguments of the library's constructor, or of the user's own code; for names.
     """
 
     pretrained: models.Pretrained = "auto"
@@ -100,6 +102,7 @@ class SourceOptions:
     num_classes: int | None = None
     img_size: int | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[str] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,7 +110,7 @@ def open_float(
     target: nn.Module | str | Path, options: SourceOptions = SourceOptions()
 ) -> FloatModel:
     """The float model that `target` means: a model name, a run (the float model behind it, see
-    `Run.float_weights`) or a module of the caller's own, which is copied.
+    `Run.float_weights`), code of the user's own (`FILE.py:NAME`), or a module, which is copied.
 
     Raises ModelError, CheckpointError or RunError.
     """
@@ -118,6 +121,8 @@ def open_float(
         check_kind(target)
         check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
+    elif models.is_own_code(str(target)):
+        float_model = _from_code(str(target), options)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
     else:
@@ -143,9 +148,17 @@ def open_float(
         float_model = float_model.saying(weights=weights, random=[])
         float_model = replace(float_model, notes=(*float_model.notes, *loaded.notes))
     if options.preprocess:
-        changed = float_model.info.preprocess.replace(**options.preprocess)
-        float_model = float_model.saying(preprocess=changed)
+        channels = input_channels(float_model.model)
+        given = {name: _each(value, channels) for name, value in options.preprocess.items()}
+        float_model = float_model.saying(preprocess=float_model.info.preprocess.replace(**given))
+    if options.classes is not None:
+        float_model = float_model.saying(classes=list(options.classes))
     return float_model
+
+
+def _each(value: Any, channels: int) -> Any:
+    """One mean or deviation as that of every channel; any other field as it is."""
+    return [value] * channels if isinstance(value, float) else value
 
 
 def open_latent(run: str | Path, img_size: int | None = None) -> FloatModel:
@@ -221,6 +234,7 @@ def convert_float(
         progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
+    _check_names(float_model.info.classes, conversion)
     random = set(float_model.info.random)
     if record.replaced_stem is not None and not float_model.has_random_weights:
         random.add(record.replaced_stem.conv)
@@ -240,6 +254,16 @@ def convert_float(
         part = find_part(float_model.model, float_model.size, submodule)
         calibration = calibrate_part(part, info.preprocess, images, progress)
     return Converted(conversion, info, calibration)
+
+
+def _check_names(classes: Sequence[str], conversion: Conversion) -> None:
+    """Raises ModelError where there is not a name for each logit."""
+    shape = conversion.trace.output_shape
+    if classes and len(shape) == 2 and shape[-1] != len(classes):
+        raise ModelError(
+            f"there are {len(classes)} names of classes, and the model has {shape[-1]} classes",
+            f"give {shape[-1]} names; --num-classes {len(classes)} gives it a new classifier",
+        )
 
 
 def _with_weights(rows: list[Row], info: RunInfo) -> list[Row]:
@@ -305,6 +329,28 @@ def _from_run(target: str | Path, img_size: int | None, latent: bool = False) ->
             parent=name,
         ),
     )
+
+
+def _from_code(place: str, options: SourceOptions) -> FloatModel:
+    """What code of the user's own makes; the run is told where that was."""
+    module = unwrapped(models.make_own(place, options.kwargs))
+    check_kind(module)
+    check_values(module, f"what {place} makes", ModelError)
+    float_model = _from_module(module, options.img_size)
+    spec = float_model.info.model.replace(kwargs=dict(options.kwargs))
+    float_model = float_model.saying(model=spec, code=place, weights=f"those of {place}")
+    if options.img_size is not None and "mean" in options.preprocess:
+        return float_model
+    images = float_model.info.preprocess
+    note = (
+        f"images: {images.img_size} pixels, mean {_numbers(images.mean)}, std {_numbers(images.std)}, unless "
+        "--img-size, --mean and --std say otherwise"
+    )
+    return replace(float_model, notes=(note,))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:

@@ -18,7 +18,7 @@ Records of an older format are migrated when they are read (`migrate`); writing 
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -69,6 +69,8 @@ class RunInfo(Described):
     Attributes:
         kind: "converted" or "trained".
         parent: the run this one started from, or None.
+        code: where a module of the user's own code came from (`nets.py:make_net`), or None. It is shown and
+            never opened.
         random: the layers whose weights were random when it began, although the others were not: a classifier
             for other classes, a replaced stem. Where `weights` are random, all are.
         created: seconds since the epoch; what "newest" means.
@@ -77,6 +79,7 @@ class RunInfo(Described):
 
     kind: Literal["converted", "trained"]
     parent: str | None = None
+    code: Annotated[str, Field(max_length=4096)] | None = None
     random: list[str] = Field(default_factory=list)
     created: float = Field(default_factory=time.time)
     fit: FitRecord | None = None

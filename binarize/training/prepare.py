@@ -230,7 +230,8 @@ def overlaid(preprocess: Preprocess, data: schema.Data) -> Preprocess:
 def _is_path(name: str) -> bool:
     """Whether `name` means a run rather than a model."""
     library, slash, _ = name.partition("/")
-    return Path(name).is_dir() or bool(slash and library not in ("timm", "torchvision"))
+    known = library in ("timm", "torchvision") or ":" in name
+    return Path(name).is_dir() or bool(slash and not known)
 
 
 def _path(target: RunOrModel) -> Path:
@@ -241,6 +242,7 @@ def _from_library(
     section: schema.Model, size: int | None, classes: list[str] | None, progress: Progress
 ) -> tuple[FloatModel, bool]:
     """The model, and whether its classifier does not belong to its pretrained weights."""
+    models.parse(section.name)  # a recipe is a file: it names no code and no place to fetch from
     float_model = open_float(
         section.name,
         SourceOptions(

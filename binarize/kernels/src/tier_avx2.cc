@@ -75,15 +75,22 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
       for (int v = 0; v < HALVES; ++v) bytes[i][v] = _mm256_setzero_si256();
     }
     for (size_t s = begin; s < end; ++s) {
+      // cut into nibbles once for all rows
+      __m256i low[HALVES], high[HALVES];
 #pragma GCC unroll 4
       for (int v = 0; v < HALVES; ++v) {
         const __m256i column = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + offsets[s] + v * HALF));
+        low[v] = _mm256_and_si256(column, nibble);
+        high[v] = _mm256_and_si256(_mm256_srli_epi16(column, 4), nibble);
+      }
 #pragma GCC unroll 4
-        for (int i = 0; i < ROWS; ++i) {
-          const __m256i both = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(rows[i * row_stride + s])), column);
-          const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(both, nibble));
-          const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble));
-          bytes[i][v] = _mm256_add_epi8(bytes[i][v], _mm256_add_epi8(low, high));
+      for (int i = 0; i < ROWS; ++i) {
+        const __m256i row = _mm256_set1_epi32(static_cast<int>(rows[i * row_stride + s])), shifted = _mm256_srli_epi32(row, 4);
+#pragma GCC unroll 4
+        for (int v = 0; v < HALVES; ++v) {
+          const __m256i count = _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(row, low[v])),
+                                                _mm256_shuffle_epi8(table, _mm256_and_si256(shifted, high[v])));
+          bytes[i][v] = _mm256_add_epi8(bytes[i][v], count);
         }
       }
     }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from binarize.evaluation import evaluate
     from binarize.exporting import export
     from binarize.kernels import ort_library
+    from binarize.models import own_code
     from binarize.reporting import report
     from binarize.training import train
 
@@ -37,6 +38,7 @@ __all__ = [
     "export",
     "load",
     "ort_library",
+    "own_code",
     "report",
     "sensitivity",
     "train",
@@ -50,6 +52,7 @@ _FOUND_IN = {
     "export": "exporting",
     "load": "api",
     "ort_library": "kernels",
+    "own_code": "models",
     "report": "reporting",
     "sensitivity": "api",
     "train": "training",

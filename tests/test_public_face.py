@@ -22,6 +22,7 @@ NAMES = [
     "export",
     "load",
     "ort_library",
+    "own_code",
     "report",
     "sensitivity",
     "train",

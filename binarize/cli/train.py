@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from binarize import outputs
-from binarize.cli import recipe_options, render
+from binarize.cli import model_options, next_step, recipe_options, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
@@ -66,6 +66,7 @@ def command(
             "--data-dir may be given, if the images have moved.",
         ),
     ] = None,
+    code: model_options.Code = None,
     as_json: render.Json = False,
 ) -> None:
     """Train a run or a model by a recipe, into a new run.
@@ -76,9 +77,10 @@ def command(
     _check_usage(target, recipe, changes, out, resume)
     if out is not None:
         outputs.check_directory(out)
+    from binarize.models import own_code
     from binarize.training import train
 
-    with working("loading") as progress:
+    with working("loading") as progress, own_code(code):
         try:
             result = train(
                 recipe,
@@ -98,7 +100,9 @@ def command(
         render.emit_json(result.as_json())
     render.say(_outcome(result))
     run = "" if _is_newest(result.run) else f"{result.run} "
-    render.next_command(f"binarize export {run}--onnx")
+    found = next_step.run_of(Path(result.run))
+    flag = next_step.code_of(found.info if found else None)
+    render.next_command(f"binarize export {run}--onnx{flag}")
 
 
 def _check_usage(

@@ -230,7 +230,8 @@ def overlaid(preprocess: Preprocess, data: schema.Data) -> Preprocess:
 def _is_path(name: str) -> bool:
     """Whether `name` means a run rather than a model."""
     library, slash, _ = name.partition("/")
-    return Path(name).is_dir() or bool(slash and library not in ("timm", "torchvision"))
+    known = library in ("timm", "torchvision") or ":" in name
+    return Path(name).is_dir() or bool(slash and not known)
 
 
 def _path(target: RunOrModel) -> Path:
@@ -241,6 +242,7 @@ def _from_library(
     section: schema.Model, size: int | None, classes: list[str] | None, progress: Progress
 ) -> tuple[FloatModel, bool]:
     """The model, and whether its classifier does not belong to its pretrained weights."""
+    models.parse(section.name)  # a recipe is a file: it names no code and no place to fetch from
     float_model = open_float(
         section.name,
         SourceOptions(
@@ -255,12 +257,9 @@ def _from_library(
     known = _with_data_classes(float_model, classes, progress)
     if known is not float_model:
         return known, True
-    number, pretrained = (
-        models.num_classes(known.model),
-        known.info.weights.startswith("pretrained"),
-    )
-    anew = pretrained and number != models.pretrained_classes(section.name)
+    anew = bool(known.info.random)
     if anew:
+        number = models.num_classes(known.model)
         progress.say(f"the classifier starts anew, for the data's {number} classes")
     return known, anew
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class TrainResult:
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
         seconds: spent in epochs, the baseline's included.
         labelled: whether the images have labels.
+        weights: where they began, in words.
+        random: the layers that began with random weights although the others did not.
     """
 
     run: str
@@ -59,6 +61,8 @@ class TrainResult:
     top1_float: float | None
     seconds: float
     labelled: bool = True
+    weights: str = ""
+    random: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         content = dict(vars(self))
@@ -150,7 +154,9 @@ def _ended(
     path = training.run.path
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
-    return result(path, states, training.recipe.data.labels is not False)
+    outcome = result(path, states, training.recipe.data.labels is not False)
+    info = training.info
+    return replace(outcome, weights=info.weights, random=tuple(info.random))
 
 
 def _phase(

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from binarize.cli.command import WrongUsage
+from binarize.errors import BinarizeError
+from binarize.imgsize import ImgSize as Size
+from binarize.imgsize import parse_img_size
+
+
+def _img_size(text: str) -> Size:
+    """`--img-size`, if it is one: else wrong usage."""
+    try:
+        return parse_img_size(text)
+    except BinarizeError as error:
+        raise WrongUsage(error.message, error.hint) from error
+
 
 Checkpoint = Annotated[
     Path | None,
@@ -19,8 +33,11 @@ NumClasses = Annotated[
     typer.Option(min=1, metavar="N", help="Number of classes. [default: the model's]"),
 ]
 ImgSize = Annotated[
-    int | None,
+    Any,  # Typer takes no unions; the parser makes an imgsize.ImgSize
     typer.Option(
-        min=1, metavar="N", help="Image width and height in pixels. [default: the model's]"
+        metavar="N|HxW",
+        parser=_img_size,
+        help="Image size in pixels: 224, or 192x320 for 192 high and 320 wide. [default: the model's]",
+        show_default=False,
     ),
 ]

@@ -29,7 +29,7 @@ def after_converting(path: str | Path, info: RunInfo) -> str:
         return f"binarize summary {path}"
     if info.fit is not None:
         return f"binarize train {path} --recipe finetune --data-dir DIR"
-    if info.preprocess.img_size <= SMALL:
+    if max(info.preprocess.sides) <= SMALL:
         return f"binarize train {path} --recipe digits"
     return f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"
 

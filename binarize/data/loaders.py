@@ -43,7 +43,7 @@ def check_cache(config: Data) -> None:
 
 
 def train_loader(config: Data, preprocess: Preprocess) -> Loader:
-    """Shuffled, augmented batches: float32 [batch_size, 3, img_size, img_size] and int64 labels.
+    """Shuffled, augmented batches: float32 [batch_size, 3, H, W] and int64 labels.
 
     A last batch that is not full is left out. `loader.dataset.classes` are the class names. Raises
     DataError for data that is missing or has fewer images than a batch, and for what `data.cache` device
@@ -76,7 +76,7 @@ def test_loader(
     download: bool = True,  # noqa: PT028
     say: Say = silent,  # noqa: PT028
 ) -> Loader:
-    """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
+    """Test batches in order: float32 [B, 3, H, W] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
     model knows. `download` and `say` are those of `open_dataset`. Raises DataError for data that is
@@ -127,8 +127,8 @@ def _resident(
         images = cache(images)
     if not _fits(images, preprocess.replace(crop_pct=1.0)):
         raise DataError(
-            f'data.cache device cuts square images out of a frame, and those of "{config.name}" have '
-            "several sizes or are not square",
+            f'data.cache device cuts images of one size out of a frame, and those of "{config.name}" have '
+            "several sizes or another shape",
             "--set data.cache=true cuts them one by one; data.augment.crop_padding=0 cuts the middle out",
         )
     resident = ResidentImages(images, augment.crop_padding if augment else 0)

@@ -24,7 +24,7 @@ def check_exists(root: Path) -> None:
 
 
 def sample_images(root: Path, count: int, preprocess: Preprocess, say: Say = silent) -> Images:
-    """At most `count` images of `root`, evenly spread over it, brought to float32 [3, size, size].
+    """At most `count` images of `root`, evenly spread over it, brought to float32 [3, H, W].
 
     `root` is a folder of images, of class folders, or a tar; of a data set with splits, its training
     images are taken. `say` is told where something was passed over, and why.

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from binarize.choices import MOST_WORKERS
+from binarize.imgsize import LARGEST_SIZE, ImgSize, written_img_size
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
-from binarize.run.model import LARGEST_SIZE, SMALLEST_CROP
+from binarize.run.model import SMALLEST_CROP
 
 FOLDER = "folder"
+
+_Side = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+_SIZE = BeforeValidator(
+    lambda size: None if size is None else written_img_size(size),
+    json_schema_input_type=_Side
+    | Annotated[list[_Side], Field(min_length=2, max_length=2)]
+    | Annotated[str, Field(pattern=r"^\d+x\d+$")]
+    | None,
+)
 
 
 class Augment(Section):
@@ -73,12 +83,10 @@ class Data(Named):
         "and there are none",
         "auto",
     )
-    img_size: int | None = key(
-        "images are brought to this square; `null`: the model's own size",
+    img_size: Annotated[ImgSize | None, _SIZE] = key(
+        "images are brought to this square, or to `192x320`: height x width; `null`: the model's own size",
         None,
         unit="pixels",
-        ge=1,
-        le=LARGEST_SIZE,
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
     workers: int = key(

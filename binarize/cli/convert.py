@@ -124,6 +124,7 @@ def command(
             help="Steps of the fit, 32 images each; 0: only calibrate. [default: 120]",
         ),
     ] = None,
+    on_error: model_options.OnError = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -228,7 +229,9 @@ def command(
             out=out,
             dry_run=dry_run,
             progress=progress,
-            calibration=converting.Calibration(calib_data, calib_images, calib_steps, seed, goal),
+            calibration=converting.Calibration(
+                calib_data, calib_images, calib_steps, seed, goal, on_error or "stop"
+            ),
             keep_float=keep_float,
         )
     render.say(f"{model} with weights: {saved.info.weights}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from binarize.choices import ON_ERROR
 from binarize.cli.command import WrongUsage
 from binarize.errors import BinarizeError
 from binarize.imgsize import ImgSize as Size
@@ -38,6 +39,23 @@ ImgSize = Annotated[
         metavar="N|HxW",
         parser=_img_size,
         help="Image size in pixels: 224, or 192x320 for 192 high and 320 wide. [default: the model's]",
+        show_default=False,
+    ),
+]
+
+
+def _on_error(text: str | None) -> str | None:
+    if text not in (None, *ON_ERROR):
+        raise WrongUsage(f'--on-error is "{text}"', f"choose {' or '.join(ON_ERROR)}")
+    return text
+
+
+OnError = Annotated[
+    Any,
+    typer.Option(
+        metavar="stop|skip",
+        callback=_on_error,
+        help="What to do about images that cannot be read, which are looked for first. [default: stop]",
         show_default=False,
     ),
 ]

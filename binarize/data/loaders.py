@@ -24,6 +24,7 @@ from binarize.data.resident import ResidentImages, ResidentLoader
 from binarize.data.shuffle import Shuffle
 from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
+from binarize.progress import Progress
 from binarize.run import Preprocess
 
 if TYPE_CHECKING:
@@ -75,14 +76,15 @@ def test_loader(
     classes: list[str] | None = None,  # noqa: PT028
     download: bool = True,  # noqa: PT028
     say: Say = silent,  # noqa: PT028
+    progress: Progress | None = None,  # noqa: PT028
 ) -> Loader:
     """Test batches in order: float32 [B, 3, H, W] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
-    model knows. `download` and `say` are those of `open_dataset`. Raises DataError for data that is
-    missing or of other classes.
+    model knows. `download`, `say` and `progress` are those of `open_dataset`. Raises DataError for data
+    that is missing or of other classes.
     """
-    images = open_dataset(config, "test", classes, download=download, say=say)
+    images = open_dataset(config, "test", classes, download=download, say=say, progress=progress)
     return _in_order(config, _spread(images, limit), preprocess)
 
 
@@ -100,7 +102,8 @@ def _spread(images: Images | CachedImages, limit: int | None) -> Images | Cached
 
 
 def val_loader(config: Data, preprocess: Preprocess, classes: list[str] | None = None) -> Loader:
-    """The training images that `data.holdout` sets aside, as `test_loader` gives test images.
+    """The images that judge a training, those of val/ or those that `data.holdout` sets aside, as
+    `test_loader` gives test images.
 
     Raises DataError where none are set aside, or so many that less than a batch is left.
     """

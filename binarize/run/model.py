@@ -6,9 +6,17 @@ a path or an address, and `models.arguments` decides which arguments a library's
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
 from binarize import imgsize
@@ -100,10 +108,23 @@ class Preprocess(Record):
 
 
 class DataRecord(Record):
-    """The data that a model was trained on; both None where it was not."""
+    """The data that a model was trained on; name and directory None where it was not.
+
+    Attributes:
+        holdout: how many of the training images were set aside, or below 1 their share.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    holdout: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where nothing is set aside, nothing is said of it, as in runs before there was this field."""
+        written: dict[str, Any] = write(self)
+        if not self.holdout:
+            del written["holdout"]
+        return written
 
     @field_validator("dir")
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from binarize import models
+from binarize.errors import TrainingError
 from binarize.imgsize import ImgSize, img_size_text
 from binarize.progress import Progress
 from binarize.recipe import schema
@@ -241,7 +242,16 @@ def _path(target: RunOrModel) -> Path:
 def _from_library(
     section: schema.Model, size: ImgSize | None, classes: list[str] | None, progress: Progress
 ) -> tuple[FloatModel, bool]:
-    """The model, and whether its classifier does not belong to its pretrained weights."""
+    """The model, and whether its classifier does not belong to its pretrained weights.
+
+    Raises TrainingError where the recipe says another number of classes than the data has.
+    """
+    if section.num_classes and classes is not None and section.num_classes != len(classes):
+        raise TrainingError(
+            f"model.num_classes is {section.num_classes}, and the data has {len(classes)} classes: "
+            f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}",
+            "omit it: the classifier is made for the data's classes",
+        )
     float_model = open_float(
         section.name,
         SourceOptions(

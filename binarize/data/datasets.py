@@ -168,7 +168,10 @@ def _of_splits(
     # One place for all, numbered alike for both parts.
     if split == "test":
         images = opened(splits.train, None if config.holdout else classes)
-        return set_aside(images, config) if config.holdout else images
+        each = config.model_copy(
+            update={"batch_size": 1}
+        )  # nothing is trained: no batch need be left
+        return set_aside(images, each) if config.holdout else images
     return _part(config, split, opened(splits.train))
 
 

@@ -26,6 +26,7 @@ from binarize.data import check_exists
 from binarize.errors import BinarizeError, near_words
 from binarize.exporting.size import packed_size
 from binarize.fitting import CalibrationData
+from binarize.imgsize import ImgSize
 from binarize.mixed_precision import Goal
 from binarize.progress import Progress
 from binarize.rewrite import (
@@ -73,7 +74,7 @@ def convert(
     checkpoint: str | Path | None = None,
     ema: bool | None = None,
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     stem: str = "auto",
     activations: str = "float",
     structure: str = "keep",

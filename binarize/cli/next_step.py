@@ -30,7 +30,7 @@ def after_converting(path: str | Path, info: RunInfo) -> str:
         command = f"binarize eval {path}"
     elif info.fit is not None:
         command = f"binarize train {path} --recipe finetune --data-dir DIR"
-    elif info.preprocess.img_size <= SMALL:
+    elif max(info.preprocess.sides) <= SMALL:
         command = f"binarize train {path} --recipe digits"
     else:
         command = f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"

@@ -38,7 +38,8 @@ def command(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Directory of the images; overrides the recipe's data.dir."
+            metavar="DIR",
+            help="Directory of the images, or a tar or CSV; overrides the recipe's data.dir.",
         ),
     ] = None,
     changes: Annotated[
@@ -49,6 +50,7 @@ def command(
             help="Change a key of the recipe, such as stages.0.epochs=3; repeatable.",
         ),
     ] = None,
+    on_error: model_options.OnError = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +76,7 @@ def command(
     A run keeps its conversion, except for what the recipe's `binarize` section sets. After Ctrl-C or a
     power cut, --resume continues from the last finished epoch.
     """
+    changes = [*(changes or ()), *([f"data.on_error={on_error}"] if on_error else ())]
     _check_usage(target, recipe, changes, out, resume)
     if out is not None:
         outputs.check_directory(out)
@@ -86,7 +89,7 @@ def command(
                 recipe,
                 target,
                 data_dir=data_dir,
-                overrides=changes or (),
+                overrides=changes,
                 out=out,
                 resume=resume,
                 progress=progress,

@@ -21,6 +21,7 @@ from binarize.exporting.size import packed_size
 from binarize.exporting.subject import Subject, open_subject
 from binarize.exporting.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.exporting.write import write
+from binarize.imgsize import ImgSize
 from binarize.kernels import ort_library
 from binarize.models import copied
 from binarize.progress import Progress
@@ -99,7 +100,7 @@ def export(
     opset: int | None = None,
     form: str | None = None,
     classifier: str | None = None,
-    input_size: int | None = None,
+    input_size: ImgSize | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Write an ONNX file, one bit per binary weight, and validate it in stock onnxruntime.
@@ -111,7 +112,7 @@ def export(
         form: "packed", "inline" or "int8" (`forms`); None: what the recipe says, else "packed".
         classifier: "float", "fp16", "int8" or "1bit", as which the last layer's weight is stored
             (`classifier`); None: what the recipe says, else "float".
-        input_size: width of the images, for a module that does not say it itself.
+        input_size: of the images, one number or (height, width), for a module that does not say it itself.
         progress: is told what is being done.
 
     Raises ExportError where the model cannot be exported or the file does not validate, RunError or

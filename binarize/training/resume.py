@@ -14,7 +14,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from binarize.data import test_loader, train_loader, val_loader
+from binarize.data import has_split, test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, DataError, RunError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
@@ -35,7 +35,8 @@ from binarize.training.training_state import TrainingState
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images.
+    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images, or where
+    there are none on those that are held out.
 
     Of images without labels there is no accuracy: `top1`, `top5` and `top1_best` are about the answers of the
     teacher in their place, and the JSON has `agreement` and `agreement_best` instead.
@@ -208,14 +209,13 @@ def result(path: Path, states: list[TrainingState], labelled: bool) -> TrainResu
 def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
     recipe, info = training.recipe, training.info
     shares = functools.partial(shard_test, accelerator=accelerator)
-    held_out = None
-    if recipe.data.holdout:
+    held_out, tested = None, None
+    if has_split(recipe.data, "holdout"):
         held_out = shares(val_loader(recipe.data, info.preprocess, info.classes))
-    loaders = Loaders(
-        shard_train(train_loader(recipe.data, info.preprocess), accelerator),
-        shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
-        held_out,
-    )
+    if has_split(recipe.data, "test"):
+        tested = shares(test_loader(recipe.data, info.preprocess, classes=info.classes))
+    train = shard_train(train_loader(recipe.data, info.preprocess), accelerator)
+    loaders = Loaders(train, tested, held_out)
     classes = len(info.classes) or 1  # without labels, which are all 0
     return Trainer(recipe, accelerator, loaders, classes, progress)
 

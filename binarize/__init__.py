@@ -4,6 +4,7 @@
     run = binarize.train("digits", "resnet18")      # fine-tune it
     binarize.export(run.run, "resnet18.onnx")       # one bit per binarized weight
     binarize.evaluate(["resnet18.onnx"])            # in onnxruntime
+    binarize.predict("resnet18.onnx", "photo.jpg")  # class names and probabilities
     binarize.bench(["resnet18.onnx"])               # beside the float model
 
 Importing this module imports no torch: every name below is fetched when it is first used.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from binarize.evaluation import evaluate
     from binarize.exporting import export
     from binarize.kernels import ort_library
+    from binarize.predicting import predict
     from binarize.reporting import report
     from binarize.training import train
 
@@ -37,6 +39,7 @@ __all__ = [
     "export",
     "load",
     "ort_library",
+    "predict",
     "report",
     "sensitivity",
     "train",
@@ -50,6 +53,7 @@ _FOUND_IN = {
     "export": "exporting",
     "load": "api",
     "ort_library": "kernels",
+    "predict": "predicting",
     "report": "reporting",
     "sensitivity": "api",
     "train": "training",

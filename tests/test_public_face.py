@@ -22,6 +22,7 @@ NAMES = [
     "export",
     "load",
     "ort_library",
+    "predict",
     "report",
     "sensitivity",
     "train",
@@ -56,6 +57,7 @@ def test_an_unknown_name_is_an_attribute_error():
         ("train", {"recipe", "target", "data_dir", "resume"}),
         ("export", {"model_or_run", "path"}),
         ("evaluate", {"targets", "data_dir", "limit", "kernels"}),
+        ("predict", {"target", "images", "top", "on_error", "html", "kernels"}),
         ("bench", {"files", "threads", "batch", "rounds", "kernels", "int8_baseline", "profile"}),
     ],
 )
@@ -88,6 +90,7 @@ def test_importing_the_package_of_a_function_leaves_the_function():
         (lambda: binarize.export("run", "x.onnx", clasifier="fp16"), "classifier"),
         (lambda: binarize.evaluate("run", limits=1), "limit"),
         (lambda: binarize.bench("x.onnx", thread=1), "threads"),
+        (lambda: binarize.predict("run", "x.png", tops=1), "top"),
         (lambda: binarize.compare("digits", estimator="ste"), "estimators"),
     ],
 )

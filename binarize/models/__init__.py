@@ -12,7 +12,7 @@ from binarize.models.names import (
     parse,
     pretrained_classes,
 )
-from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.outputs import logits_of, probabilities_of, tensors_in
 from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
@@ -37,6 +37,7 @@ __all__ = [
     "parse",
     "part_of",
     "pretrained_classes",
+    "probabilities_of",
     "require",
     "reset_classifier",
     "task_of",

@@ -89,6 +89,10 @@ class Export(Section):
     classifier: Literal["float", "fp16", "int8", "1bit"] = key(
         "how the weight of the last layer is stored", "float"
     )
+    with_preprocess: bool = key(
+        "the file takes uint8 images [N, H, W, 3] and gives probabilities: normalisation and softmax inside",
+        False,
+    )
 
 
 class Recipe(Section):

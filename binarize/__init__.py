@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from binarize.evaluation import evaluate
     from binarize.exporting import export
     from binarize.kernels import ort_library
+    from binarize.layers import Schedule
     from binarize.predicting import predict
     from binarize.reporting import report
     from binarize.training import train
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Schedule",
     "__version__",
     "bench",
     "compare",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _FOUND_IN = {
+    "Schedule": "layers",
     "bench": "benching",
     "compare": "comparing",
     "convert": "api",
@@ -58,7 +61,7 @@ _FOUND_IN = {
     "sensitivity": "api",
     "train": "training",
 }
-"""Function -> the module of this package that has it."""
+"""Name -> the module of this package that has it."""
 
 
 if not TYPE_CHECKING:  # which takes every other name for a mistake

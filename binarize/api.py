@@ -6,6 +6,7 @@ binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training r
 binarize.sensitivity("resnet18", calib_data="photos")  -> what each layer costs alone
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
+binarize.predict("model.onnx", "photos")           -> class names and probabilities of each picture
 binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
 """
 

@@ -48,6 +48,13 @@ def measuring(path: Path) -> str:
     return "eval" if run is not None and run.info.data.name else "bench"
 
 
+def after_predicting(target: str) -> str:
+    """A file that answers by itself, of a run; the speed of a file."""
+    if target.endswith(".onnx"):
+        return f"binarize bench {target}"
+    return f"binarize export {target} --onnx --with-preprocess"
+
+
 def training(recipe: str, checked: Recipe) -> str:
     """Train by that recipe, with the model and the images that it does not name itself."""
     words = ["binarize train", f"--recipe {recipe}"]

@@ -6,6 +6,7 @@ binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training r
 binarize.sensitivity("resnet18", calib_data="photos")  -> what each layer costs alone
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
+binarize.predict("model.onnx", "photos")           -> class names and probabilities of each picture
 binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
 """
 
@@ -26,6 +27,7 @@ from binarize.data import check_exists
 from binarize.errors import BinarizeError, near_words
 from binarize.exporting.size import packed_size
 from binarize.fitting import CalibrationData
+from binarize.imgsize import ImgSize
 from binarize.mixed_precision import Goal
 from binarize.progress import Progress
 from binarize.rewrite import (
@@ -73,7 +75,7 @@ def convert(
     checkpoint: str | Path | None = None,
     ema: bool | None = None,
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     stem: str = "auto",
     activations: str = "float",
     structure: str = "keep",

@@ -125,6 +125,7 @@ def command(
             help="Steps of the fit, 32 images each; 0: only calibrate. [default: 120]",
         ),
     ] = None,
+    on_error: model_options.OnError = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -240,7 +241,9 @@ def command(
             out=out,
             dry_run=dry_run,
             progress=progress,
-            calibration=converting.Calibration(calib_data, calib_images, calib_steps, seed, goal),
+            calibration=converting.Calibration(
+                calib_data, calib_images, calib_steps, seed, goal, on_error or "stop"
+            ),
             keep_float=keep_float,
         )
     render.say(f"{model} with weights: {saved.info.weights_in_words}")

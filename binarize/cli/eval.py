@@ -34,7 +34,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Test images, one folder per class under test/ or val/. "
+            help="Test images, one folder per class: under test/ or val/, or all there are; or a tar or CSV. "
             "[default: the data set that the run was trained on]",
         ),
     ] = None,
@@ -54,6 +54,7 @@ def command(
             help="Processes that load images.",
         ),
     ] = 2,
+    on_error: model_options.OnError = None,
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
@@ -79,6 +80,7 @@ def command(
             limit=limit,
             batch_size=batch_size,
             workers=workers,
+            on_error=on_error or "stop",
             kernels=not no_kernels,
             progress=progress,
         )

@@ -87,6 +87,14 @@ def command(
         ),
     ] = None,
     code: model_options.Code = None,
+    with_preprocess: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-preprocess/--without-preprocess",
+            help="The file takes uint8 images [N, H, W, 3] and gives probabilities: normalisation and "
+            "softmax are inside. [default: the recipe's, else without]",
+        ),
+    ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Write RUN as an ONNX file with one bit per binary weight, and validate it in onnxruntime.
@@ -116,6 +124,7 @@ def command(
             opset=opset,
             form=form,
             classifier=classifier,
+            with_preprocess=with_preprocess,
             progress=progress,
         )
     show(result)
@@ -197,8 +206,16 @@ def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     )
 
 
-def _choices(result: ExportResult) -> Iterator[tuple[None, str]]:
+def _choices(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     """What was asked for that changes what the file computes."""
+    from binarize.exporting.preprocessing import TOLERANCE
+
+    if result.probability_diff is not None:
+        yield (
+            True,
+            "takes uint8 images [N, H, W, 3], gives probabilities: within "
+            f"{result.probability_diff:.1e} of those with both outside (allowed {TOLERANCE:.0e})",
+        )
     if result.calibrated_on is not None:
         yield None, f"activations rounded to 8 bits, ranges from {result.calibrated_on}"
     if result.classifier_diff is not None:

@@ -30,7 +30,7 @@ def after_converting(path: str | Path, info: RunInfo) -> str:
         command = f"binarize eval {path}"
     elif info.fit is not None:
         command = f"binarize train {path} --recipe finetune --data-dir DIR"
-    elif info.preprocess.img_size <= SMALL:
+    elif max(info.preprocess.sides) <= SMALL:
         command = f"binarize train {path} --recipe digits"
     else:
         command = f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"
@@ -46,6 +46,13 @@ def measuring(path: Path) -> str:
     """How an ONNX file of the run at `path` is measured: its speed alone, where no data set goes with it."""
     run = run_of(path)
     return "eval" if run is not None and run.info.data.name else "bench"
+
+
+def after_predicting(target: str) -> str:
+    """A file that answers by itself, of a run; the speed of a file."""
+    if target.endswith(".onnx"):
+        return f"binarize bench {target}"
+    return f"binarize export {target} --onnx --with-preprocess"
 
 
 def training(recipe: str, checked: Recipe) -> str:

@@ -9,6 +9,7 @@ Rich is imported inside the functions, so that `--help` does not pay for it.
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import os
@@ -80,6 +81,14 @@ def emit_json(content: Any) -> None:
     """The one JSON value of a command run with `--json`, on stdout. Not-a-number becomes null."""
     if _first_process():
         sys.stdout.write(json.dumps(_finite(content), indent=1, default=str) + "\n")
+
+
+def emit_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The rows of a command run with `--csv`, on stdout; None is an empty cell."""
+    if _first_process():
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([escaped(x) if isinstance(x, str) else x for x in row] for row in rows)
 
 
 def table(

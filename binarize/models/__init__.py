@@ -13,7 +13,7 @@ from binarize.models.names import (
     list_models,
     parse,
 )
-from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.outputs import logits_of, probabilities_of, tensors_in
 from binarize.models.own import is_own_code, own_code, rebuild
 from binarize.models.own import make as make_own
 from binarize.models.precision import full_precision
@@ -45,6 +45,7 @@ __all__ = [
     "own_code",
     "parse",
     "part_of",
+    "probabilities_of",
     "rebuild",
     "require",
     "reset_classifier",

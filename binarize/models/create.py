@@ -12,6 +12,7 @@ import torchvision
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.imgsize import ImgSize, height_width
 from binarize.models import pretrained as weights_of
 from binarize.models.arguments import check_arguments
 from binarize.models.cifar import DEFAULTS
@@ -45,7 +46,7 @@ class Fetched:
 
 
 def describe(
-    name: str, /, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
+    name: str, /, *, num_classes: int | None = None, img_size: ImgSize | None = None, **kwargs: Any
 ) -> ModelSpec:
     """What a run keeps of a model.
 
@@ -76,7 +77,7 @@ def create(
     *,
     pretrained: Pretrained = False,
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """The module of that name, or of a description that `describe` made. See `fetch`."""
@@ -102,7 +103,7 @@ def fetch(
     *,
     pretrained: Pretrained = "auto",
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     **kwargs: Any,
 ) -> Fetched:
     """The module of that name with its description, and with pretrained weights if asked for.
@@ -134,20 +135,25 @@ def fetch(
     return Fetched(_build(library, bare, arguments), spec, f"random ({reason})")
 
 
-def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any]:
+def _size_kwargs(library: str, bare: str, img_size: ImgSize | None) -> dict[str, Any]:
     if library == "timm":
         fixed = pretrained_cfg(bare).fixed_input_size
-        return {"img_size": img_size} if fixed and img_size else {}
+        return {"img_size": _as_json(img_size)} if fixed and img_size else {}
     if bare in _INCEPTIONS:
         return {"aux_logits": False, "transform_input": True}
     if bare in names_of("segmentation"):
         return {"aux_loss": True} if not bare.startswith("lraspp_") else {}
     own = default_preprocess(f"{library}/{bare}").img_size
     if bare.startswith("vit_"):
-        return {"image_size": img_size or own}
-    if bare.startswith("maxvit_") and img_size not in (None, own):
-        return {"input_size": [img_size, img_size]}
+        return {"image_size": _as_json(img_size or own)}
+    if bare.startswith("maxvit_") and img_size is not None and img_size != own:
+        return {"input_size": list(height_width(img_size))}
     return {}
+
+
+def _as_json(size: ImgSize) -> int | list[int]:
+    """An image size as an argument that a run can keep."""
+    return size if isinstance(size, int) else list(size)
 
 
 @functools.cache

@@ -12,7 +12,8 @@ from typing import Any
 from torch import nn
 
 from binarize import models
-from binarize.errors import ModelError, RunError
+from binarize.errors import BinarizeError, ModelError, RunError
+from binarize.imgsize import ImgSize, height_width, img_size_of, img_size_text
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named, said_of
@@ -89,7 +90,7 @@ class SourceOptions:
         ema: of a checkpoint with two states, the averaged weights (True), the others (False), or the averaged
             ones where there are any (None).
         num_classes: size of the classifier; a run's or module's is reset where it differs.
-        img_size: of the images; None means what the model was made for.
+        img_size: of the images, as `imgsize.img_size_of` reads it; None means what the model was made for.
         preprocess: fields of `Preprocess` that are otherwise than the model says; a `mean` or `std` of one
             number is that of every channel.
         classes: names of its classes, in the order of its logits. None: those of the run, if it is one.
@@ -100,10 +101,17 @@ class SourceOptions:
     checkpoint: str | Path | None = None
     ema: bool | None = None
     num_classes: int | None = None
-    img_size: int | None = None
+    img_size: ImgSize | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     classes: Sequence[str] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.img_size is not None:
+            try:
+                object.__setattr__(self, "img_size", img_size_of(self.img_size))
+            except ValueError as error:
+                raise BinarizeError(f"img_size: {error}", "write 224, or 192x320") from error
 
 
 def open_float(
@@ -163,7 +171,7 @@ def _each(value: Any, channels: int) -> Any:
     return [value] * channels if isinstance(value, float) else value
 
 
-def open_latent(run: str | Path, img_size: int | None = None) -> FloatModel:
+def open_latent(run: str | Path, img_size: ImgSize | None = None) -> FloatModel:
     """The float module of a run with the latent weights that it has now, to go on from them: the weights of
     the float model that it was fitted to are others (`Run.float_weights`)."""
     return _from_run(run, img_size, latent=True)
@@ -192,7 +200,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return bare
 
 
-def _resized(preprocess: Preprocess, img_size: int | None) -> Preprocess:
+def _resized(preprocess: Preprocess, img_size: ImgSize | None) -> Preprocess:
     return preprocess if img_size is None else preprocess.replace(img_size=img_size)
 
 
@@ -277,12 +285,12 @@ def _with_weights(rows: list[Row], info: RunInfo) -> list[Row]:
     ]
 
 
-def image_size(model: nn.Module, img_size: int) -> Size:
+def image_size(model: nn.Module, img_size: ImgSize) -> Size:
     """Channels, height and width of the image that `model` takes; with the frames before the height
     where it begins with a 3-d convolution and so takes a clip."""
     first = first_convolution(model)
     frames = (FRAMES,) if isinstance(first, nn.Conv3d) else ()
-    return (input_channels(model), *frames, img_size, img_size)
+    return (input_channels(model), *frames, *height_width(img_size))
 
 
 def _fetch(name: str, options: SourceOptions) -> models.Fetched:
@@ -308,7 +316,7 @@ def _fetch(name: str, options: SourceOptions) -> models.Fetched:
         raise
 
 
-def _from_run(target: str | Path, img_size: int | None, latent: bool = False) -> FloatModel:
+def _from_run(target: str | Path, img_size: ImgSize | None, latent: bool = False) -> FloatModel:
     """The float module behind a run. Its binary weights are undone, its replaced stem is not."""
     run, weights = locate(target)
     info = run.info
@@ -345,8 +353,8 @@ def _from_code(place: str, options: SourceOptions) -> FloatModel:
         return float_model
     images = float_model.info.preprocess
     note = (
-        f"images: {images.img_size} pixels, mean {_numbers(images.mean)}, std {_numbers(images.std)}, unless "
-        "--img-size, --mean and --std say otherwise"
+        f"images: {img_size_text(images.img_size)} pixels, mean {_numbers(images.mean)}, std "
+        f"{_numbers(images.std)}, unless --img-size, --mean and --std say otherwise"
     )
     return replace(float_model, notes=(note,))
 
@@ -371,17 +379,17 @@ def _from_hub(name: str, options: SourceOptions) -> FloatModel:
     return FloatModel(found.model, info, asked_random=options.pretrained is False)
 
 
-def _from_module(module: nn.Module, img_size: int | None) -> FloatModel:
+def _from_module(module: nn.Module, img_size: ImgSize | None) -> FloatModel:
     cfg = getattr(module, "pretrained_cfg", None) or {}
     preprocess = dict(CUSTOM_PREPROCESS)
     for key in preprocess:
         if key in cfg:
             preprocess[key] = list(cfg[key]) if isinstance(cfg[key], tuple) else cfg[key]
-    own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-1]
+    own = (exported_shape(module) or cfg.get("input_size") or (3, 224, 224))[-2:]
     info = RunInfo(
         kind="converted",
         model=ModelSpec.make(name=type(module).__name__, library=CUSTOM),
         weights="the caller's",
-        preprocess=Preprocess.make(**{**preprocess, "img_size": img_size or own}),
+        preprocess=Preprocess.make(**{**preprocess, "img_size": img_size or tuple(own)}),
     )
     return FloatModel(models.copied(module), info)

@@ -9,18 +9,18 @@ import functools
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accelerate import Accelerator
 from torch import nn
 
-from binarize.data import test_loader, train_loader, val_loader
+from binarize.data import has_split, test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, DataError, RunError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build_named
-from binarize.run import Run, RunInfo, layout, open_run
+from binarize.run import Run, RunInfo, layout, open_run, tables
 from binarize.run.weights import load_weights
 from binarize.training import checkpoint
 from binarize.training.device import shard_test, shard_train
@@ -35,7 +35,7 @@ from binarize.training.training_state import TrainingState
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images.
+    """What came out. The JSON of `binarize train`; accuracies in per cent, of `top1_on`.
 
     Of images without labels there is no accuracy: `top1`, `top5` and `top1_best` are about the answers of the
     teacher in their place, and the JSON has `agreement` and `agreement_best` instead.
@@ -50,6 +50,7 @@ class TrainResult:
         labelled: whether the images have labels.
         weights: where they began, in words.
         random: the layers that began with random weights although the others did not.
+        top1_on: "test", or "holdout" where there are no test images and `top1` is of the held-out ones.
     """
 
     run: str
@@ -63,6 +64,7 @@ class TrainResult:
     labelled: bool = True
     weights: str = ""
     random: tuple[str, ...] = ()
+    top1_on: Literal["test", "holdout"] = "test"
 
     def as_json(self) -> dict[str, Any]:
         content = dict(vars(self))
@@ -70,7 +72,7 @@ class TrainResult:
         if self.top1_float is None:
             del content["top1_float"]
         if not self.labelled:
-            del content["top5"]
+            del content["top5"], content["top1_on"]
             content["agreement"] = content.pop("top1")
             content["agreement_best"] = content.pop("top1_best")
         return content
@@ -202,20 +204,30 @@ def result(path: Path, states: list[TrainingState], labelled: bool) -> TrainResu
         top1_float=round(states[0].top1, 3) if len(states) > 1 else None,
         seconds=round(sum(state.seconds for state in states), 1),
         labelled=labelled,
+        top1_on=_scored_on(path),
     )
+
+
+def _scored_on(path: Path) -> Literal["test", "holdout"]:
+    """Which images the last epoch was scored on: the table says which there were."""
+    last = (tables.METRICS.read(path) or [{}])[-1]
+    held_out, tested = (
+        tables.number(last, tables.scored(images, tables.TOP1))
+        for images in (tables.VAL, tables.TEST)
+    )
+    return "holdout" if tested is None and held_out is not None else "test"
 
 
 def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
     recipe, info = training.recipe, training.info
     shares = functools.partial(shard_test, accelerator=accelerator)
-    held_out = None
-    if recipe.data.holdout:
+    held_out, tested = None, None
+    if has_split(recipe.data, "holdout"):
         held_out = shares(val_loader(recipe.data, info.preprocess, info.classes))
-    loaders = Loaders(
-        shard_train(train_loader(recipe.data, info.preprocess), accelerator),
-        shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
-        held_out,
-    )
+    if has_split(recipe.data, "test"):
+        tested = shares(test_loader(recipe.data, info.preprocess, classes=info.classes))
+    train = shard_train(train_loader(recipe.data, info.preprocess), accelerator)
+    loaders = Loaders(train, tested, held_out)
     classes = len(info.classes) or 1  # without labels, which are all 0
     return Trainer(recipe, accelerator, loaders, classes, progress)
 

@@ -124,6 +124,11 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     check_target(target)
+    if options.kwargs and (isinstance(target, nn.Module) or is_run(layout.run_of(Path(target)))):
+        raise ModelError(
+            "arguments of a model are for what makes it, and this one is made already",
+            "omit --model-arg: it goes with a name or with code",
+        )
     if isinstance(target, nn.Module):
         target = unwrapped(target)
         check_kind(target)

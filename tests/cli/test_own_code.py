@@ -134,6 +134,7 @@ def test_other_classes_than_the_code_makes(home: Path) -> None:
         ((PLACE, "--model-arg", "weights_file=x"), "is not an argument that a run may keep"),
         ((PLACE, "--classes", "blocks.py", "--img-size", "16"), "names of classes"),
         (("cifar_resnet20", "--model-arg", "shortcut=middle"), "shortcut should be centre or end"),
+        ((PLACE, "--classes", "three.txt", "--img-size", "16"), "there are 3 names of classes"),
         (("exits.py:x",), '"exits.py" cannot be imported: SystemExit'),
     ],
 )
@@ -141,6 +142,7 @@ def test_what_is_wrong_is_said(
     words: tuple[str, ...], said: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    (home / "three.txt").write_text("a\nb\nc\n")
     assert run("convert", *words) == 1
     assert said in capsys.readouterr().err
     assert not (home / "runs").exists()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from binarize.exporting import export
     from binarize.kernels import ort_library
     from binarize.layers import Schedule
+    from binarize.models import own_code
     from binarize.predicting import predict
     from binarize.reporting import report
     from binarize.training import train
@@ -41,6 +42,7 @@ __all__ = [
     "export",
     "load",
     "ort_library",
+    "own_code",
     "predict",
     "report",
     "sensitivity",
@@ -56,6 +58,7 @@ _FOUND_IN = {
     "export": "exporting",
     "load": "api",
     "ort_library": "kernels",
+    "own_code": "models",
     "predict": "predicting",
     "report": "reporting",
     "sensitivity": "api",

@@ -10,7 +10,9 @@ ScaleName = Literal["channel", "channel-in-graph", "layer", "power-of-two", "lea
 SCALES: tuple[str, ...] = get_args(ScaleName)
 
 OnError = Literal["stop", "skip"]
-"""What an image that cannot be read does."""
+"""What to do about images that cannot be read."""
+
+ON_ERROR: tuple[str, ...] = get_args(OnError)
 
 MOST_WORKERS, MOST_THREADS = 256, 1024
 """Of loading processes and of threads: more than any machine has use for, and few enough to be started.

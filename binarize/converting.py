@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from binarize import fitting
+from binarize.choices import OnError
 from binarize.data import check_exists
 from binarize.errors import BinarizeError
 from binarize.fitting import CalibrationData
@@ -35,6 +36,7 @@ class Calibration:
         steps: of the fit to the float model. None: `fitting.STEPS`.
         seed: of the order of the images.
         goal: what bases and kept layers are chosen for. None: they are those of the options.
+        on_error: "stop" where images of a folder cannot be read, or "skip" them.
     """
 
     data: CalibrationData | None = None
@@ -42,6 +44,7 @@ class Calibration:
     steps: int | None = None
     seed: int = 0
     goal: Goal | None = None
+    on_error: OnError = "stop"
 
     def check(self, options: Options) -> None:
         """Raises BinarizeError where an option has no use, DataError for a folder that does not exist."""
@@ -99,7 +102,15 @@ def _fitted(
 ) -> Converted:
     """A conversion that is calibrated on the first of the images, and fitted on all of them."""
     count = fitting.IMAGES if calibration.images is None else calibration.images
-    images = fitting.read_images(data, count, opened.info.preprocess, opened.size, progress.say)
+    images = fitting.read_images(
+        data,
+        count,
+        opened.info.preprocess,
+        opened.size,
+        progress.say,
+        on_error=calibration.on_error,
+        progress=progress,
+    )
     steps = fitting.STEPS if calibration.steps is None else calibration.steps
     if calibration.goal is not None:
         _check_trained(opened, calibration.goal)

@@ -23,6 +23,7 @@ NAMES = [
     "export",
     "load",
     "ort_library",
+    "own_code",
     "predict",
     "report",
     "sensitivity",

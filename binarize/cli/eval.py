@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from binarize.choices import MOST_WORKERS
-from binarize.cli import render
+from binarize.cli import model_options, render
 from binarize.cli.progress import working
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Test images, one folder per class under test/ or val/. "
+            help="Test images, one folder per class: under test/ or val/, or all there are; or a tar or CSV. "
             "[default: the data set that the run was trained on]",
         ),
     ] = None,
@@ -54,9 +54,11 @@ def command(
             help="Processes that load images.",
         ),
     ] = 2,
+    on_error: model_options.OnError = None,
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
+    code: model_options.Code = None,
     as_json: render.Json = False,
 ) -> None:
     """Evaluate runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
@@ -65,18 +67,20 @@ def command(
     run with those of the run, and the logits of any other target with those of the first one.
     """
     from binarize.evaluation import evaluate
+    from binarize.models import own_code
     from binarize.run import newest_run
 
     if not targets:
         targets = [str(newest_run(skipped=render.warn).path)]
         render.say(f"evaluating the newest run, {targets[0]}")
-    with working("loading") as progress:
+    with working("loading") as progress, own_code(code):
         evaluations = evaluate(
             targets,
             data_dir=data_dir,
             limit=limit,
             batch_size=batch_size,
             workers=workers,
+            on_error=on_error or "stop",
             kernels=not no_kernels,
             progress=progress,
         )

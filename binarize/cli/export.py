@@ -10,7 +10,7 @@ import typer
 
 from binarize import outputs
 from binarize.cli import command as commands
-from binarize.cli import next_step, render
+from binarize.cli import model_options, next_step, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
@@ -86,6 +86,7 @@ def command(
             "[default: the recipe's, else float]",
         ),
     ] = None,
+    code: model_options.Code = None,
     with_preprocess: Annotated[
         bool | None,
         typer.Option(
@@ -110,12 +111,13 @@ def command(
     if onnx:
         outputs.check_onnx(onnx)
     from binarize.exporting import export
+    from binarize.models import own_code
     from binarize.run import layout, newest_run
 
     target = run or str(newest_run(skipped=render.warn).path)
     if run is None:
         render.say(f"exporting the newest run, {target}")
-    with working("loading the model") as progress:
+    with working("loading the model") as progress, own_code(code):
         result = export(
             target,
             onnx or _in_run(target),
@@ -131,7 +133,10 @@ def command(
     in_run = not onnx and not layout.is_checkpoint(Path(target))
     newest = in_run and run is None
     written = "" if newest else f" {target if in_run else result.onnx}"
-    render.next_command(f"binarize {next_step.measuring(Path(target))}{written}")
+    measuring = next_step.measuring(Path(target))
+    found = next_step.run_of(Path(target)) if measuring == "eval" and in_run else None
+    flag = next_step.code_of(found.info if found else None)
+    render.next_command(f"binarize {measuring}{written}{flag}")
 
 
 def show(result: ExportResult) -> None:

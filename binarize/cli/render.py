@@ -113,9 +113,11 @@ def table(
 def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
     """Talk: every layer with what feeds it and what became of it, then the totals of summary.json.
 
-    What inputs became is shown where any of them is binary, and the number of bases where any has several.
+    What inputs became is shown where any of them is binary, the number of bases where any has several, and
+    which weights are random where not all are the same.
     """
     layers = list(layers)
+    mixed = len({layer.get("weights") for layer in layers}) > 1
     several = any(layer.get("bases", 1) != 1 for layer in layers)
     binary = any(layer.get("activations", "float") != "float" for layer in layers)
     table(
@@ -127,6 +129,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
             "action",
             *["bases"] * several,
             *["input"] * binary,
+            *["weights"] * mixed,
             "reason",
         ),
         (
@@ -138,6 +141,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
                 layer["action"],
                 *[layer.get("bases", 1) if layer["action"] == "binarized" else None] * several,
                 *[layer.get("activations", "float")] * binary,
+                *[layer.get("weights")] * mixed,
                 layer["reason"],
             )
             for layer in layers

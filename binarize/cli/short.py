@@ -17,6 +17,7 @@ KEYS = {
     "--img-size": "data.img_size",
     "--device": "engine.device",
     "--seed": "seed",
+    "--on-error": "data.on_error",
 }
 """Option -> key; LAST is the index of the last stage, the one with labels."""
 LAST = "LAST"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from binarize import outputs
-from binarize.cli import recipe_options, render, short
+from binarize.cli import model_options, next_step, recipe_options, render, short
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 from binarize.errors import BinarizeError
@@ -40,7 +40,8 @@ def command(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Directory of the images; overrides the recipe's data.dir."
+            metavar="DIR",
+            help="Directory of the images, or a tar or CSV; overrides the recipe's data.dir.",
         ),
     ] = None,
     epochs: short.Epochs = None,
@@ -57,6 +58,7 @@ def command(
             help="Change a key of the recipe, such as stages.0.epochs=3; repeatable.",
         ),
     ] = None,
+    on_error: model_options.OnError = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +76,7 @@ def command(
             "--data-dir may be given, if the images have moved.",
         ),
     ] = None,
+    code: model_options.Code = None,
     as_json: render.Json = False,
 ) -> None:
     """Train a run or a model by a recipe, into a new run.
@@ -89,14 +92,16 @@ def command(
         "--img-size": img_size,
         "--device": device,
         "--seed": seed,
+        "--on-error": on_error,
     }
     _check_usage(target, recipe, {**given, "--set": changes}, out, resume)
     if out is not None:
         outputs.check_directory(out)
     set_keys = short.overrides(recipe, changes or (), given) if recipe is not None else []
+    from binarize.models import own_code
     from binarize.training import train
 
-    with working("loading") as progress:
+    with working("loading") as progress, own_code(code):
         try:
             result = train(
                 recipe,
@@ -116,7 +121,9 @@ def command(
         render.emit_json(result.as_json())
     render.say(_outcome(result))
     run = "" if _is_newest(result.run) else f"{result.run} "
-    render.next_command(f"binarize export {run}--onnx")
+    found = next_step.run_of(Path(result.run))
+    flag = next_step.code_of(found.info if found else None)
+    render.next_command(f"binarize export {run}--onnx{flag}")
 
 
 def _check_usage(

@@ -1,7 +1,7 @@
 """Images with labels, and loaders of them: digits, CIFAR-10, folders, and timm's other data sets."""
 
-from binarize.data.datasets import open_dataset
-from binarize.data.files import Unlabelled
+from binarize.data.datasets import NotSplit, has_split, open_dataset, sources_beside_training
+from binarize.data.files import Unlabelled, first_of, once
 from binarize.data.images import CachedImages, Images
 from binarize.data.loaders import (
     Loader,
@@ -18,13 +18,18 @@ __all__ = [
     "CachedImages",
     "Images",
     "Loader",
+    "NotSplit",
     "ResidentLoader",
     "Unlabelled",
     "check_cache",
     "check_exists",
+    "first_of",
+    "has_split",
+    "once",
     "open_dataset",
     "plain_train_loader",
     "sample_images",
+    "sources_beside_training",
     "test_loader",
     "train_loader",
     "val_loader",

@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class BatchChanges:
-    """Images by their indices to float32 [B, 3, size, size], normalised, channels last in memory.
+    """Images by their indices to float32 [B, 3, H, W], normalised, channels last in memory.
 
     Without `augment` they are only normalised. With it, each is cut out of its black frame at a place of its
     own, flipped, and partly erased.
     """
 
     def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
-        self.size = preprocess.img_size
+        self.sides = preprocess.sides
         self.augment = augment
         self.padding = augment.crop_padding if augment else 0
-        self.mean = (255 * torch.tensor(preprocess.mean)).repeat(self.size)
-        self.std = (255 * torch.tensor(preprocess.std)).repeat(self.size)
+        self.mean = (255 * torch.tensor(preprocess.mean)).repeat(self.sides[1])
+        self.std = (255 * torch.tensor(preprocess.std)).repeat(self.sides[1])
 
     def to(self, device: torch.device) -> None:
         self.mean, self.std = self.mean.to(device), self.std.to(device)
@@ -47,7 +47,7 @@ class BatchChanges:
         """
         if self.augment is None:
             return None
-        draws, places = draw(self.augment, self.size, seed, index), 2 * self.padding + 1
+        draws, places = draw(self.augment, self.sides, seed, index), 2 * self.padding + 1
         crop = place(draws.top, places), place(draws.left, places)
         return torch.from_numpy(np.stack([*crop, draws.hflip, draws.vflip, *draws.box.T]))
 
@@ -56,33 +56,34 @@ class BatchChanges:
         if self.augment is None or table is None:
             return self._normalise(pixels.index_select(0, index))
         top, left, hflip, vflip, *box = table
-        batch = cut(pixels, index, top, left, vflip.bool(), self.size)
+        batch = cut(pixels, index, top, left, vflip.bool(), self.sides)
         if self.augment.hflip:
             batch = mirrored(batch, hflip)
         batch = self._normalise(batch)
         if self.augment.re_prob:
-            batch.masked_fill_(erased(box, self.size)[:, None], 0)
+            batch.masked_fill_(erased(box, self.sides)[:, None], 0)
         return batch
 
     def _normalise(self, batch: Tensor) -> Tensor:
+        height, width = self.sides
         rows = batch.view(
-            len(batch), self.size, -1
+            len(batch), height, -1
         ).float()  # whole rows: three channels are too short
         rows.sub_(self.mean).div_(self.std)
-        return rows.view(len(batch), self.size, self.size, -1).permute(0, 3, 1, 2)
+        return rows.view(len(batch), height, width, -1).permute(0, 3, 1, 2)
 
 
 def cut(
-    pixels: Tensor, index: Tensor, top: Tensor, left: Tensor, upside: Tensor, size: int
+    pixels: Tensor, index: Tensor, top: Tensor, left: Tensor, upside: Tensor, sides: tuple[int, int]
 ) -> Tensor:
-    """uint8 [B, size, size, C]: windows of `pixels` [N, H, W, C], their rows reversed where `upside`."""
+    """uint8 [B, *sides, C]: windows of `pixels` [N, H, W, C], their rows reversed where `upside`."""
     _, height, width, channels = pixels.shape
-    row = torch.arange(size, device=index.device)
-    rows = torch.where(upside[:, None], size - 1 - row, row)
+    row = torch.arange(sides[0], device=index.device)
+    rows = torch.where(upside[:, None], sides[0] - 1 - row, row)
     starts = (((index * height + top)[:, None] + rows) * width + left[:, None]) * channels
-    length = size * channels
+    length = sides[1] * channels
     stretches = pixels.view(-1).as_strided((pixels.numel() - length + 1, length), (1, 1))
-    return stretches.index_select(0, starts.view(-1)).view(-1, size, size, channels)
+    return stretches.index_select(0, starts.view(-1)).view(-1, *sides, channels)
 
 
 def mirrored(batch: Tensor, chosen: Tensor) -> Tensor:
@@ -91,10 +92,10 @@ def mirrored(batch: Tensor, chosen: Tensor) -> Tensor:
     return both.index_select(0, torch.arange(len(batch), device=batch.device) + len(batch) * chosen)
 
 
-def erased(box: list[Tensor], size: int) -> Tensor:
-    """bool [B, size, size]: the inside of each image's rectangle, `box` being its four ends [B]."""
+def erased(box: list[Tensor], sides: tuple[int, int]) -> Tensor:
+    """bool [B, *sides]: the inside of each image's rectangle, `box` being its four ends [B]."""
     top, bottom, left, right = (end[:, None] for end in box)
-    position = torch.arange(size, device=top.device)
-    down = (position >= top) & (position < bottom)
-    across = (position >= left) & (position < right)
+    row, column = (torch.arange(side, device=top.device) for side in sides)
+    down = (row >= top) & (row < bottom)
+    across = (column >= left) & (column < right)
     return down[:, :, None] & across[:, None, :]

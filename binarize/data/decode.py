@@ -21,6 +21,7 @@ some start other programs.
 from __future__ import annotations
 
 import functools
+import io
 import warnings
 from pathlib import Path
 from typing import IO
@@ -61,6 +62,27 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
+_EXIF_IN_HEAD = ("JPEG", "MPO", "WEBP", "TIFF")
+_PLAIN = (
+    "1",
+    "L",
+    "LA",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "CMYK",
+    "YCbCr",
+    "I;16",
+    "I;16B",
+    "I;16L",
+)
+"""Modes that the rules take whatever the values of their pixels."""
+_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL = 64
+"""Bytes at the end of a file that are searched for how it should end."""
 
 
 class UnreadableImage(DataError):
@@ -91,14 +113,44 @@ def decode_file(path: str | Path) -> Image.Image:
         return decode(file)
 
 
+def probe(file: IO[bytes]) -> tuple[int, int]:
+    """Height and width of the image in a file, upright.
+
+    Only its head is read, unless the end is not that of its format, or its pixels may be of a kind that the
+    rules refuse: then it is decoded. Raises ValueError as `decode` does.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(file, formats=_formats())
+            _check_shape(image)
+            kind = image.format or ""
+            turned = kind in _EXIF_IN_HEAD and _orientation(image) in _ON_ITS_SIDE
+            width, height = image.size
+            if image.mode not in _PLAIN or not _ends(file, kind):
+                to_rgb(image)
+    except Exception as error:
+        raise ValueError(why(error)) from error
+    return (width, height) if turned else (height, width)
+
+
+def _ends(file: IO[bytes], kind: str) -> bool:
+    """Whether a file ends as files of its format do; False where that says nothing."""
+    if kind not in _ENDS:
+        return False
+    before = file.tell()
+    file.seek(-min(_TAIL, file.seek(0, io.SEEK_END)), io.SEEK_END)
+    tail = file.read(_TAIL)
+    file.seek(before)
+    return _ENDS[kind] in tail
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """`image` in mode RGB by the rules above, without metadata; an image that came from here stays as it is.
 
     Raises ValueError where the rules refuse it, and what Pillow raises where it cannot be decoded.
     """
-    if max(image.size) > LONGEST * min(image.size):
-        width, height = image.size
-        raise ValueError(f"{width} x {height} pixels is too long for its width")
+    _check_shape(image)
     image.load()
     if image.mode == "RGB" and not image.info:
         return image
@@ -110,6 +162,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     image = image.convert("RGB")
     image.info = {}
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _check_shape(image: Image.Image) -> None:
+    if max(image.size) > LONGEST * min(image.size):
+        width, height = image.size
+        raise ValueError(f"{width} x {height} pixels is too long for its width")
 
 
 def why(error: Exception) -> str:

@@ -50,16 +50,16 @@ class Draws:
     box: NDArray[np.int64]
 
 
-def draw(augment: Augment, size: int, seed: int, index: NDArray[np.int64]) -> Draws:
+def draw(augment: Augment, sides: tuple[int, int], seed: int, index: NDArray[np.int64]) -> Draws:
     """The draws of the images `index` [B] in the pass of that seed, 0 <= seed < 2^63.
 
-    `size` is the side of the finished image.
+    `sides` are height and width of the finished image.
     """
     top, left, hflip, vflip = uniform(seed, index, range(VFLIP + 1))
     box = np.zeros((len(index), 4), np.int64)
     if augment.re_prob:
         chosen = np.flatnonzero(uniform(seed, index, [ERASE])[0] < augment.re_prob)
-        box[chosen] = _boxes(uniform(seed, index[chosen], _ERASING), size)
+        box[chosen] = _boxes(uniform(seed, index[chosen], _ERASING), sides)
     return Draws(top, left, hflip < augment.hflip, vflip < augment.vflip, box)
 
 
@@ -89,17 +89,17 @@ def place(
 _ERASING = range(ERASE_TOP, ERASE_LEFT + 1 + 2 * ATTEMPTS)
 
 
-def _boxes(numbers: NDArray[np.float32], size: int) -> NDArray[np.int64]:
-    """int64 [B, 4], for numbers [2 + 2 * ATTEMPTS, B]: timm's rectangles in images of that size.
+def _boxes(numbers: NDArray[np.float32], sides: tuple[int, int]) -> NDArray[np.int64]:
+    """int64 [B, 4], for numbers [2 + 2 * ATTEMPTS, B]: timm's rectangles in images of that height and width.
 
     The first that is less high and less wide than the image is taken; all 0 where none is.
     """
     (top, left), (areas, shapes) = numbers[:2], np.split(numbers[2:].astype(np.float64), 2)
-    area = size * size * (SMALLEST + (LARGEST - SMALLEST) * areas)
+    area = sides[0] * sides[1] * (SMALLEST + (LARGEST - SMALLEST) * areas)
     shape = np.exp((2 * shapes - 1) * math.log(1 / FLATTEST))
     heights, widths = (np.sqrt(s).round().astype(np.int64) for s in (area * shape, area / shape))
-    fits = (heights < size) & (widths < size)
+    fits = (heights < sides[0]) & (widths < sides[1])
     first = fits.argmax(0), np.arange(len(top))
     height, width = heights[first] * fits[first], widths[first] * fits[first]
-    y, x = place(top, size - height + 1), place(left, size - width + 1)
+    y, x = place(top, sides[0] - height + 1), place(left, sides[1] - width + 1)
     return np.stack([y, y + height, x, x + width], 1)

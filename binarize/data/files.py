@@ -1,25 +1,31 @@
-"""Image files on disk: one folder per class, under a folder or inside a tar."""
+"""Image files on disk: one folder per class, in a folder or a tar, or a list of paths and labels."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
 
-from binarize.data.decode import UnreadableImage, decode, decode_file, why
-from binarize.data.images import Images
-from binarize.data.listing import ImageFile, by_class, list_images, natural
+from binarize.choices import OnError
+from binarize.data.check import Sizes, check
+from binarize.data.decode import UnreadableImage, decode, why
+from binarize.data.images import Images, other_classes
+from binarize.data.label_files import ANNOTATIONS, CSV, read_annotations, read_csv
+from binarize.data.listing import Listing, Unlabelled, by_class, list_images, natural
+from binarize.data.splits import Source, Splits, find_splits
 from binarize.errors import DataError
+from binarize.progress import Progress
 
-SPLITS = {
-    "train": ("train", "training"),
-    "test": ("test", "val", "validation", "valid", "eval"),
-}
-LAYOUT = "it needs train/ and test/ (or val/) with a folder per class, or train.tar and test.tar"
+LAYOUT = (
+    "it needs train/ and test/ (or val/) with a folder per class, or one folder of classes and data.holdout; "
+    "the same in a tar; or a CSV of path,label"
+)
 HINT = f"--data-dir names it; {LAYOUT}"
 
 TEST_SHARE, MOST_TESTED = 8, 256
@@ -32,15 +38,23 @@ def silent(_: str) -> None:
     """For callers who have nobody to tell."""
 
 
-class Unlabelled(DataError):
-    """There is no folder per class where labels are needed: the images may be there all the same."""
+def once(say: Say) -> Say:
+    """`say`, but for what it was told before."""
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
 
 
 class ImageFiles:
-    """(RGB image, label) pairs from a folder or a tar; nothing stays open between two of them.
+    """(RGB image, label) pairs from a folder, a tar or a CSV; nothing stays open between two of them.
 
     Args:
-        root: the folder or tar.
+        source: the folder, tar or CSV.
         labelled: whether images belong to classes; else all of them have the label 0.
 
     Attributes:
@@ -48,21 +62,40 @@ class ImageFiles:
         summary: one sentence: what was found, and what was passed over and why.
 
     Raises DataError where there is no image, or folders are nested, and OSError and tarfile.TarError where
-    the folder or tar cannot be read.
+    it cannot be read.
     """
 
-    def __init__(self, root: Path, labelled: bool = True) -> None:
-        self.root = root
-        listing = list_images(root)
-        self.files, names = listing.files, [""] * len(listing.files)
-        if labelled:
-            self.files, names = by_class(listing, root)
-        self.skipped = str(listing.skipped)
+    def __init__(self, source: Path | Source, labelled: bool = True) -> None:
+        self.source = Source(source) if isinstance(source, Path) else source
+        self.root = self.source.path
+        listing, names = self._listed(labelled)
+        self.files, self._skipped = listing.files, listing.skipped
+        self.sizes: Sizes | None = None
         if not self.files:
-            besides = f"; skipped: {self.skipped}" if self.skipped else ""
-            what = "does not have at least two classes" if listing.files else "holds no images"
-            kind = Unlabelled if listing.files else DataError
-            raise kind(f'"{root}" {what}{besides}', LAYOUT)
+            raise DataError(f'"{self.source}" holds no images{self._besides()}', LAYOUT)
+        if names is None:
+            files, names = by_class(listing, self.root) if labelled else (self.files, None)
+            if not files:
+                what = "does not have at least two classes"
+                raise Unlabelled(f'"{self.source}" {what}{self._besides()}', LAYOUT)
+            self.files = files
+        self._name(names or [""] * len(self.files))
+
+    def _listed(self, labelled: bool) -> tuple[Listing, list[str] | None]:
+        """The images, and the class of each where it is written down."""
+        path, inside = self.source
+        if path.suffix.lower() == CSV:
+            self.root = path.parent
+            listing, names = read_csv(path)
+            return listing, names if labelled else None
+        listing = list_images(path)
+        if inside:
+            listing = listing.under(inside)
+        if labelled and (path / ANNOTATIONS).is_file():
+            return listing, read_annotations(path, listing)
+        return listing, None
+
+    def _name(self, names: list[str]) -> None:
         self.classes = sorted(set(names), key=natural)
         self.labels = self._numbered(names, self.classes)
 
@@ -71,34 +104,65 @@ class ImageFiles:
         names = [self.classes[label] for label in self.labels]
         self.labels, self.classes = self._numbered(names, classes), classes
 
+    def only(self, numbers: list[int]) -> None:
+        """Leave these images alone."""
+        names = [self.classes[self.labels[number]] for number in numbers]
+        self.files = [self.files[number] for number in numbers]
+        self._name(names)
+
+    def check(self, on_error: OnError, progress: Progress | None = None) -> None:
+        """Look at the head of every image. Those that cannot be read are left out where `on_error` is "skip";
+        else DataError names the first of them. What there is of sizes is in `sizes` then."""
+        self.sizes, bad = check(self, on_error, progress or Progress())
+        if bad:
+            for number, reason in bad.items():
+                self._skipped.add("unreadable", f"{self.files[number].path} ({reason})")
+            self.only([number for number in range(len(self)) if number not in bad])
+
+    @property
+    def skipped(self) -> str:
+        """What was passed over, and why; "" where nothing was."""
+        return str(self._skipped)
+
     @property
     def summary(self) -> str:
-        there = f"{len(set(self.labels))} classes" if len(self.classes) > 1 else "no classes"
-        besides = f"; skipped: {self.skipped}" if self.skipped else ""
-        return f'"{self.root}": {len(self):,} images of {there}{besides}'
+        there = f"{len(set(self.labels)):,} classes" if len(self.classes) > 1 else "no classes"
+        sizes = f", {self.sizes}" if self.sizes else ""
+        return f'"{self.source}": {len(self):,} images of {there}{sizes}{self._besides()}'
+
+    def _besides(self) -> str:
+        return f"; skipped: {self.skipped}" if self.skipped else ""
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        file = self.files[index]
         try:
-            image = self._decoded(file)
+            with self.opened(index) as file:
+                image = decode(file)
         except (OSError, ValueError, MemoryError) as error:
             raise UnreadableImage(
-                f'image "{file.path}" of "{self.root}" cannot be read: {why(error)}'
+                f'image "{self.files[index].path}" of "{self.source}" cannot be read: {why(error)}'
             ) from error
         return image, self.label(index)
 
     def label(self, index: int) -> int:
         return self.labels[index]
 
-    def _decoded(self, file: ImageFile) -> Image.Image:
+    @contextlib.contextmanager
+    def opened(self, index: int) -> Iterator[IO[bytes]]:
+        """The bytes of an image. Raises OSError."""
+        file = self.files[index]
         if file.size < 0:
-            return decode_file(self.root / file.path)
+            path = self.root / file.path
+            if not path.is_file():  # a list may name anything, and a pipe would be waited for
+                raise FileNotFoundError("there is no such file")
+            with path.open("rb") as whole:
+                yield whole
+            return
         with self.root.open("rb") as tar:
             tar.seek(file.start)
-            return decode(io.BytesIO(tar.read(file.size)))
+            yield io.BytesIO(tar.read(file.size))
 
     @staticmethod
     def _numbered(names: list[str], classes: list[str]) -> list[int]:
@@ -106,13 +170,19 @@ class ImageFiles:
         return [numbers[name] for name in names]
 
 
-def find_split(root: Path, split: str) -> Path | None:
-    """The folder or tar of that split under `root`, or None."""
-    for name in SPLITS[split]:
-        for path in (root / f"{name}.tar", root / name):
-            if path.exists():
-                return path
-    return None
+def splits_of(root: Path, lists_first: bool = False) -> Splits:
+    """The splits of a data set. Raises DataError where it is not there, or cannot be read."""
+    if not root.exists():
+        raise DataError(f'data folder "{root}" does not exist', HINT)
+    try:
+        return find_splits(root, lists_first)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if root.is_file():
+            raise DataError(
+                f'"{root}" is a file, not a folder, a tar or a CSV: {why(error)}',
+                f"unpack it, if it is an archive of another kind; {HINT}",
+            ) from error
+        raise _unreadable(root, error) from error
 
 
 def open_files(
@@ -121,31 +191,56 @@ def open_files(
     classes: list[str] | None = None,
     say: Say = silent,
 ) -> Images:
-    """The images of one split under `root`.
+    """The images of one split under `root`, "train" or "test"; see `open_source`.
+
+    Raises DataError where there are none.
+    """
+    source = getattr(splits_of(root), split)
+    if source is None:
+        raise Unlabelled(f'"{root}" holds no {split} images', LAYOUT)
+    return open_source(source, classes, say=say)
+
+
+def open_source(
+    source: Source,
+    classes: list[str] | None = None,
+    *,
+    on_error: OnError = "stop",
+    say: Say = silent,
+    progress: Progress | None = None,
+) -> Images:
+    """The images of one source, with their labels.
 
     With `classes`, labels are numbered in that order, and a folder of another name is an error. `say` is
-    told in one sentence what was found, and what was passed over and why.
+    told in one sentence what was found, and what was passed over and why. With `progress`, or where errors
+    are skipped, the heads of all images are read first.
     Raises DataError where there is nothing that can be read.
     """
-    if not root.exists():
-        raise _nowhere(root)
-    if not root.is_dir():
-        raise Unlabelled(f'data folder "{root}" is a file, not a folder', HINT)
-    path = find_split(root, split)
-    if path is None:
-        raise Unlabelled(f'"{root}" holds no {split} images', LAYOUT)
-    found = _open(path)
-    if len(found.classes) < 2:
-        raise Unlabelled(f'"{path}" does not have at least two classes', LAYOUT)
+    found = _open(source)
+    if progress is not None or on_error == "skip":
+        found.check(on_error, progress)
+    if len(found.classes) < 2 and classes is None:
+        raise Unlabelled(f'"{source}" does not have at least two classes', LAYOUT)
     if classes is not None:
         if not set(found.classes) <= set(classes):
-            raise other_classes(f'"{path}"', found.classes, classes)
+            raise other_classes(f'"{source}"', found.classes, classes)
+        missing = [name for name in classes if name not in set(found.classes)]
         found.number(classes)
-    say(found.summary)
+        say(found.summary)
+        if missing:
+            say(f'"{source}" has no images of {first_of(missing)}')
+    else:
+        say(found.summary)
     return Images(found, found.classes)
 
 
-def open_unlabelled(root: Path, split: str, say: Say = silent) -> Images:
+def open_unlabelled(
+    root: Path,
+    split: str,
+    say: Say = silent,
+    on_error: OnError = "stop",
+    progress: Progress | None = None,
+) -> Images:
     """The images under a folder or in a tar, in whatever folders they lie; their labels are 0, and there are
     no classes.
 
@@ -153,13 +248,13 @@ def open_unlabelled(root: Path, split: str, say: Say = silent) -> Images:
     over the training images, or over all there are, and are not trained on.
     Raises DataError where there are none.
     """
-    if not root.exists():
-        raise _nowhere(root)
-    paths = [find_split(root, name) if root.is_dir() else None for name in ("train", "test")]
-    training = paths[0] or root
-    whole = None in paths
-    path = training if whole else {"train": training, "test": paths[1] or root}[split]
-    found = _open(path, labelled=False)
+    found_splits = splits_of(root)
+    training = found_splits.train or Source(root)
+    whole = found_splits.train is None or found_splits.test is None
+    source = training if whole or split == "train" else found_splits.test or training
+    found = _open(source, labelled=False)
+    if progress is not None or on_error == "skip":
+        found.check(on_error, progress)
     say(found.summary)
     images = Images(found, [])
     if not whole:
@@ -169,26 +264,21 @@ def open_unlabelled(root: Path, split: str, say: Say = silent) -> Images:
     return images.only([n for n in range(len(images)) if (n in tested) == (split == "test")])
 
 
-def _nowhere(root: Path) -> DataError:
-    return DataError(f'data folder "{root}" does not exist', HINT)
-
-
-def _open(path: Path, labelled: bool = True) -> ImageFiles:
+def _open(source: Source, labelled: bool = True) -> ImageFiles:
     try:
-        return ImageFiles(path, labelled)
+        return ImageFiles(source, labelled)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise DataError(
-            f'"{path}" cannot be read: {why(error)}', "make or download it again"
-        ) from error
+        raise _unreadable(source, error) from error
 
 
-def other_classes(what: str, found: list[str], wanted: list[str]) -> DataError:
-    """The error for data whose classes are not those that the model knows."""
-    strange = [name for name in found if name not in wanted]
-    shown = (
-        f'"{strange[0]}" is not among them' if strange else "some are missing or in another order"
-    )
-    return DataError(
-        f"{what} has {len(found)} classes and the model knows {len(wanted)}: {shown}",
-        "evaluate on the data that the model was trained for, or train it on these",
-    )
+def _unreadable(source: Path | Source, error: Exception) -> DataError:
+    return DataError(f'"{source}" cannot be read: {why(error)}', "make or download it again")
+
+
+NAMED = 5
+
+
+def first_of(names: Sequence[str]) -> str:
+    """`cat, dog and 3 more`."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

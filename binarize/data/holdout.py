@@ -52,23 +52,29 @@ def set_aside(images: Images | CachedImages, config: Data) -> Images | CachedIma
     return _part(images, config, held=True)
 
 
+def count_of(holdout: int | float, images: int) -> int:
+    """How many of so many images `data.holdout` means: a share below 1 is of at least one image."""
+    return holdout if isinstance(holdout, int) else max(1, round(holdout * images))
+
+
 def _part(images: Images | CachedImages, config: Data, held: bool) -> Images | CachedImages:
     _check(len(images), config)
     labels = images.labels.numpy()
     chosen = np.zeros(len(labels), bool)
-    chosen[held_out(labels, config.holdout)] = True
+    chosen[held_out(labels, count_of(config.holdout, len(labels)))] = True
     return images.only(np.flatnonzero(chosen == held).tolist())
 
 
 def _check(images: int, config: Data) -> None:
     """Raises DataError where not even one batch is left to train on."""
-    if config.holdout >= images:
+    aside = count_of(config.holdout, images)
+    if aside >= images:
         problem = f"but there are only {images} training images"
-    elif images - config.holdout < config.batch_size:
-        problem = f"which leaves {images - config.holdout} of {images}, fewer than a batch"
+    elif images - aside < config.batch_size:
+        problem = f"which leaves {images - aside} of {images}, fewer than a batch"
     else:
         return
     raise DataError(
-        f"data.holdout sets {config.holdout} images aside, {problem}",
+        f"data.holdout sets {aside} images aside, {problem}",
         f"set fewer aside: --set data.holdout={images // 10}",
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from binarize.data.decode import UnreadableImage, to_rgb, why
-from binarize.errors import BinarizeError
+from binarize.errors import BinarizeError, DataError
 
 Transform = Callable[[Any], Any]
 
@@ -35,6 +35,43 @@ def labels_of(images: Any) -> Tensor:
     if told.shape != (len(images),):
         told = torch.tensor([images[index][1] for index in range(len(images))])
     return told.long()
+
+
+def renumbered(found: list[str], wanted: list[str], what: str) -> list[int]:
+    """The number that each class of a data set has among those of a model.
+
+    Raises DataError where one has none.
+    """
+    if not set(found) <= set(wanted):
+        raise other_classes(what, found, wanted)
+    return [wanted.index(name) for name in found]
+
+
+def other_classes(what: str, found: list[str], wanted: list[str]) -> DataError:
+    """The error for data whose classes are not those that the model knows."""
+    strange = [name for name in found if name not in wanted]
+    return DataError(
+        f"{what} has {len(found)} classes and the model knows {len(wanted)}: "
+        f'"{strange[0]}" is not among them',
+        "evaluate on the data that the model was trained for, or train it on these",
+    )
+
+
+class _Numbered:
+    """Images with other labels."""
+
+    def __init__(self, images: Any, numbers: list[int]) -> None:
+        self._images, self._numbers = images, numbers
+        self._labels = labels_of(images).tolist()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return self._images[index][0], self.label(index)
+
+    def label(self, index: int) -> int:
+        return self._numbers[self._labels[index]]
 
 
 class Images(Dataset[tuple[Any, int]]):
@@ -64,6 +101,13 @@ class Images(Dataset[tuple[Any, int]]):
         """int64 [N]."""
         return labels_of(self.images)
 
+    def numbered(self, classes: list[str], what: str) -> Images:
+        """The same data set, which is called `what`, with the labels that its classes have in this list.
+
+        Raises DataError where it does not have all of them.
+        """
+        return Images(_Numbered(self.images, renumbered(self.classes, classes, what)), classes)
+
     def only(self, indices: Sequence[int]) -> Images:
         """The same data set with these images alone."""
         images: Any = self.images  # torch asks for a Dataset, and any sequence of items does
@@ -92,6 +136,11 @@ class CachedImages(Dataset[tuple[Any, int]]):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         image = Image.fromarray(self.pixels[index].permute(1, 2, 0).contiguous().numpy())
         return self.transform(image) if self.transform else image, int(self.labels[index])
+
+    def numbered(self, classes: list[str], what: str) -> CachedImages:
+        """As `Images.numbered`."""
+        numbers = torch.tensor(renumbered(self.classes, classes, what))
+        return CachedImages(self.pixels, numbers[self.labels], classes)
 
     def only(self, indices: Sequence[int]) -> CachedImages:
         """The same data set with these images alone."""

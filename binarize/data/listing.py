@@ -26,6 +26,10 @@ SYSTEM = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Informa
 NAMED = 3  # names that are said of what was skipped for the same reason
 
 
+class Unlabelled(DataError):
+    """There is no folder per class where labels are needed: the images may be there all the same."""
+
+
 class ImageFile(NamedTuple):
     """Where an image is.
 
@@ -84,6 +88,24 @@ class Listing:
         self.files.append(file)
         self._order.append(name)
 
+    def under(self, folder: str) -> Listing:
+        """What lies in a folder, whose path ends with a slash; the rest is others' business."""
+        inside = Listing()
+        inside.files = [file for file in self.files if file.path.startswith(folder)]
+        inside.folders = [path for path in self.folders if path.startswith(folder)]
+        inside.skipped = self.skipped
+        return inside
+
+    def only_last(self) -> None:
+        """Of files of the same name, which a tar may hold, keep the last one, as unpacking it does."""
+        last = {file.path: number for number, file in enumerate(self.files)}
+        for number, file in enumerate(self.files):
+            if last[file.path] != number:
+                self.skipped.add("replaced later in the tar", file.path)
+        kept = sorted(last.values())
+        self.files = [self.files[number] for number in kept]
+        self._order = [self._order[number] for number in kept]
+
     def sort(self) -> Listing:
         ranks = sorted(range(len(self.files)), key=lambda one: natural(self._order[one]))
         self.files = [self.files[one] for one in ranks]
@@ -98,6 +120,7 @@ def list_images(root: Path) -> Listing:
     elif root.is_file():
         with tarfile.open(root, "r:") as tar:
             _list_tar(tar, "", 0, listing)
+        listing.only_last()
     else:
         raise OSError("it is neither a folder nor a file")
     return listing.sort()
@@ -149,7 +172,7 @@ def _check(name: str, folders: set[tuple[str, ...]], root: Path) -> None:
     """Raises DataError for a class of several folders, and for a name that no file format here can hold."""
     if len(folders) > 1:
         two = " and ".join(f'"{"/".join(folder)}"' for folder in sorted(folders)[:2])
-        raise DataError(
+        raise Unlabelled(
             f'folder "{name}" of "{root}" has images in {len(folders)} places, such as {two}: '
             "it is not clear which are the classes",
             f'put each class\'s images into one folder directly under "{root}"',
@@ -162,7 +185,7 @@ def _check(name: str, folders: set[tuple[str, ...]], root: Path) -> None:
         ) from error
 
 
-def _passed_over(name: str) -> str | None:
+def passed_over(name: str) -> str | None:
     if name in SYSTEM:
         return "of the operating system"
     return "hidden" if name.startswith(".") else None
@@ -198,7 +221,7 @@ def _read_folder(place: Path, prefix: str, listing: Listing) -> tuple[list[str],
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         path = f"{prefix}{entry.name}"
-        reason = _passed_over(entry.name) or _no_file(entry)
+        reason = passed_over(entry.name) or _no_file(entry)
         if reason == "a folder":
             (linked if entry.is_symlink() else below).append(path)
         elif reason is None and _is_image(entry.name):
@@ -231,7 +254,7 @@ def _list_tar(tar: tarfile.TarFile, prefix: str, start: int, listing: Listing) -
     for member in tar:
         parts = [part for part in PurePosixPath(member.name).parts if part != "/"]
         path = prefix + "/".join(parts)
-        reason = next(filter(None, map(_passed_over, parts)), None)
+        reason = next(filter(None, map(passed_over, parts)), None)
         if reason is None and member.isdir():
             if parts:
                 listing.folders.append(path)

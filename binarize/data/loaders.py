@@ -24,6 +24,7 @@ from binarize.data.resident import ResidentImages, ResidentLoader
 from binarize.data.shuffle import Shuffle
 from binarize.data.training import OneByOne, TrainingImages, WholeBatches
 from binarize.errors import DataError
+from binarize.progress import Progress
 from binarize.run import Preprocess
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def check_cache(config: Data) -> None:
 
 
 def train_loader(config: Data, preprocess: Preprocess) -> Loader:
-    """Shuffled, augmented batches: float32 [batch_size, 3, img_size, img_size] and int64 labels.
+    """Shuffled, augmented batches: float32 [batch_size, 3, H, W] and int64 labels.
 
     A last batch that is not full is left out. `loader.dataset.classes` are the class names. Raises
     DataError for data that is missing or has fewer images than a batch, and for what `data.cache` device
@@ -75,14 +76,15 @@ def test_loader(
     classes: list[str] | None = None,  # noqa: PT028
     download: bool = True,  # noqa: PT028
     say: Say = silent,  # noqa: PT028
+    progress: Progress | None = None,  # noqa: PT028
 ) -> Loader:
-    """Test batches in order: float32 [B, 3, img_size, img_size] and int64 labels.
+    """Test batches in order: float32 [B, 3, H, W] and int64 labels.
 
     `limit` takes that many images, evenly spread over the data set. `classes` are the names that the
-    model knows. `download` and `say` are those of `open_dataset`. Raises DataError for data that is
-    missing or of other classes.
+    model knows. `download`, `say` and `progress` are those of `open_dataset`. Raises DataError for data
+    that is missing or of other classes.
     """
-    images = open_dataset(config, "test", classes, download=download, say=say)
+    images = open_dataset(config, "test", classes, download=download, say=say, progress=progress)
     return _in_order(config, _spread(images, limit), preprocess)
 
 
@@ -100,7 +102,8 @@ def _spread(images: Images | CachedImages, limit: int | None) -> Images | Cached
 
 
 def val_loader(config: Data, preprocess: Preprocess, classes: list[str] | None = None) -> Loader:
-    """The training images that `data.holdout` sets aside, as `test_loader` gives test images.
+    """The images that judge a training, those of val/ or those that `data.holdout` sets aside, as
+    `test_loader` gives test images.
 
     Raises DataError where none are set aside, or so many that less than a batch is left.
     """
@@ -127,8 +130,8 @@ def _resident(
         images = cache(images)
     if not _fits(images, preprocess.replace(crop_pct=1.0)):
         raise DataError(
-            f'data.cache device cuts square images out of a frame, and those of "{config.name}" have '
-            "several sizes or are not square",
+            f'data.cache device cuts images of one size out of a frame, and those of "{config.name}" have '
+            "several sizes or another shape",
             "--set data.cache=true cuts them one by one; data.augment.crop_padding=0 cuts the middle out",
         )
     resident = ResidentImages(images, augment.crop_padding if augment else 0)

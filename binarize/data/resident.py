@@ -56,7 +56,7 @@ class ResidentImages(Dataset[tuple[Tensor, int]]):
 
 
 class ResidentLoader:
-    """Batches of resident images: float32 [B, 3, size, size], channels last, and int64 labels.
+    """Batches of resident images: float32 [B, 3, H, W], channels last, and int64 labels.
 
     In training, `sampler` draws the order and the seed of all random changes of a pass. The same generator
     in every process thus gives every process the same batches, of which each makes its own share.

@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class TrainingImages(ABC, Dataset[Batch]):
-    """float32 [B, 3, img_size, img_size] and int64 labels [B] for B of the pairs that `Shuffle` yields.
+    """float32 [B, 3, H, W] and int64 labels [B] for B of the pairs that `Shuffle` yields.
 
     Attributes:
         classes: names in the order of the labels.
@@ -31,7 +31,7 @@ class TrainingImages(ABC, Dataset[Batch]):
 
     def __init__(self, classes: list[str], augment: Augment, preprocess: Preprocess) -> None:
         self.classes, self.augment = classes, augment
-        self.size: int = preprocess.img_size
+        self.sides = preprocess.sides
         self.normalise = BatchTransform(preprocess)
 
     @abstractmethod
@@ -39,13 +39,13 @@ class TrainingImages(ABC, Dataset[Batch]):
 
     def __getitems__(self, drawn: list[tuple[int, int]]) -> Batch:
         index, seed = np.array([index for index, _ in drawn]), drawn[0][1]
-        draws = draw(self.augment, self.size, seed, index)
+        draws = draw(self.augment, self.sides, seed, index)
         pixels, labels = self.cropped(index, draws)
         return self.normalise(pixels, draws.box), labels
 
     @abstractmethod
     def cropped(self, index: NDArray[np.int64], draws: Draws) -> tuple[NDArray[np.uint8], Tensor]:
-        """uint8 [B, 3, img_size, img_size], cropped and flipped, and int64 labels [B]."""
+        """uint8 [B, 3, H, W], cropped and flipped, and int64 labels [B]."""
 
 
 class WholeBatches(TrainingImages):
@@ -79,7 +79,7 @@ class OneByOne(TrainingImages):
         return len(self.images)
 
     def cropped(self, index: NDArray[np.int64], draws: Draws) -> tuple[NDArray[np.uint8], Tensor]:
-        pixels = np.empty((len(index), self.size, self.size, 3), np.uint8)
+        pixels = np.empty((len(index), *self.sides, 3), np.uint8)
         labels = torch.empty(len(index), dtype=torch.int64)
         for number, one in enumerate(index.tolist()):
             image, labels[number] = self.images[one]

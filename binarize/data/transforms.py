@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data import create_transform
-from timm.data.transforms import MaybeToTensor, str_to_interp_mode
+from timm.data.transforms import MaybeToTensor, ResizeKeepRatio, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
 
@@ -26,9 +26,9 @@ Pixels = NDArray[np.uint8]
 
 
 def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
-    """PIL image to [3, img_size, img_size]: resized, centre-cropped, normalised."""
+    """PIL image to [3, H, W]: resized, centre-cropped, normalised."""
     return create_transform(
-        preprocess.img_size,
+        preprocess.sides,
         mean=tuple(preprocess.mean),
         std=tuple(preprocess.std),
         interpolation=preprocess.interpolation,
@@ -37,7 +37,7 @@ def test_transform(preprocess: Preprocess) -> Callable[[Any], Tensor]:
 
 
 class ImageTransform:
-    """PIL image to PIL image of [img_size, img_size], with all random changes but erasing.
+    """PIL image to PIL image of the size that is wanted, with all random changes but erasing.
 
     Crop and flips are those of its draws; `scale`, `color_jitter` and `auto_augment` are timm's, by the
     generators of the process.
@@ -55,10 +55,10 @@ class ImageTransform:
         }
         check_policy(augment)
         resized_crop, self.colours, _ = create_transform(
-            preprocess.img_size, is_training=True, separate=True, **chosen
+            preprocess.sides, is_training=True, separate=True, **chosen
         )
         self.resize = resized_crop if augment.scale else before_changes(augment, preprocess)
-        self.size, self.padding = preprocess.img_size, augment.crop_padding
+        self.sides, self.padding = preprocess.sides, augment.crop_padding
 
     def __call__(self, image: Image.Image, draws: Draws, number: int) -> Image.Image:
         """`image` changed by number `number` of the draws."""
@@ -73,10 +73,11 @@ class ImageTransform:
 
     def _crop(self, image: Image.Image, top: np.float32, left: np.float32) -> Image.Image:
         """A window of the image in a black frame."""
-        spare = 2 * self.padding + 1 - self.size
-        x = int(place(left, image.width + spare)) - self.padding
-        y = int(place(top, image.height + spare)) - self.padding
-        return image.crop((x, y, x + self.size, y + self.size))
+        height, width = self.sides
+        spare = 2 * self.padding + 1
+        x = int(place(left, image.width - width + spare)) - self.padding
+        y = int(place(top, image.height - height + spare)) - self.padding
+        return image.crop((x, y, x + width, y + height))
 
 
 def check_policy(augment: Augment) -> None:
@@ -97,7 +98,10 @@ SMALL = 32
 """Pixels of an image; any will do."""
 
 
-def _resize(preprocess: Preprocess) -> transforms.Resize:
+def _resize(preprocess: Preprocess) -> Callable[[Any], Any]:
+    """To the smallest size of the image's own shape that covers the one that is wanted."""
+    if not isinstance(preprocess.img_size, int):
+        return ResizeKeepRatio(preprocess.sides, interpolation=preprocess.interpolation)
     interpolation = str_to_interp_mode(preprocess.interpolation)
     return transforms.Resize(preprocess.img_size, interpolation)
 
@@ -114,7 +118,7 @@ def before_changes(augment: Augment | None, preprocess: Preprocess) -> Callable[
     resize = _resize(preprocess)
     if augment.crop_padding:
         return resize
-    return transforms.Compose([resize, transforms.CenterCrop(preprocess.img_size)])
+    return transforms.Compose([resize, transforms.CenterCrop(preprocess.sides)])
 
 
 def _makes_tensor(transform: Any) -> bool:
@@ -123,8 +127,9 @@ def _makes_tensor(transform: Any) -> bool:
 
 def resizes(side: tuple[int, int], preprocess: Preprocess) -> bool:
     """Whether test images of that height and width would be resized or cropped."""
-    size = preprocess.img_size
-    return side != (size, size) or math.floor(size / preprocess.crop_pct) != size
+    return side != preprocess.sides or any(
+        math.floor(size / preprocess.crop_pct) != size for size in preprocess.sides
+    )
 
 
 def one_by_one(augment: Augment) -> str | None:

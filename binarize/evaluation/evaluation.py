@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from binarize import data
+from binarize.choices import OnError
 from binarize.errors import DataError, near_words
 from binarize.evaluation.accuracy import Answers, ask, top_k
 from binarize.evaluation.parity import Parity, compare
@@ -17,6 +18,7 @@ from binarize.evaluation.targets import Target, find
 from binarize.models import probabilities_of
 from binarize.progress import Progress
 from binarize.recipe import Data
+from binarize.recipe.images import FILES
 
 BATCH_SIZE = 64
 WORKERS = 2
@@ -69,6 +71,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
+    on_error: OnError = "stop",
     kernels: bool = True,
     progress: Progress | None = None,
 ) -> list[Evaluation]:
@@ -81,6 +84,7 @@ def evaluate(
         limit: ask this many images only.
         batch_size: images per prediction.
         workers: processes that load images.
+        on_error: "stop" where images cannot be read, or "skip" them.
         kernels: have the binarize kernels compute the ONNX files, where this installation has them; else
             stock onnxruntime does.
         progress: is told how many images each target has answered.
@@ -91,14 +95,16 @@ def evaluate(
     names = [targets] if isinstance(targets, (str, Path)) else list(targets)
     found = find(names, kernels)
     # All that can be refused is refused before the first image is asked.
-    configs = [_config(target, found, data_dir, batch_size, workers) for target in found]
-    say = _once((progress or Progress()).say)
-    tests = [_test(*pair, limit, say) for pair in zip(found, configs, strict=True)]
+    given = {"batch_size": batch_size, "workers": workers, "on_error": on_error}
+    configs = [_config(target, found, data_dir, given) for target in found]
+    progress = progress or Progress()
+    say = data.once(progress.say)
+    tests = [_test(*pair, limit, say, progress) for pair in zip(found, configs, strict=True)]
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
     probabilities = {target.name for target in found if target.probabilities}
     for target, test in zip(found, tests, strict=True):
-        answers = _answers(target, test, progress or Progress())
+        answers = _answers(target, test, progress)
         reference = target.reference or found[0].name
         parity = None
         if target.kind == "onnx" and reference in answered:
@@ -121,29 +127,32 @@ class _Test:
     loader: Any
 
 
-def _test(target: Target, config: Data, limit: int | None, say: Callable[[str], None]) -> _Test:
+def _test(
+    target: Target,
+    config: Data,
+    limit: int | None,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> _Test:
     known = target.classes or None
     try:
-        loader = data.test_loader(config, target.preprocess, limit, known, download=False, say=say)
+        loader = data.test_loader(
+            config, target.preprocess, limit, known, download=False, say=say, progress=progress
+        )
     except DataError as problem:  # of data and classes that the target names
         raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
-    return _Test(config, loader)
-
-
-def _once(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Several targets are tested on the same images, of which there is the same to say."""
-    said: set[str] = set()
-
-    def say_once(text: str) -> None:
-        if text not in said:
-            said.add(text)
-            say(text)
-
-    return say_once
+    test = _Test(config, loader)
+    names = test.loader.dataset.classes
+    if known is None and names:
+        say(
+            f'"{target.name}" does not tell its classes: its logits are taken to be those of '
+            f"{data.first_of(names)}, in this order"
+        )
+    return test
 
 
 def _config(
-    target: Target, found: list[Target], data_dir: str | Path | None, batch_size: int, workers: int
+    target: Target, found: list[Target], data_dir: str | Path | None, given: dict[str, Any]
 ) -> Data:
     name = target.data.name
     if data_dir is not None and name in (None, "digits"):
@@ -151,12 +160,17 @@ def _config(
     if name is None:
         raise DataError(
             f'"{target.name}" was not trained on any data set, so there is nothing to test it on',
-            "train it, or give images with --data-dir: one folder per class, under test/ or val/",
+            "train it, or give images with --data-dir: one folder per class",
         )
     place = _place(target, found) if data_dir is None else str(data_dir)
     if name == "digits":
-        workers = 0  # 360 images in memory: a process would take longer to start
-    return Data(name=name, dir=place, batch_size=batch_size, workers=workers)
+        given = {**given, "workers": 0}  # 360 images in memory: a process would start for longer
+    own = place is not None and target.data.dir is not None and _same(place, target.data.dir)
+    return Data(name=name, dir=place, holdout=target.data.holdout if own else 0, **given)
+
+
+def _same(one: str, other: str) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def _place(target: Target, found: list[Target]) -> str | None:
@@ -228,4 +242,4 @@ def _evaluation(
 
 
 def _data_name(config: Data) -> str:
-    return config.dir if config.name == "folder" and config.dir else config.name
+    return config.dir if config.name in FILES and config.dir else config.name

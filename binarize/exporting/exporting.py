@@ -22,6 +22,7 @@ from binarize.exporting.size import packed_size
 from binarize.exporting.subject import Subject, open_subject
 from binarize.exporting.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
 from binarize.exporting.write import write
+from binarize.imgsize import ImgSize
 from binarize.kernels import ort_library
 from binarize.models import copied
 from binarize.progress import Progress
@@ -106,7 +107,7 @@ def export(
     form: str | None = None,
     classifier: str | None = None,
     with_preprocess: bool | None = None,
-    input_size: int | None = None,
+    input_size: ImgSize | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
     """Write an ONNX file, one bit per binary weight, and validate it in stock onnxruntime.
@@ -120,7 +121,7 @@ def export(
             (`classifier`); None: what the recipe says, else "float".
         with_preprocess: the file takes uint8 images [N, H, W, 3] of its own size and gives probabilities:
             normalisation and softmax are inside; None: what the recipe says, else False.
-        input_size: width of the images, for a module that does not say it itself.
+        input_size: of the images, one number or (height, width), for a module that does not say it itself.
         progress: is told what is being done.
 
     Raises ExportError where the model cannot be exported or the file does not validate, RunError or

@@ -15,6 +15,7 @@ from binarize import data
 from binarize.errors import DataError
 from binarize.exporting.subject import Subject
 from binarize.recipe import Data
+from binarize.recipe.images import FILES
 
 IMAGES = 32
 MORE_IMAGES = 2000
@@ -85,7 +86,7 @@ def _training_images(subject: Subject, limit: int) -> Tensor | None:
 
 def _config(name: str, place: str | None) -> Data:
     """Images whose labels nobody asks for: of a folder it does not matter whether there are any."""
-    labels: Literal["auto", False] = False if name == "folder" else "auto"
+    labels: Literal["auto", False] = False if name in FILES else "auto"
     return Data(name=name, dir=place, labels=labels, batch_size=IMAGES, workers=0)
 
 

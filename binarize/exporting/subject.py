@@ -11,6 +11,7 @@ from torch import nn
 
 from binarize import models, rewrite
 from binarize.errors import ExportError, RunError
+from binarize.imgsize import ImgSize
 from binarize.rewrite.capture import Size
 from binarize.run import Run, RunInfo, layout, locate
 from binarize.run.files import read_file
@@ -39,10 +40,12 @@ class Subject:
         return recipe.get("export", {}).get(key)
 
 
-def open_subject(target: nn.Module | Run | str | Path, input_size: int | None = None) -> Subject:
+def open_subject(
+    target: nn.Module | Run | str | Path, input_size: ImgSize | None = None
+) -> Subject:
     """The subject that `target` means: a module, a run or the directory of one of its checkpoints.
 
-    `input_size` is the width of the images, for a module that does not say it itself. Raises RunError
+    `input_size` is that of the images, for a module that does not say it itself. Raises RunError
     or CheckpointError for a run that cannot be read.
     """
     rewrite.check_target(target)
@@ -72,7 +75,7 @@ def _text(recipe: Path) -> str:
         raise RunError(f'"{recipe}" cannot be read', "remove it, or make the run again") from error
 
 
-def _info(model: nn.Module, input_size: int | None) -> RunInfo:
+def _info(model: nn.Module, input_size: ImgSize | None) -> RunInfo:
     """The description that `binarize.convert` left on the module, else one made from the module alone."""
     info = getattr(model, "binarize_info", None)
     if info is None:

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from binarize.choices import OnError
 from binarize.data import Images, sample_images
 from binarize.errors import DataError
+from binarize.progress import Progress
 from binarize.rewrite import CalibrationImages
 from binarize.run import Preprocess
 
@@ -61,18 +63,33 @@ class FitImages:
 
 
 def read_images(
-    data: CalibrationData, count: int, preprocess: Preprocess, size: Size, say: Any
+    data: CalibrationData,
+    count: int,
+    preprocess: Preprocess,
+    size: Size,
+    say: Any,
+    *,
+    on_error: OnError = "stop",
+    progress: Progress | None = None,
 ) -> FitImages:
     """`count` images to fit on, or as many as there are, and up to `HELD_ASIDE` others.
 
     Those of a folder are spread evenly over it; of an iterable they are the first ones. `say` is told what
-    was passed over in a folder.
+    was passed over in a folder; `on_error` and `progress` are those of `sample_images`.
 
     Raises DataError where there are none, or they are not of `size`.
     """
     if isinstance(data, (str, Path)):
         images: Pictures = _Decoded(
-            sample_images(Path(data), count + HELD_ASIDE, preprocess, say), size
+            sample_images(
+                Path(data),
+                count + HELD_ASIDE,
+                preprocess,
+                say,
+                on_error=on_error,
+                progress=progress,
+            ),
+            size,
         )
         source = str(data)
     else:

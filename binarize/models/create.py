@@ -12,11 +12,12 @@ import torchvision
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.imgsize import ImgSize, height_width
 from binarize.models import pretrained as weights_of
 from binarize.models.arguments import check_arguments
 from binarize.models.cifar import DEFAULTS
 from binarize.models.classifier import num_classes as classes_of
-from binarize.models.classifier import reset_classifier
+from binarize.models.classifier import pretrained_classifier, reset_classifier
 from binarize.models.fake import without_data
 from binarize.models.names import parse, pretrained_cfg
 from binarize.models.preprocess import default_preprocess
@@ -33,15 +34,19 @@ _INCEPTIONS = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True)
 class Fetched:
-    """A module, the description that builds it again, and where its weights came from, in words."""
+    """A module, the description that builds it again, and where its weights came from, in words.
+
+    `random` names the layers whose weights are new although the others were loaded.
+    """
 
     model: nn.Module
     spec: ModelSpec
     weights: str
+    random: tuple[str, ...] = ()
 
 
 def describe(
-    name: str, /, *, num_classes: int | None = None, img_size: int | None = None, **kwargs: Any
+    name: str, /, *, num_classes: int | None = None, img_size: ImgSize | None = None, **kwargs: Any
 ) -> ModelSpec:
     """What a run keeps of a model.
 
@@ -72,7 +77,7 @@ def create(
     *,
     pretrained: Pretrained = False,
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """The module of that name, or of a description that `describe` made. See `fetch`."""
@@ -98,7 +103,7 @@ def fetch(
     *,
     pretrained: Pretrained = "auto",
     num_classes: int | None = None,
-    img_size: int | None = None,
+    img_size: ImgSize | None = None,
     **kwargs: Any,
 ) -> Fetched:
     """The module of that name with its description, and with pretrained weights if asked for.
@@ -118,8 +123,8 @@ def fetch(
         reason = f"{weights.label} is not in the cache and cannot be downloaded"
     else:
         try:
-            model = _build_pretrained(library, bare, arguments)
-            return Fetched(model, spec, f"pretrained ({weights.label})")
+            model, random = _build_pretrained(library, bare, arguments)
+            return Fetched(model, spec, f"pretrained ({weights.label})", tuple(random))
         except Exception as error:  # whatever the network, the disk or torch raised
             reason = f"{weights.label} could not be loaded: {str(error).splitlines()[0]}"
     if pretrained is True:
@@ -130,20 +135,25 @@ def fetch(
     return Fetched(_build(library, bare, arguments), spec, f"random ({reason})")
 
 
-def _size_kwargs(library: str, bare: str, img_size: int | None) -> dict[str, Any]:
+def _size_kwargs(library: str, bare: str, img_size: ImgSize | None) -> dict[str, Any]:
     if library == "timm":
         fixed = pretrained_cfg(bare).fixed_input_size
-        return {"img_size": img_size} if fixed and img_size else {}
+        return {"img_size": _as_json(img_size)} if fixed and img_size else {}
     if bare in _INCEPTIONS:
         return {"aux_logits": False, "transform_input": True}
     if bare in names_of("segmentation"):
         return {"aux_loss": True} if not bare.startswith("lraspp_") else {}
     own = default_preprocess(f"{library}/{bare}").img_size
     if bare.startswith("vit_"):
-        return {"image_size": img_size or own}
-    if bare.startswith("maxvit_") and img_size not in (None, own):
-        return {"input_size": [img_size, img_size]}
+        return {"image_size": _as_json(img_size or own)}
+    if bare.startswith("maxvit_") and img_size is not None and img_size != own:
+        return {"input_size": list(height_width(img_size))}
     return {}
+
+
+def _as_json(size: ImgSize) -> int | list[int]:
+    """An image size as an argument that a run can keep."""
+    return size if isinstance(size, int) else list(size)
 
 
 @functools.cache
@@ -183,18 +193,23 @@ def _with_backbone() -> tuple[str, ...]:
     return names_of("detection") + names_of("segmentation")
 
 
-def _build_pretrained(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
+def _build_pretrained(
+    library: str, bare: str, kwargs: dict[str, Any]
+) -> tuple[nn.Module, list[str]]:
+    """The model, and the names of its layers that are new, for other classes than the weights are for."""
+    wanted = kwargs.get("num_classes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if library == "timm":
-            return timm.create_model(bare, pretrained=True, **kwargs)
+            model = timm.create_model(bare, pretrained=True, **kwargs)
+            anew = wanted not in (None, pretrained_cfg(bare).num_classes)
+            return model, pretrained_classifier(model) if anew else []
         if bare in _with_backbone():
             model = _build(library, bare, kwargs)
             weights_of.load_with_backbone(model, bare)
-            return model
+            return model, []
         rest = {key: value for key, value in kwargs.items() if key != "num_classes"}
         model = torchvision.models.get_model(bare, weights="DEFAULT", **rest)
-    wanted = kwargs.get("num_classes")
-    if wanted is not None and wanted != classes_of(model):
-        reset_classifier(model, wanted)
-    return model
+    if wanted is None or wanted == classes_of(model):
+        return model, []
+    return model, reset_classifier(model, wanted)

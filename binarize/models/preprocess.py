@@ -23,7 +23,7 @@ def default_preprocess(name: str) -> Preprocess:
     if library == "timm":
         cfg = pretrained_cfg(bare)
         return Preprocess.make(
-            img_size=cfg.input_size[-1],
+            img_size=tuple(cfg.input_size[-2:]),
             mean=list(map(float, cfg.mean)),
             std=list(map(float, cfg.std)),
             interpolation=cast(Interpolation, cfg.interpolation),  # checked by the record

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from binarize.choices import MOST_WORKERS
+from binarize.choices import MOST_WORKERS, OnError
+from binarize.imgsize import LARGEST_SIZE, ImgSize, written_img_size
 from binarize.recipe.section import Named, Pair, PerChannel, Section, Share, key
-from binarize.run.model import LARGEST_SIZE, SMALLEST_CROP
+from binarize.run.model import SMALLEST_CROP
 
 FOLDER = "folder"
+LIST = "csv"
+FILES = (FOLDER, LIST)
+
+_Side = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+_SIZE = BeforeValidator(
+    lambda size: None if size is None else written_img_size(size),
+    json_schema_input_type=_Side
+    | Annotated[list[_Side], Field(min_length=2, max_length=2)]
+    | Annotated[str, Field(pattern=r"^\d+x\d+$")]
+    | None,
+)
 
 
 class Augment(Section):
@@ -56,7 +68,8 @@ class Data(Named):
     """The images, and how they are fed."""
 
     name: str = key(
-        "`digits` (built in), `cifar10`, `folder`, or a timm data set (`torch/…`, `hfds/…`)",
+        "`digits` (built in), `cifar10`, `folder`, `csv` (a list of path,label), or a timm data set "
+        "(`torch/…`, `hfds/…`)",
         min_length=1,
         max_length=200,
     )
@@ -73,12 +86,10 @@ class Data(Named):
         "and there are none",
         "auto",
     )
-    img_size: int | None = key(
-        "images are brought to this square; `null`: the model's own size",
+    img_size: Annotated[ImgSize | None, _SIZE] = key(
+        "images are brought to this square, or to `192x320`: height x width; `null`: the model's own size",
         None,
         unit="pixels",
-        ge=1,
-        le=LARGEST_SIZE,
     )
     batch_size: int = key("images per optimiser step, over all processes", 128, unit="images", ge=1)
     workers: int = key(
@@ -93,12 +104,17 @@ class Data(Named):
         "where batches are augmented too",
         False,
     )
-    holdout: int = key(
-        "training images set aside, the same for every seed: `best` and every choice in a training are "
-        "made on them, and the test images are scored once, at the end; 0: made on the test images",
+    holdout: int | float = key(
+        "training images set aside, the same for every seed, a number of them or below 1 a share: `best` and "
+        "every choice in a training are made on them, and the test images, if any, are scored once, at the "
+        "end; 0: made on val/ where there is a test/ besides, else on the test images",
         0,
         unit="images",
         ge=0,
+    )
+    on_error: OnError = key(
+        "images of a `folder` or `csv` that cannot be read: `stop` before the first step, or `skip` them",
+        "stop",
     )
     mean: PerChannel | None = key("subtracted, RGB in [0, 1]; `null`: the model's own", None)
     std: PerChannel | None = key("divided by, RGB in [0, 1]; `null`: the model's own", None)
@@ -124,9 +140,17 @@ class Data(Named):
     @field_validator("labels")
     @classmethod
     def _of_folders(cls, labels: Any, info: ValidationInfo) -> Any:
-        if labels is False and info.data.get("name", FOLDER) != FOLDER:
-            raise ValueError(f"can be false where name is {FOLDER}, and it is {info.data['name']}")
+        if labels is False and info.data.get("name", FOLDER) not in FILES:
+            names = " or ".join(FILES)
+            raise ValueError(f"can be false where name is {names}, and it is {info.data['name']}")
         return labels
+
+    @field_validator("holdout")
+    @classmethod
+    def _images_or_share(cls, holdout: int | float) -> int | float:
+        if isinstance(holdout, float) and holdout >= 1:
+            raise ValueError("should be a whole number of images, or a share below 1")
+        return holdout or 0
 
     @field_validator("std")
     @classmethod

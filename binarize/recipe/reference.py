@@ -137,6 +137,8 @@ def _type(annotation: Any, limits: str = "") -> str:
         return ", ".join("null" if part is type(None) else _type(part, limits) for part in inside)
     if origin is list:
         return f"list of {_type(inside[0])}"
+    if origin is tuple:
+        return f"list of {len(inside)} {_type(inside[0])}s"
     if origin is dict:
         return "mapping"
     return _WORDS.get(annotation, "section") + limits

@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from binarize.choices import MOST_THREADS
 from binarize.recipe.conversion import Binarize, Estimator, LayerChoice, Model
-from binarize.recipe.images import Augment, Data
+from binarize.recipe.images import FILES, Augment, Data
 from binarize.recipe.section import Named, Section, key, section_in
 from binarize.recipe.stage import (
     FLOAT_TEACHER,
@@ -148,7 +148,11 @@ class Recipe(Section):
     def _stops_on_held_out_images(cls, stages: list[Stage], info: ValidationInfo) -> list[Stage]:
         data = info.data.get("data")
         for number, stage in enumerate(stages):
-            if stage.early_stop is not None and data is not None and not data.holdout:
+            if (
+                stage.early_stop is not None
+                and data is not None
+                and not (data.holdout or data.name in FILES)
+            ):
                 words = "needs data.holdout: never stop on the test images"
                 raise _at(number, "early_stop", stage.early_stop, words)
         return stages

@@ -6,11 +6,21 @@ a path or an address, and `models.arguments` decides which arguments a library's
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
+from binarize import imgsize
+from binarize.imgsize import LARGEST_SIZE, ImgSize
 from binarize.run.record import Record
 
 Library = Literal["timm", "torchvision", "custom"]
@@ -20,7 +30,6 @@ CUSTOM: Literal["custom"] = "custom"
 LARGEST_PIXEL = 1e4
 """Of a mean or deviation of pixels, which are in [0, 1] or [0, 255]."""
 SMALLEST_DEVIATION = 1e-4
-LARGEST_SIZE = 4096
 SMALLEST_CROP = 0.05
 """Of the side of an image. Of a smaller share every image would be resized to thousands of pixels first."""
 
@@ -65,17 +74,22 @@ class Preprocess(Record):
     """What a network expects its images to look like.
 
     Attributes:
-        img_size: width and height in pixels.
+        img_size: pixels: of a square's side, or (height, width).
         mean, std: per channel, of images in [0, 1].
         interpolation: how images are resized.
         crop_pct: test images are resized to img_size / crop_pct, then cropped.
     """
 
-    img_size: int = Field(ge=1, le=LARGEST_SIZE)
+    img_size: Annotated[ImgSize, BeforeValidator(imgsize.img_size_of)]
     mean: PerChannel
     std: PerChannel
     interpolation: Interpolation
     crop_pct: float = Field(ge=SMALLEST_CROP, le=4)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return imgsize.height_width(self.img_size)
 
     @field_validator("std")
     @classmethod
@@ -88,16 +102,29 @@ class Preprocess(Record):
     def _alike(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError("mean and std should have a number for each channel")
-        if self.img_size / self.crop_pct > 2 * LARGEST_SIZE:
+        if max(self.sides) / self.crop_pct > 2 * LARGEST_SIZE:
             raise ValueError(f"img_size / crop_pct should be at most {2 * LARGEST_SIZE} pixels")
         return self
 
 
 class DataRecord(Record):
-    """The data that a model was trained on; both None where it was not."""
+    """The data that a model was trained on; name and directory None where it was not.
+
+    Attributes:
+        holdout: how many of the training images were set aside, or below 1 their share.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    holdout: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where nothing is set aside, nothing is said of it, as in runs before there was this field."""
+        written: dict[str, Any] = write(self)
+        if not self.holdout:
+            del written["holdout"]
+        return written
 
     @field_validator("dir")
     @classmethod

@@ -162,8 +162,9 @@ class RunningPhase:
             scores, ended = self._end_stage(stage, epoch), True
         better = state.update_best(epoch.number, scores, stage.is_whole)
         row = self._row(epoch, stage, trained, scores)
-        if ended and epoch.stage + 1 == len(self.recipe.stages) and self.setup.loaders.held_out:
-            tested = self._score(stage, self.setup.loaders.test, epoch)
+        loaders, at_the_end = self.setup.loaders, epoch.stage + 1 == len(self.recipe.stages)
+        if ended and at_the_end and loaders.held_out and loaders.test:
+            tested = self._score(stage, loaders.test, epoch)
             state.top1, state.top5 = tested.top1, tested.top5
             row |= tested.columns(tables.TEST)
         self.watch.update(scores.saturated)

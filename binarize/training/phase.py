@@ -43,17 +43,20 @@ class Loaders:
     """This process's shares of the images, see `device.shard_train` and `shard_test`.
 
     Attributes:
-        held_out: training images that are set aside, or None.
+        test: test images, or None: then there are some held out.
+        held_out: images to choose by: of val/, or training images that are set aside, or None.
     """
 
     train: TrainingLoader
-    test: Loader
+    test: Loader | None
     held_out: Loader | None = None
 
     @property
     def selection(self) -> Loader:
         """The images that choices are made on: the best epoch, the end of a stage."""
-        return self.held_out or self.test
+        chosen = self.held_out or self.test
+        assert chosen is not None
+        return chosen
 
 
 class Setup:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from binarize import models
+from binarize.errors import TrainingError
+from binarize.imgsize import ImgSize, img_size_text
 from binarize.progress import Progress
 from binarize.recipe import schema
 from binarize.recipe.schema import Recipe
@@ -230,7 +232,8 @@ def overlaid(preprocess: Preprocess, data: schema.Data) -> Preprocess:
 def _is_path(name: str) -> bool:
     """Whether `name` means a run rather than a model."""
     library, slash, _ = name.partition("/")
-    return Path(name).is_dir() or bool(slash and library not in ("timm", "torchvision"))
+    known = library in ("timm", "torchvision") or ":" in name
+    return Path(name).is_dir() or bool(slash and not known)
 
 
 def _path(target: RunOrModel) -> Path:
@@ -238,9 +241,19 @@ def _path(target: RunOrModel) -> Path:
 
 
 def _from_library(
-    section: schema.Model, size: int | None, classes: list[str] | None, progress: Progress
+    section: schema.Model, size: ImgSize | None, classes: list[str] | None, progress: Progress
 ) -> tuple[FloatModel, bool]:
-    """The model, and whether its classifier does not belong to its pretrained weights."""
+    """The model, and whether its classifier does not belong to its pretrained weights.
+
+    Raises TrainingError where the recipe says another number of classes than the data has.
+    """
+    models.parse(section.name)  # a recipe is a file: it names no code and no place to fetch from
+    if section.num_classes and classes is not None and section.num_classes != len(classes):
+        raise TrainingError(
+            f"model.num_classes is {section.num_classes}, and the data has {len(classes)} classes: "
+            f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}",
+            "omit it: the classifier is made for the data's classes",
+        )
     float_model = open_float(
         section.name,
         SourceOptions(
@@ -255,12 +268,9 @@ def _from_library(
     known = _with_data_classes(float_model, classes, progress)
     if known is not float_model:
         return known, True
-    number, pretrained = (
-        models.num_classes(known.model),
-        known.info.weights.startswith("pretrained"),
-    )
-    anew = pretrained and number != models.pretrained_classes(section.name)
+    anew = bool(known.info.random)
     if anew:
+        number = models.num_classes(known.model)
         progress.say(f"the classifier starts anew, for the data's {number} classes")
     return known, anew
 
@@ -284,10 +294,13 @@ def _with_data_classes(
 
 
 def _warn_of_stem(converted: Converted, progress: Progress) -> None:
-    size, trace = converted.info.preprocess.img_size, converted.conversion.trace
-    if size > SMALL or converted.conversion.replay.stem == "auto":  # which has said so itself
+    preprocess, trace = converted.info.preprocess, converted.conversion.trace
+    if (
+        max(preprocess.sides) > SMALL or converted.conversion.replay.stem == "auto"
+    ):  # which has said so itself
         return
     if shrinking_stem(converted.conversion.model, trace, inventory(trace)) is not None:
+        size = img_size_text(preprocess.img_size)
         progress.warn(
             f"the network's first layers are made for large images, and these have {size} pixels",
             f"binarize convert with --img-size {size} --stem cifar puts a 3x3 stem with random weights there",

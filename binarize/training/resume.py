@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from accelerate import Accelerator
 from torch import nn
 
-from binarize.data import test_loader, train_loader, val_loader
+from binarize.data import has_split, test_loader, train_loader, val_loader
 from binarize.errors import CheckpointError, DataError, RunError
 from binarize.progress import Progress
 from binarize.recipe import Recipe, load
@@ -48,6 +48,8 @@ class TrainResult:
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
         seconds: spent in epochs, the baseline's included.
         labelled: whether the images have labels.
+        weights: where they began, in words.
+        random: the layers that began with random weights although the others did not.
         top1_on: "test", or "holdout" where there are no test images and `top1` is of the held-out ones.
     """
 
@@ -60,6 +62,8 @@ class TrainResult:
     top1_float: float | None
     seconds: float
     labelled: bool = True
+    weights: str = ""
+    random: tuple[str, ...] = ()
     top1_on: Literal["test", "holdout"] = "test"
 
     def as_json(self) -> dict[str, Any]:
@@ -152,7 +156,9 @@ def _ended(
     path = training.run.path
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
-    return result(path, states, training.recipe.data.labels is not False)
+    outcome = result(path, states, training.recipe.data.labels is not False)
+    info = training.info
+    return replace(outcome, weights=info.weights, random=tuple(info.random))
 
 
 def _phase(
@@ -215,14 +221,13 @@ def _scored_on(path: Path) -> Literal["test", "holdout"]:
 def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:
     recipe, info = training.recipe, training.info
     shares = functools.partial(shard_test, accelerator=accelerator)
-    held_out = None
-    if recipe.data.holdout:
+    held_out, tested = None, None
+    if has_split(recipe.data, "holdout"):
         held_out = shares(val_loader(recipe.data, info.preprocess, info.classes))
-    loaders = Loaders(
-        shard_train(train_loader(recipe.data, info.preprocess), accelerator),
-        shares(test_loader(recipe.data, info.preprocess, classes=info.classes)),
-        held_out,
-    )
+    if has_split(recipe.data, "test"):
+        tested = shares(test_loader(recipe.data, info.preprocess, classes=info.classes))
+    train = shard_train(train_loader(recipe.data, info.preprocess), accelerator)
+    loaders = Loaders(train, tested, held_out)
     classes = len(info.classes) or 1  # without labels, which are all 0
     return Trainer(recipe, accelerator, loaders, classes, progress)
 

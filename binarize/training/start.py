@@ -7,14 +7,21 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from binarize import environment
-from binarize.data import Unlabelled, check_cache, open_dataset
+from binarize.data import (
+    NotSplit,
+    Unlabelled,
+    check_cache,
+    once,
+    open_dataset,
+    sources_beside_training,
+)
 from binarize.data.transforms import check_policy
 from binarize.errors import DataError, RunError, TrainingError
 from binarize.exporting.size import packed_size
 from binarize.layers import binary_inputs
 from binarize.progress import Progress
-from binarize.recipe import Recipe, dump
-from binarize.recipe.images import FOLDER
+from binarize.recipe import Data, Recipe, dump
+from binarize.recipe.images import FILES
 from binarize.recipe.schema import Binarize, Stage
 from binarize.rewrite import Conversion, Converted, added_keys, summary, totals
 from binarize.run import (
@@ -57,7 +64,7 @@ def start(
     _check_stages(recipe, converted.conversion.model)
     _check_teachers(recipe, prepared, chosen)
     directory = recipe.data.dir and str(Path(recipe.data.dir).absolute())
-    info = converted.info.replace(data=DataRecord.make(name=recipe.data.name, dir=directory))
+    info = converted.info.replace(data=_record(recipe.data, directory))
     resolved = recipe.model_copy(
         update={
             "model": section,
@@ -80,6 +87,10 @@ def start(
     with new_run(f"{info.model.name}-{name}", layout.ROOT) as made:
         _write(made.directory, resolved, converted, parent, sensed)
     return made.path
+
+
+def _record(data: Data, directory: str | None) -> DataRecord:
+    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout)
 
 
 def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:
@@ -155,11 +166,13 @@ def _with_labels(recipe: Recipe, progress: Progress) -> tuple[Recipe, list[str] 
         labelled = recipe.data.labels is not False
         classes = _open(recipe, labelled, progress)
     except Unlabelled as problem:
+        if needed is not None and isinstance(problem, NotSplit):
+            raise
         if needed is not None:
             raise DataError(
                 f"{problem.message}, and {needed}", f"{problem.hint}; {UNLABELLED}"
             ) from problem
-        if recipe.data.name != FOLDER or recipe.data.labels is True:
+        if recipe.data.name not in FILES or recipe.data.labels is True:
             raise
         progress.say("the images have no labels, and no stage needs them")
         labelled, classes = False, _open(recipe, False, progress)
@@ -170,9 +183,15 @@ def _with_labels(recipe: Recipe, progress: Progress) -> tuple[Recipe, list[str] 
 def _open(recipe: Recipe, labelled: bool, progress: Progress) -> list[str]:
     """The data's class names."""
     undecoded = recipe.data.model_copy(update={"cache": False, "labels": labelled})
-    images = open_dataset(undecoded, "train", say=progress.say)
+    say = once(progress.say)
+    images = open_dataset(undecoded, "train", say=say, progress=progress)
     classes = list(images.classes)
-    open_dataset(undecoded, "test", classes, say=progress.say)
+    beside = sources_beside_training(undecoded)
+    for split in beside:
+        open_dataset(undecoded, split, classes, say=say, progress=progress)
+    if undecoded.holdout and labelled:
+        aside = len(open_dataset(undecoded, "holdout", classes))
+        progress.say(f"{aside:,} of them are set aside and judge, {len(images):,} are trained on")
     build_schedule(recipe.stages, len(images) // recipe.data.batch_size)
     return classes
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from binarize import models
 from binarize.errors import ModelError, TrainingError
 from binarize.fitting import outputs_of_run
+from binarize.imgsize import img_size_text
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build, build_info
 from binarize.run import Preprocess, RunInfo, is_run, layout, locate
@@ -92,10 +93,10 @@ def _from_library(name: str) -> nn.Module:
 def _check(name: str, teacher: Teacher, info: RunInfo) -> None:
     size = info.preprocess.img_size
     try:
-        classes = models.logits_of(teacher(torch.zeros(1, 3, size, size))).shape[-1]
+        classes = models.logits_of(teacher(torch.zeros(1, 3, *info.preprocess.sides))).shape[-1]
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
-            f'the teacher "{name}" does not take images of {size} pixels: {error}',
+            f'the teacher "{name}" does not take images of {img_size_text(size)} pixels: {error}',
             "choose one that does, or another data.img_size",
         ) from error
     wanted = len(info.classes) or models.num_classes(

@@ -45,16 +45,19 @@ def test_without_changes_it_is_the_numpy_one_to_the_bit() -> None:
     assert torch.equal(pixels, before)
 
 
-@given(st.integers(1, 4), st.integers(1, 7), st.integers(0, 3), st.data())
-def test_a_cut_is_a_window(images: int, size: int, pad: int, draw: st.DataObject) -> None:
-    framed = noise(images, size + 2 * pad, size + 2 * pad)
+@given(st.integers(1, 4), st.tuples(*[st.integers(1, 7)] * 2), st.integers(0, 3), st.data())
+def test_a_cut_is_a_window(
+    images: int, sides: tuple[int, int], pad: int, draw: st.DataObject
+) -> None:
+    height, width = sides
+    framed = noise(images, height + 2 * pad, width + 2 * pad)
     wanted = draw.draw(st.lists(st.integers(0, images - 1), min_size=1, max_size=6))
     places = st.lists(st.integers(0, 2 * pad), min_size=len(wanted), max_size=len(wanted))
     top, left, upside = (torch.tensor(draw.draw(places)) for _ in range(3))
     upside = upside % 2 == 1
-    batch = changes.cut(framed, torch.tensor(wanted), top, left, upside, size)
+    batch = changes.cut(framed, torch.tensor(wanted), top, left, upside, sides)
     for one, image, y, x, reverse in zip(batch, wanted, top, left, upside, strict=True):
-        window = framed[image, y : y + size, x : x + size]
+        window = framed[image, y : y + height, x : x + width]
         assert torch.equal(one, window.flip(0) if reverse else window)
 
 

@@ -41,8 +41,8 @@ def test_numbers_are_members_of_that_stream(seed: int, index: int, row: int) -> 
 @given(SEEDS, st.permutations(range(40)), st.integers(1, 39))
 def test_an_image_does_not_see_the_others(seed: int, order: list[int], cut: int) -> None:
     index = np.array(order)
-    whole = draw(EVERYTHING, 32, seed, index)
-    shares = [draw(EVERYTHING, 32, seed, part) for part in (index[:cut], index[cut:])]
+    whole = draw(EVERYTHING, (32, 32), seed, index)
+    shares = [draw(EVERYTHING, (32, 32), seed, part) for part in (index[:cut], index[cut:])]
     for name in ("top", "left", "hflip", "vflip", "box"):
         joined = np.concatenate([getattr(share, name) for share in shares])
         assert np.array_equal(joined, getattr(whole, name))
@@ -74,19 +74,19 @@ def test_a_place_is_never_beyond_the_last(places: int) -> None:
 @pytest.mark.parametrize("name", ["hflip", "vflip"])
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_flips_hit_their_share(name: str, probability: float) -> None:
-    drawn = draw(Augment(**{name: probability}), 32, 3, np.arange(10000))
+    drawn = draw(Augment(**{name: probability}), (32, 32), 3, np.arange(10000))
     assert abs(getattr(drawn, name).mean() - probability) <= 0.02 * (0 < probability < 1)
     assert not getattr(drawn, {"hflip": "vflip", "vflip": "hflip"}[name]).any()
 
 
 def test_erasing_hits_its_share() -> None:
-    box = draw(Augment(re_prob=0.3), 32, 3, np.arange(10000)).box
+    box = draw(Augment(re_prob=0.3), (32, 32), 3, np.arange(10000)).box
     assert abs((box[:, 1] > 0).mean() - 0.3) < 0.02
-    assert not draw(Augment(), 32, 3, np.arange(10000)).box.any()
+    assert not draw(Augment(), (32, 32), 3, np.arange(10000)).box.any()
 
 
 def test_what_is_erased_is_a_rectangle_of_timms_sizes() -> None:
-    top, bottom, left, right = draw(Augment(re_prob=1.0), 32, 1, np.arange(4000)).box.T
+    top, bottom, left, right = draw(Augment(re_prob=1.0), (32, 32), 1, np.arange(4000)).box.T
     assert (top >= 0).all()
     assert (left >= 0).all()
     assert max(bottom.max(), right.max()) == 32
@@ -103,13 +103,15 @@ def test_what_is_erased_is_a_rectangle_of_timms_sizes() -> None:
         assert abs(high.mean() - timms.any(across).sum(1).float().mean()) < 0.5
 
 
-@given(SEEDS, st.integers(1, 8))
-def test_small_images_are_never_erased_whole(seed: int, size: int) -> None:
-    top, bottom, left, right = draw(Augment(re_prob=1.0), size, seed, np.arange(50)).box.T
+@given(SEEDS, st.integers(1, 8), st.integers(1, 8))
+def test_small_images_are_never_erased_whole(seed: int, height: int, width: int) -> None:
+    sides = height, width
+    top, bottom, left, right = draw(Augment(re_prob=1.0), sides, seed, np.arange(50)).box.T
     erased = bottom > 0
-    assert (bottom - top < size)[erased].all()
-    assert (right - left < size)[erased].all()
-    assert max(bottom.max(), right.max()) <= size
+    assert (bottom - top < height)[erased].all()
+    assert (right - left < width)[erased].all()
+    assert bottom.max() <= height
+    assert right.max() <= width
 
 
 def test_no_number_is_used_twice() -> None:

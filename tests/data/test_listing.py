@@ -38,7 +38,7 @@ def read(root: Path) -> tuple[list[str], list[int], str]:
     """Names of the classes, labels of the images, and what is said."""
     said: list[str] = []
     images = open_dataset(Data(name="folder", dir=str(root)), "train", say=said.append)
-    (sentence,) = said
+    *_, sentence = said
     return images.classes, images.labels.tolist(), sentence
 
 

@@ -167,7 +167,7 @@ def test_images_of_several_sizes_are_brought_to_one(
         torch.testing.assert_close(ours[0], theirs[0])
 
 
-def test_a_frame_is_for_square_images(tmp_path: Path) -> None:
+def test_a_frame_is_for_images_of_one_size(tmp_path: Path) -> None:
     of_several_sizes(tmp_path)
     config = Data(
         name="folder",
@@ -176,7 +176,7 @@ def test_a_frame_is_for_square_images(tmp_path: Path) -> None:
         batch_size=5,
         augment={"crop_padding": 1},
     )
-    with pytest.raises(DataError, match="several sizes or are not square") as caught:
+    with pytest.raises(DataError, match="several sizes or another shape") as caught:
         data.train_loader(config, PREPROCESS)
     assert "data.cache=true" in caught.value.hint
 

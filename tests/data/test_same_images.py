@@ -11,7 +11,8 @@ from image_folders import write_images
 from PIL import Image
 
 from binarize import data
-from binarize.recipe import Data
+from binarize.data import transforms
+from binarize.recipe import Augment, Data
 from binarize.run import Preprocess
 from binarize.training.seeding import EpochSeeds
 
@@ -53,7 +54,12 @@ def write_noise(root: Path, sizes: list[tuple[int, int]]) -> None:
 
 
 def epoch(
-    folder: Path, augment: dict, cache: bool | str, workers: int = 0, number: int = 1
+    folder: Path,
+    augment: dict,
+    cache: bool | str,
+    workers: int = 0,
+    number: int = 1,
+    preprocess: Preprocess = PREPROCESS,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and labels of one epoch, as training seeds it."""
     config = Data(
@@ -64,7 +70,7 @@ def epoch(
         batch_size=12,
         augment=augment,
     )
-    loader = data.train_loader(config, PREPROCESS)
+    loader = data.train_loader(config, preprocess)
     EpochSeeds(seed=5, rank=0, loader=loader).start(number)
     images, labels = zip(*loader, strict=True)
     return torch.cat(images), torch.cat(labels)
@@ -116,6 +122,35 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     second, other_labels = epoch(tmp_path, ALL, True, workers=2)
     assert torch.equal(labels, other_labels)
     torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("cache", [True, "device"])
+def test_images_that_are_not_square(tmp_path: Path, cache: bool | str) -> None:
+    write_noise(tmp_path, [(14, 26)] * 12)
+    oblong = PREPROCESS.replace(img_size=(14, 26))
+    first, labels = epoch(tmp_path, ALL, False, preprocess=oblong)
+    second, other_labels = epoch(tmp_path, ALL, cache, preprocess=oblong)
+    assert first.shape == (12, 3, 14, 26)
+    assert torch.equal(labels, other_labels)
+    torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("wanted", [(12, 30), (30, 12)])
+def test_a_photograph_is_cut_to_the_shape_and_not_squeezed(
+    tmp_path: Path, wanted: tuple[int, int]
+) -> None:
+    """The left half red, the right half blue: that border stays in the middle, and is vertical."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, :30, 0], pixels[:, 30:, 2] = 255, 255
+    preprocess = PREPROCESS.replace(img_size=wanted, mean=[0.0] * 3, std=[1.0] * 3)
+    image = Image.fromarray(pixels)
+    seen = transforms.test_transform(preprocess)(image)
+    trained = transforms.before_changes(Augment(), preprocess)(image)
+    middle = wanted[1] // 2
+    for red in (seen[0].numpy() * 255, np.asarray(trained)[..., 0]):
+        assert red.shape == wanted
+        assert red[:, : middle - 1].min() > 250
+        assert red[:, middle + 1 :].max() < 5
 
 
 def test_flips_beside_what_only_timm_does(folder: Path) -> None:

@@ -38,7 +38,7 @@ def one_by_one(transform: object, pixels: np.ndarray) -> torch.Tensor:
 def trained(augment: dict, image: Image.Image, preprocess: Preprocess = PREPROCESS) -> np.ndarray:
     """One image as training sees it, before it is normalised: uint8 [12, 12, 3]."""
     chosen = Augment(**augment)
-    drawn = draw(chosen, 12, 0, np.array([3]))
+    drawn = draw(chosen, (12, 12), 0, np.array([3]))
     return np.asarray(transforms.ImageTransform(chosen, preprocess)(image, drawn, 0))
 
 
@@ -76,7 +76,7 @@ def test_what_is_certain_is_what_timm_does(augment: dict) -> None:
 @given(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7), st.integers(0, 3))
 def test_a_crop_is_the_window_that_was_drawn(n: int, height: int, width: int, pad: int) -> None:
     pixels = noise(n, height, width)
-    drawn = draw(Augment(crop_padding=pad), 12, n, np.arange(n))
+    drawn = draw(Augment(crop_padding=pad), (12, 12), n, np.arange(n))
     cropped = transforms.crop(pixels, pad, drawn)
     assert cropped.shape == pixels.shape
     for number, image in enumerate(pixels):
@@ -88,7 +88,7 @@ def test_a_crop_is_the_window_that_was_drawn(n: int, height: int, width: int, pa
 def test_crops_reach_every_place_and_differ_within_a_batch() -> None:
     marked = np.zeros((2000, 1, 5, 5), np.uint8)
     marked[:, :, 2, 2] = 1
-    drawn = draw(Augment(crop_padding=2), 5, 0, np.arange(2000))
+    drawn = draw(Augment(crop_padding=2), (5, 5), 0, np.arange(2000))
     places = transforms.crop(marked, 2, drawn).reshape(2000, -1).argmax(1)
     assert np.bincount(places, minlength=25).min() > 40  # 80 expected
 
@@ -97,7 +97,7 @@ def test_crops_reach_every_place_and_differ_within_a_batch() -> None:
 def test_crops_of_one_image_reach_every_place(size: tuple[int, int]) -> None:
     image = Image.fromarray(np.full((size[1], size[0], 3), 200, np.uint8))
     each = transforms.ImageTransform(Augment(crop_padding=2), PREPROCESS)
-    drawn = draw(Augment(crop_padding=2), 12, 0, np.arange(300))
+    drawn = draw(Augment(crop_padding=2), (12, 12), 0, np.arange(300))
     crops = [np.asarray(each(image, drawn, number))[..., 0] for number in range(300)]
     assert {crop.shape for crop in crops} == {(12, 12)}
     edges = np.stack([[(crop[6] == 0).argmin(), (crop[:, 6] == 0).argmin()] for crop in crops])

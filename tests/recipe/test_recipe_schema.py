@@ -146,7 +146,7 @@ def test_recipes_are_read_only() -> None:
         ),
         (
             with_keys(data={"name": "digits", "labels": False}),
-            "data.labels: can be false where name is folder, and it is digits",
+            "data.labels: can be false where name is folder or csv, and it is digits",
         ),
         (
             with_keys(data={"name": "folder", "labels": False}),

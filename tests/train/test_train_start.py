@@ -157,7 +157,9 @@ def test_the_classes_are_those_of_the_training_images_and_both_splits_are_opened
     class Images(list[int]):
         classes = ("cat", "dog")
 
-    def open_dataset(config: Any, split: str, classes: Any = None, *, say: Any) -> Images:
+    def open_dataset(
+        config: Any, split: str, classes: Any = None, *, say: Any, progress: Any
+    ) -> Images:
         assert not config.cache
         say(f"opened {split}")
         opened.append((split, classes))

@@ -157,7 +157,9 @@ def test_splits_are_those_of_the_folder_where_it_has_both(made, tmp_path):
     ],
 )
 def test_labels_that_are_needed_are_missed_in_a_sentence(made, tmp_path, chosen, words):
-    with pytest.raises(DataError, match=f"holds no train images, and {words}") as caught:
+    with pytest.raises(
+        DataError, match=f"does not have at least two classes, and {words}"
+    ) as caught:
         train(chosen, made / "run", data_dir=made / "images", out=tmp_path / "out")
     assert "binarize convert MODEL --calib-data DIR" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from binarize.models.checkpoint import load_checkpoint
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
+from binarize.models.hub import fetch_hub, is_hub_name
 from binarize.models.names import (
     Listing,
     has_pretrained,
@@ -30,8 +31,10 @@ __all__ = [
     "default_preprocess",
     "describe",
     "fetch",
+    "fetch_hub",
     "full_precision",
     "has_pretrained",
+    "is_hub_name",
     "is_known",
     "is_own_code",
     "list_models",

@@ -131,6 +131,8 @@ def open_float(
         float_model = _from_module(target, size)
     elif models.is_own_code(str(target)):
         float_model = _from_code(str(target), options)
+    elif models.is_hub_name(str(target)):
+        float_model = _from_hub(str(target), options)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
     else:
@@ -359,6 +361,22 @@ def _from_code(place: str, options: SourceOptions) -> FloatModel:
 
 def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _from_hub(name: str, options: SourceOptions) -> FloatModel:
+    """timm's model of a hub or folder, with its weights unless others are asked for."""
+    load = options.pretrained is not False and options.checkpoint is None
+    found = models.fetch_hub(name, load, img_size=options.img_size, **options.kwargs)
+    info = RunInfo(
+        kind="converted",
+        model=found.spec,
+        weights=found.weights,
+        preprocess=_resized(found.preprocess, options.img_size),
+        classes=found.classes,
+    )
+    if load:
+        check_values(found.model, found.weights, ModelError)
+    return FloatModel(found.model, info, asked_random=options.pretrained is False)
 
 
 def _from_module(module: nn.Module, img_size: ImgSize | None) -> FloatModel:

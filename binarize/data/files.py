@@ -146,6 +146,10 @@ class ImageFiles:
             ) from error
         return image, self.label(index)
 
+    def name(self, index: int) -> str:
+        """The path of an image under the folder, or in the tar."""
+        return self.files[index].path
+
     def label(self, index: int) -> int:
         return self.labels[index]
 

@@ -70,8 +70,20 @@ class _Numbered:
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return self._images[index][0], self.label(index)
 
+    def name(self, index: int) -> str:
+        return name_of(self._images, index)
+
     def label(self, index: int) -> int:
         return self._numbers[self._labels[index]]
+
+
+def name_of(images: Any, index: int) -> str:
+    """The path of an image of a data set of files; of another data set its number."""
+    if isinstance(images, Subset):
+        return name_of(images.dataset, images.indices[index])
+    if isinstance(images, Images):
+        return name_of(images.images, index)
+    return images.name(index) if hasattr(images, "name") else str(index)
 
 
 class Images(Dataset[tuple[Any, int]]):

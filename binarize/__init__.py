@@ -4,6 +4,7 @@
     run = binarize.train("digits", "resnet18")      # fine-tune it
     binarize.export(run.run, "resnet18.onnx")       # one bit per binarized weight
     binarize.evaluate(["resnet18.onnx"])            # in onnxruntime
+    binarize.predict("resnet18.onnx", "photo.jpg")  # class names and probabilities
     binarize.bench(["resnet18.onnx"])               # beside the float model
 
 Importing this module imports no torch: every name below is fetched when it is first used.
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from binarize.evaluation import evaluate
     from binarize.exporting import export
     from binarize.kernels import ort_library
+    from binarize.layers import Schedule
+    from binarize.models import own_code
+    from binarize.predicting import predict
     from binarize.reporting import report
     from binarize.training import train
 
     __version__: str
 
 __all__ = [
+    "Schedule",
     "__version__",
     "bench",
     "compare",
@@ -37,12 +42,15 @@ __all__ = [
     "export",
     "load",
     "ort_library",
+    "own_code",
+    "predict",
     "report",
     "sensitivity",
     "train",
 ]
 
 _FOUND_IN = {
+    "Schedule": "layers",
     "bench": "benching",
     "compare": "comparing",
     "convert": "api",
@@ -50,11 +58,13 @@ _FOUND_IN = {
     "export": "exporting",
     "load": "api",
     "ort_library": "kernels",
+    "own_code": "models",
+    "predict": "predicting",
     "report": "reporting",
     "sensitivity": "api",
     "train": "training",
 }
-"""Function -> the module of this package that has it."""
+"""Name -> the module of this package that has it."""
 
 
 if not TYPE_CHECKING:  # which takes every other name for a mistake

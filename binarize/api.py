@@ -6,6 +6,7 @@ binarize.train("digits", "runs/resnet18-ab-tanh")  -> the result of a training r
 binarize.sensitivity("resnet18", calib_data="photos")  -> what each layer costs alone
 binarize.export(model_or_run, "model.onnx")        -> the result of an export
 binarize.evaluate(["runs/…", "model.onnx"])        -> accuracies and parities
+binarize.predict("model.onnx", "photos")           -> class names and probabilities of each picture
 binarize.bench(["runs/…", "model.onnx"])           -> milliseconds, memory and bytes beside the float model
 """
 
@@ -72,6 +73,7 @@ def convert(
     submodule: str | None = None,
     pretrained: Any = "auto",
     checkpoint: str | Path | None = None,
+    ema: bool | None = None,
     num_classes: int | None = None,
     img_size: ImgSize | None = None,
     stem: str = "auto",
@@ -83,24 +85,33 @@ def convert(
     size: str | int | None = None,
     agreement: float | None = None,
     preprocess: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    model_args: Mapping[str, Any] | None = None,
     seed: int = 0,
     force: Sequence[str] | None = None,
 ) -> nn.Module:
     """A module with binary weights, ready to train; nothing is written.
 
-    `model_or_name` is a timm or torchvision name, a run, or a module of your own, which stays as it was:
-    a copy is converted. The options are the flags of `binarize convert`. The
-    module's class, methods and state_dict keys are those of the float model; `layer.weight` reads as
-    ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations` "step" or "sign" the
-    inputs of those layers are binary too; their thresholds and shifts, which come as further keys, are
-    calibrated on images, or on noise without any.
+    `model_or_name` is a timm or torchvision name, a run, code of your own (`nets.py:make_net`), or a module,
+    which stays as it was: a copy is converted. `model_args` are arguments of what makes the network of that
+    name, `classes` the names of its classes in the order of the logits. The options are the flags of
+    `binarize convert`. The module's class, methods and state_dict keys are those of the float model;
+    `layer.weight` reads as ±scale, or with `bases` 2 to 4 as the sum of so many of these. With `activations`
+    "step" or "sign" the inputs of those layers are binary too; their thresholds and shifts, which come as
+    further keys, are calibrated on images, or on noise without any.
+
+    `checkpoint` is a safetensors file or a .pth of tensors, as trainings write them: in a dictionary, with
+    the prefixes of wrappers, in half precision. Of two states `ema` takes the averaged one (True), the other
+    (False), or the averaged one if there is one (None).
 
     `calib_data` is a folder of images, a tar, a DataLoader or any iterable of batches [N, C, H, W] as the
     network takes them; labels are not read. The binary network is fitted to the float one on
     `calib_images` of them (1024), in `calib_steps` steps of 32 (120; 0: only batch norms are measured
-    again), in an order by `seed`. Images of a folder are prepared as the model says, but for what
-    `preprocess` has: {"mean": […], "std": […], "img_size": …, "interpolation": …, "crop_pct": …}. What came
+    again), in an order by `seed`. What came
     of it is `module.binarize_info.fit`.
+
+    Images are prepared as the model says, in the fit and by all that is made of the module, but for what
+    `preprocess` has: {"mean": […], "std": […], "img_size": …, "interpolation": …, "crop_pct": …}.
 
     `size` ("4MB", or bytes) is the largest that the packed ONNX file may be, `agreement` the smallest share,
     in per cent, of images held aside on which the fitted network answers as the float one. For either, bases
@@ -133,9 +144,12 @@ def convert(
         SourceOptions(
             pretrained=pretrained,
             checkpoint=checkpoint,
+            ema=ema,
             num_classes=num_classes,
             img_size=img_size,
             preprocess=preprocess or {},
+            classes=classes,
+            kwargs=model_args or {},
         ),
         calibration=Calibration(
             calib_data, calib_images, calib_steps, seed, Goal.of(size, agreement)
@@ -189,7 +203,7 @@ def sensitivity(
 def load(run: Run | str | Path) -> nn.Module:
     """The module of a run with its weights, in eval mode, rebuilt without pickle.
 
-    Raises RunError for a module that came from the caller's own code, which cannot be rebuilt.
+    Raises RunError for a module that came from the caller's own code and outside of `own_code`.
     """
     return build(run)
 
@@ -213,6 +227,7 @@ class Saved:
             "run": str(self.run) if self.run else None,
             **summary(self.conversion.rows, self.totals),
             "weights": self.info.weights,
+            "random": self.info.random,
             "notes": self.conversion.notes,
             "calibration": self.calibration.as_json() if self.calibration else None,
             "fit": fit.to_json() if fit else None,

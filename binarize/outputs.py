@@ -35,6 +35,13 @@ def check_file(path: str | Path, error: type[BinarizeError] = BinarizeError) -> 
     _check_rights(path.parent, error)
 
 
+def check_new_file(path: str | Path) -> None:
+    """`check_file` for what must not take the place of anything."""
+    if Path(path).is_file():
+        raise BinarizeError(f'"{path}" exists already', "remove it, or name another file")
+    check_file(path)
+
+
 def check_onnx(path: str | Path) -> None:
     """`check_file`, with an ExportError."""
     check_file(path, ExportError)

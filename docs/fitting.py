@@ -139,6 +139,8 @@ def imagenet() -> str:
     rows = found("fit_efficientnet")
     if not rows:
         return ""
+    placed_bits = [row for row in rows if "size" in row]
+    others = [row for row in rows if "size" not in row]
     return f"""\
 ## EfficientNet-Lite0 with ImageNet weights
 
@@ -146,7 +148,32 @@ def imagenet() -> str:
 convolutions binary. Fitted on one image of each of 500 classes, scored on one of each of the other 500
 (standard error 2 points). {measured(rows, PACKAGES)}
 
-{by_weights(rows)}"""
+{by_weights(others)}{by_size(placed_bits)}"""
+
+
+def by_size(rows: list[dict[str, Any]]) -> str:
+    """A line for each size that bits were placed for."""
+    if not rows:
+        return ""
+    cells = [
+        [
+            f"{row['size']:,}",
+            f"{row['bytes']:,}",
+            ", ".join(f"{layers} of {bases}" for bases, layers in row["layers_of_bases"].items()),
+            f"{row['top1']:.2f}",
+            f"{row['error'][1]:.2f}",
+            agreements([row]),
+            f"{row['cpu_s']:.0f}",
+        ]
+        for row in sorted(rows, key=lambda row: row["size"])
+    ]
+    heads = ["bytes, at most", "bytes", "layers of bases", "top-1", "error", "agreement", "CPU s"]
+    return f"""
+
+With the bits placed by `convert(…, size=)`, of the classifier too (5,120,000 bytes as float), and fitted in
+{rows[0]["steps"]} steps; layers that are not named stay float:
+
+{table(heads, cells)}"""
 
 
 def digits() -> str:

@@ -13,6 +13,7 @@ import binarize
 from binarize.errors import BinarizeError
 
 NAMES = [
+    "Schedule",
     "__version__",
     "bench",
     "compare",
@@ -22,11 +23,13 @@ NAMES = [
     "export",
     "load",
     "ort_library",
+    "own_code",
+    "predict",
     "report",
     "sensitivity",
     "train",
 ]
-FUNCTIONS = [name for name in NAMES if name not in ("__version__", "estimators")]
+FUNCTIONS = [name for name in NAMES if name not in ("Schedule", "__version__", "estimators")]
 
 
 def test_the_face_is_this_and_no_more():
@@ -56,6 +59,7 @@ def test_an_unknown_name_is_an_attribute_error():
         ("train", {"recipe", "target", "data_dir", "resume"}),
         ("export", {"model_or_run", "path"}),
         ("evaluate", {"targets", "data_dir", "limit", "kernels"}),
+        ("predict", {"target", "images", "top", "on_error", "html", "kernels"}),
         ("bench", {"files", "threads", "batch", "rounds", "kernels", "int8_baseline", "profile"}),
     ],
 )
@@ -88,6 +92,7 @@ def test_importing_the_package_of_a_function_leaves_the_function():
         (lambda: binarize.export("run", "x.onnx", clasifier="fp16"), "classifier"),
         (lambda: binarize.evaluate("run", limits=1), "limit"),
         (lambda: binarize.bench("x.onnx", thread=1), "threads"),
+        (lambda: binarize.predict("run", "x.png", tops=1), "top"),
         (lambda: binarize.compare("digits", estimator="ste"), "estimators"),
     ],
 )

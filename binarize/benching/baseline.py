@@ -44,7 +44,7 @@ def export_float(info: FileInfo, path: Path, weights: Path) -> None:
         torch.manual_seed(0)
         model = build_info(described)
     set_attribute(model, "binarize_info", described.replace(conversion=None))
-    export(model, path)
+    export(model, path, with_preprocess=info.with_preprocess)
 
 
 def float_entry(file: File, folder: Path) -> Entry:

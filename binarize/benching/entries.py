@@ -30,7 +30,8 @@ class File:
         spec = info.model.replace(library_version="").to_json()
         conversion = info.conversion and info.conversion.undone()
         stem = conversion.to_json()["replaced_stem"] if conversion else None
-        return json.dumps([spec, stem, info.preprocess.img_size], sort_keys=True)
+        size = info.preprocess.img_size
+        return json.dumps([spec, stem, size, info.with_preprocess], sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def command(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A name from `binarize models ls` (resnet18, torchvision/resnet50), or a run.",
+            help="A name from `binarize models ls` (resnet18, torchvision/resnet50), a run, or code of your "
+            "own (nets.py:make_net).",
         ),
     ],
     estimator: Annotated[
@@ -160,14 +161,20 @@ def command(
         ),
     ] = None,
     checkpoint: model_options.Checkpoint = None,
+    ema: model_options.Ema = None,
     num_classes: model_options.NumClasses = None,
     img_size: model_options.ImgSize = None,
+    model_args: model_options.ModelArgs = None,
+    classes: model_options.Classes = None,
+    mean: model_options.Mean = None,
+    std: model_options.Std = None,
+    code: model_options.Code = None,
     stem: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="keep; cifar: a 3x3 stem without pooling; auto: cifar for random weights and images "
-            "up to 64 pixels wide.",
+            help="keep; cifar: a 3x3 stem without pooling; auto: cifar for --no-pretrained and images up to "
+            "64 pixels wide.",
         ),
     ] = "auto",
     seed: Annotated[
@@ -199,12 +206,22 @@ def command(
     """
     if out is not None and not dry_run:
         outputs.check_directory(out)
-    from binarize import api, converting, mixed_precision, rewrite
+    from binarize import api, converting, mixed_precision, models, rewrite
 
     goal = mixed_precision.Goal.of(size, agreement)
     if goal is not None and bases is not None:
         raise goal.chooses("--bases")
-    with working("converting") as progress:
+    source = rewrite.SourceOptions(
+        pretrained="auto" if pretrained is None else pretrained,
+        checkpoint=checkpoint,
+        ema=ema,
+        num_classes=num_classes,
+        img_size=img_size,
+        preprocess=model_options.preprocess_of(mean, std),
+        classes=model_options.names_in(classes),
+        kwargs=model_options.arguments_of(model_args),
+    )
+    with working("converting") as progress, models.own_code(code):
         options = rewrite.Options(
             estimator=estimator,
             scale=scale,
@@ -219,12 +236,7 @@ def command(
         saved = api.convert_to_run(
             model,
             options,
-            rewrite.SourceOptions(
-                pretrained="auto" if pretrained is None else pretrained,
-                checkpoint=checkpoint,
-                num_classes=num_classes,
-                img_size=img_size,
-            ),
+            source,
             seed=seed,
             out=out,
             dry_run=dry_run,
@@ -234,7 +246,7 @@ def command(
             ),
             keep_float=keep_float,
         )
-    render.say(f"{model} with weights: {saved.info.weights}")
+    render.say(f"{model} with weights: {saved.info.weights_in_words}")
     for note in saved.conversion.notes:
         render.say(note)
     if saved.calibration is not None:

@@ -58,6 +58,7 @@ def command(
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
+    code: model_options.Code = None,
     as_json: render.Json = False,
 ) -> None:
     """Evaluate runs and ONNX files on the same test images: top-1, top-5, images/s and parity.
@@ -66,12 +67,13 @@ def command(
     run with those of the run, and the logits of any other target with those of the first one.
     """
     from binarize.evaluation import evaluate
+    from binarize.models import own_code
     from binarize.run import newest_run
 
     if not targets:
         targets = [str(newest_run(skipped=render.warn).path)]
         render.say(f"evaluating the newest run, {targets[0]}")
-    with working("loading") as progress:
+    with working("loading") as progress, own_code(code):
         evaluations = evaluate(
             targets,
             data_dir=data_dir,

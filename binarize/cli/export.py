@@ -10,7 +10,7 @@ import typer
 
 from binarize import outputs
 from binarize.cli import command as commands
-from binarize.cli import next_step, render
+from binarize.cli import model_options, next_step, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
@@ -86,6 +86,15 @@ def command(
             "[default: the recipe's, else float]",
         ),
     ] = None,
+    code: model_options.Code = None,
+    with_preprocess: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-preprocess/--without-preprocess",
+            help="The file takes uint8 images [N, H, W, 3] and gives probabilities: normalisation and "
+            "softmax are inside. [default: the recipe's, else without]",
+        ),
+    ] = None,
     as_json: render.Json = False,
 ) -> None:
     """Write RUN as an ONNX file with one bit per binary weight, and validate it in onnxruntime.
@@ -102,18 +111,20 @@ def command(
     if onnx:
         outputs.check_onnx(onnx)
     from binarize.exporting import export
+    from binarize.models import own_code
     from binarize.run import layout, newest_run
 
     target = run or str(newest_run(skipped=render.warn).path)
     if run is None:
         render.say(f"exporting the newest run, {target}")
-    with working("loading the model") as progress:
+    with working("loading the model") as progress, own_code(code):
         result = export(
             target,
             onnx or _in_run(target),
             opset=opset,
             form=form,
             classifier=classifier,
+            with_preprocess=with_preprocess,
             progress=progress,
         )
     show(result)
@@ -122,7 +133,10 @@ def command(
     in_run = not onnx and not layout.is_checkpoint(Path(target))
     newest = in_run and run is None
     written = "" if newest else f" {target if in_run else result.onnx}"
-    render.next_command(f"binarize {next_step.measuring(Path(target))}{written}")
+    measuring = next_step.measuring(Path(target))
+    found = next_step.run_of(Path(target)) if measuring == "eval" and in_run else None
+    flag = next_step.code_of(found.info if found else None)
+    render.next_command(f"binarize {measuring}{written}{flag}")
 
 
 def show(result: ExportResult) -> None:
@@ -192,8 +206,16 @@ def _parity(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     )
 
 
-def _choices(result: ExportResult) -> Iterator[tuple[None, str]]:
+def _choices(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     """What was asked for that changes what the file computes."""
+    from binarize.exporting.preprocessing import TOLERANCE
+
+    if result.probability_diff is not None:
+        yield (
+            True,
+            "takes uint8 images [N, H, W, 3], gives probabilities: within "
+            f"{result.probability_diff:.1e} of those with both outside (allowed {TOLERANCE:.0e})",
+        )
     if result.calibrated_on is not None:
         yield None, f"activations rounded to 8 bits, ranges from {result.calibrated_on}"
     if result.classifier_diff is not None:

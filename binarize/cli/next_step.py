@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,21 +24,35 @@ def run_of(path: Path) -> Run | None:
 
 def after_converting(path: str | Path, info: RunInfo) -> str:
     """Train the run at `path`, if it is one that binarize trains."""
-    if info.kind == "trained":
-        return f"binarize eval {path}"
     if not _trains(info):
         return f"binarize summary {path}"
-    if info.fit is not None:
-        return f"binarize train {path} --recipe finetune --data-dir DIR"
-    if max(info.preprocess.sides) <= SMALL:
-        return f"binarize train {path} --recipe digits"
-    return f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"
+    if info.kind == "trained":
+        command = f"binarize eval {path}"
+    elif info.fit is not None:
+        command = f"binarize train {path} --recipe finetune --data-dir DIR"
+    elif max(info.preprocess.sides) <= SMALL:
+        command = f"binarize train {path} --recipe digits"
+    else:
+        command = f"binarize train {path} --recipe {_for_imagenet(info)} --data-dir DIR"
+    return command + code_of(info)
+
+
+def code_of(info: RunInfo | None) -> str:
+    """The flag that a run of the user's own code cannot do without: ` --code nets.py:make_net`."""
+    return f" --code {shlex.quote(info.code)}" if info is not None and info.code else ""
 
 
 def measuring(path: Path) -> str:
     """How an ONNX file of the run at `path` is measured: its speed alone, where no data set goes with it."""
     run = run_of(path)
     return "eval" if run is not None and run.info.data.name else "bench"
+
+
+def after_predicting(target: str) -> str:
+    """A file that answers by itself, of a run; the speed of a file."""
+    if target.endswith(".onnx"):
+        return f"binarize bench {target}"
+    return f"binarize export {target} --onnx --with-preprocess"
 
 
 def training(recipe: str, checked: Recipe) -> str:

@@ -9,6 +9,7 @@ Rich is imported inside the functions, so that `--help` does not pay for it.
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import os
@@ -82,6 +83,14 @@ def emit_json(content: Any) -> None:
         sys.stdout.write(json.dumps(_finite(content), indent=1, default=str) + "\n")
 
 
+def emit_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The rows of a command run with `--csv`, on stdout; None is an empty cell."""
+    if _first_process():
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([escaped(x) if isinstance(x, str) else x for x in row] for row in rows)
+
+
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
@@ -104,9 +113,11 @@ def table(
 def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) -> None:
     """Talk: every layer with what feeds it and what became of it, then the totals of summary.json.
 
-    What inputs became is shown where any of them is binary, and the number of bases where any has several.
+    What inputs became is shown where any of them is binary, the number of bases where any has several, and
+    which weights are random where not all are the same.
     """
     layers = list(layers)
+    mixed = len({layer.get("weights") for layer in layers}) > 1
     several = any(layer.get("bases", 1) != 1 for layer in layers)
     binary = any(layer.get("activations", "float") != "float" for layer in layers)
     table(
@@ -118,6 +129,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
             "action",
             *["bases"] * several,
             *["input"] * binary,
+            *["weights"] * mixed,
             "reason",
         ),
         (
@@ -129,6 +141,7 @@ def layer_table(layers: Iterable[Mapping[str, Any]], totals: Mapping[str, Any]) 
                 layer["action"],
                 *[layer.get("bases", 1) if layer["action"] == "binarized" else None] * several,
                 *[layer.get("activations", "float")] * binary,
+                *[layer.get("weights")] * mixed,
                 layer["reason"],
             )
             for layer in layers

@@ -37,8 +37,10 @@ def command(
         int, typer.Option(min=1, metavar="N", help="Number of images to take.")
     ] = 256,
     checkpoint: model_options.Checkpoint = None,
+    ema: model_options.Ema = None,
     num_classes: model_options.NumClasses = None,
     img_size: model_options.ImgSize = None,
+    code: model_options.Code = None,
     json: render.Json = False,
 ) -> None:
     """Binarize one layer at a time and compare the answers with those of the float model.
@@ -54,14 +56,15 @@ def command(
     if is_run(run):
         outputs.check_file(run / layout.SENSITIVITY)
     from binarize import api, rewrite
+    from binarize.models import own_code
 
-    with working("comparing layers") as progress:
+    with working("comparing layers") as progress, own_code(code):
         found = api.sensitivity(
             target,
             calib_data=calib_data,
             calib_images=calib_images,
             model_options=rewrite.SourceOptions(
-                checkpoint=checkpoint, num_classes=num_classes, img_size=img_size
+                checkpoint=checkpoint, ema=ema, num_classes=num_classes, img_size=img_size
             ),
             progress=progress,
         )

@@ -36,7 +36,7 @@ def command(
     summary = of_run(run) if run else of_model(target)
     if as_json:
         render.emit_json(summary)
-    for fact in ("model", "weights", "estimator", "data", "parent"):
+    for fact in ("model", "weights", "random", "estimator", "data", "parent"):
         if summary[fact]:
             render.say(f"{fact}: {describe_run(summary[fact])}")
     if run and run.info.fit is not None:
@@ -55,6 +55,7 @@ def of_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "model": info.model.title,
         "weights": info.weights,
+        "random": info.random,
         "estimator": estimator_of(info),
         "data": info.data.name,
         "parent": info.parent,
@@ -91,9 +92,11 @@ def estimator_of(info: RunInfo) -> dict[str, Any] | None:
     return info.conversion.estimator.to_json() if info.conversion else None
 
 
-def describe_run(fact: str | dict[str, Any]) -> str:
-    """`ab-tanh, a_end 0.8` of an estimator; anything else is a word already."""
+def describe_run(fact: str | list[str] | dict[str, Any]) -> str:
+    """`ab-tanh, a_end 0.8` of an estimator; names one after the other; anything else is a word already."""
     if isinstance(fact, str):
         return fact
+    if isinstance(fact, list):
+        return ", ".join(fact)
     constants = [f"{name} {value}" for name, value in fact.items() if name != "name"]
     return ", ".join([fact["name"], *constants])

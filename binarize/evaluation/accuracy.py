@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 Predict = Callable[[Tensor], Tensor]
-"""Images float32[N, 3, H, W] -> logits float32[N, classes], both on the CPU."""
+"""Images float32[N, 3, H, W] -> logits or probabilities float32[N, classes], both on the CPU."""
 
 
 WARM_UPS, TIMED = 3, 15

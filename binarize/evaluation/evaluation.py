@@ -15,6 +15,7 @@ from binarize.errors import DataError, near_words
 from binarize.evaluation.accuracy import Answers, ask, top_k
 from binarize.evaluation.parity import Parity, compare
 from binarize.evaluation.targets import Target, find
+from binarize.models import probabilities_of
 from binarize.progress import Progress
 from binarize.recipe import Data
 from binarize.recipe.images import FILES
@@ -40,7 +41,8 @@ class Evaluation:
         compared_with: for an ONNX file, the target that the next three compare with: its run where it
             lies in one, else the first target, if that answered the same images with as many classes.
             None, like the three, for anything else: two runs are two models.
-        max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluation.parity.Parity`.
+        max_abs_diff, max_abs_logit, top1_agreement: see `binarize.evaluation.parity.Parity`; of
+            probabilities, where one of both answers with those.
         kernels: for an ONNX file, whether the binarize kernels computed its binary layers; None for torch.
     """
 
@@ -100,6 +102,7 @@ def evaluate(
     tests = [_test(*pair, limit, say, progress) for pair in zip(found, configs, strict=True)]
     evaluations: list[Evaluation] = []
     answered: dict[str, tuple[Answers, Data]] = {}
+    probabilities = {target.name for target in found if target.probabilities}
     for target, test in zip(found, tests, strict=True):
         answers = _answers(target, test, progress)
         reference = target.reference or found[0].name
@@ -107,7 +110,10 @@ def evaluate(
         if target.kind == "onnx" and reference in answered:
             others, config = answered[reference]
             if _same_images(test.config, config) and answers.logits.shape == others.logits.shape:
-                parity = compare(others.logits, answers.logits)
+                pair = others.logits, answers.logits
+                if {reference, target.name} & probabilities:
+                    pair = probabilities_of(pair[0]), probabilities_of(pair[1])
+                parity = compare(*pair)
         answered[target.name] = answers, test.config
         evaluations.append(_evaluation(target, test.config, answers, parity, reference))
     return evaluations

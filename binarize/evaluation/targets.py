@@ -30,6 +30,7 @@ class Target:
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
             first target.
         kernels: whether the binarize kernels compute its binary layers, or stock onnxruntime; None for torch.
+        probabilities: whether it answers with those in place of logits.
         predictor: gives the function from images to logits; called when its turn comes, so that one
             model at a time is in memory.
     """
@@ -43,6 +44,7 @@ class Target:
     predictor: Callable[[], Predict]
     reference: str | None = None
     kernels: bool | None = None
+    probabilities: bool = False
 
 
 def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
@@ -64,6 +66,11 @@ def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
                 f'there is no run and no ONNX file "{path}"', "binarize convert MODEL makes a run"
             )
     return found
+
+
+def find_one(name: str | Path, kernels: bool = True) -> Target:
+    """The target of one name: of a run that holds model.onnx, the run itself. Raises as `find` does."""
+    return find([name], kernels)[0]
 
 
 def of_directory(path: Path, kernels: bool = True) -> list[Target]:
@@ -95,13 +102,19 @@ def of_onnx(path: Path, kernels: bool = True) -> Target:
     return Target(
         str(path),
         "onnx",
-        about.preprocess,
+        _in_unit_range(about.preprocess) if about.with_preprocess else about.preprocess,
         about.data,
         about.classes,
         path.stat().st_size,
         lambda: onnx_predictor(path, kernels),
         kernels=kernels,
+        probabilities=about.with_preprocess,
     )
+
+
+def _in_unit_range(preprocess: Preprocess) -> Preprocess:
+    """Images whose pixels stay in [0, 1]: the file normalises them itself."""
+    return preprocess.replace(mean=[0.0] * 3, std=[1.0] * 3)
 
 
 def torch_predictor(path: Path) -> Predict:
@@ -123,4 +136,10 @@ def torch_predictor(path: Path) -> Predict:
 def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
     """The file in onnxruntime, with the binarize kernels or without."""
     opened = session.open_session(path, kernels=kernels)
-    return lambda images: torch.from_numpy(opened.logits(images.numpy()))
+
+    def predict(images: Tensor) -> Tensor:
+        if opened.info.with_preprocess:
+            images = (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return torch.from_numpy(opened.logits(images.numpy()))
+
+    return predict

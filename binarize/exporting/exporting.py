@@ -17,6 +17,7 @@ from binarize.exporting.forms import DEFAULT_FORM, FLOAT, FORMS
 from binarize.exporting.graph import to_graph
 from binarize.exporting.images import MORE_IMAGES, images_for
 from binarize.exporting.lower import LoweredModel, lower
+from binarize.exporting.preprocessing import check_subject, embed
 from binarize.exporting.size import packed_size
 from binarize.exporting.subject import Subject, open_subject
 from binarize.exporting.validate import AGREEMENT, AGREEMENT_8, EXACT, Validation, compare, validate
@@ -58,6 +59,9 @@ class ExportResult:
             percentage of images with the same top-1, of the torch model with the rounded weight from the one
             without; None for "float".
         calibrated_on: the images that ranges of activations come from, in words; None where none do.
+        with_preprocess: whether the file takes uint8 images [N, H, W, 3] and gives probabilities.
+        probability_diff: largest difference of a probability from those of the network with both outside;
+            None where they are. All other figures are of the network alone.
         bytes_asked: of the packed file at most, where `convert --size` chose the bits; else None. A training
             adds its recipe, and the names of classes, to the metadata.
     """
@@ -86,6 +90,8 @@ class ExportResult:
     classifier_agreement: float | None = None
     calibrated_on: str | None = None
     bytes_asked: int | None = None
+    with_preprocess: bool = False
+    probability_diff: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `binarize export`."""
@@ -100,6 +106,7 @@ def export(
     opset: int | None = None,
     form: str | None = None,
     classifier: str | None = None,
+    with_preprocess: bool | None = None,
     input_size: ImgSize | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
@@ -112,6 +119,8 @@ def export(
         form: "packed", "inline" or "int8" (`forms`); None: what the recipe says, else "packed".
         classifier: "float", "fp16", "int8" or "1bit", as which the last layer's weight is stored
             (`classifier`); None: what the recipe says, else "float".
+        with_preprocess: the file takes uint8 images [N, H, W, 3] of its own size and gives probabilities:
+            normalisation and softmax are inside; None: what the recipe says, else False.
         input_size: of the images, one number or (height, width), for a module that does not say it itself.
         progress: is told what is being done.
 
@@ -127,6 +136,10 @@ def export(
     classifier = _known(
         "classifier", classifier or subject.wish("classifier") or PLAIN, CLASSIFIERS
     )
+    if with_preprocess is None:
+        with_preprocess = bool(subject.wish("with_preprocess"))
+    if with_preprocess:
+        check_subject(subject)
     if opset not in OPSETS:
         raise ExportError(
             f"opset {opset} is not one that binarize writes",
@@ -143,8 +156,13 @@ def export(
         validation = _validated(temporary, made.model, subject, written)
         parity = validation.parity
         assert parity is not None  # which `_validated` refuses
-        if parity != info.parity:
-            write(written.graph, info.replace(parity=parity), temporary)
+        info = info.replace(parity=parity, with_preprocess=with_preprocess)
+        difference = None
+        if with_preprocess:
+            progress.task("embedding the preprocessing")
+            difference = _embedded(temporary, subject, written, info)
+        elif parity != made.info.parity:
+            write(written.graph, info, temporary)
         size = temporary.stat().st_size
     return ExportResult(
         onnx=str(path),
@@ -157,6 +175,19 @@ def export(
         **_rounded(made.plain, made.model, subject, classifier),
         calibrated_on=written.calibrated_on,
         bytes_asked=_asked(subject) if info.form == DEFAULT_FORM else None,
+        with_preprocess=with_preprocess,
+        probability_diff=difference,
+    )
+
+
+def _embedded(path: Path, subject: Subject, written: LoweredModel, info: FileInfo) -> float:
+    return embed(
+        path,
+        written.graph,
+        lambda graph, place: write(graph, info, place),
+        info.preprocess,
+        images_for(subject),
+        written.kernels,
     )
 
 

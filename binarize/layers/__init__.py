@@ -3,6 +3,7 @@
 from binarize.layers.activation import IMBALANCED, InputBinarizer, SignBinarizer, StepBinarizer
 from binarize.layers.added import AddedModule, added_modules, binarization_off, switch
 from binarize.layers.calibrate import Calibration, calibrate, imbalance
+from binarize.layers.schedule import Schedule
 from binarize.layers.swap import (
     binarize_weight,
     binary_inputs,
@@ -20,6 +21,7 @@ __all__ = [
     "FrozenProduct",
     "FrozenWeight",
     "InputBinarizer",
+    "Schedule",
     "SignBinarizer",
     "StepBinarizer",
     "WeightBinarizer",

@@ -1,6 +1,7 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
 from binarize.models.budget import budget_of
+from binarize.models.checkpoint import load_checkpoint
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
@@ -10,9 +11,10 @@ from binarize.models.names import (
     is_known,
     list_models,
     parse,
-    pretrained_classes,
 )
-from binarize.models.outputs import logits_of, tensors_in
+from binarize.models.outputs import logits_of, probabilities_of, tensors_in
+from binarize.models.own import is_own_code, own_code, rebuild
+from binarize.models.own import make as make_own
 from binarize.models.precision import full_precision
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import part_of, require, task_of
@@ -31,12 +33,17 @@ __all__ = [
     "full_precision",
     "has_pretrained",
     "is_known",
+    "is_own_code",
     "list_models",
+    "load_checkpoint",
     "logits_of",
+    "make_own",
     "num_classes",
+    "own_code",
     "parse",
     "part_of",
-    "pretrained_classes",
+    "probabilities_of",
+    "rebuild",
     "require",
     "reset_classifier",
     "task_of",

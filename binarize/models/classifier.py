@@ -17,22 +17,41 @@ def num_classes(model: nn.Module) -> int:
     stored = getattr(model, "num_classes", None)
     if isinstance(stored, int) and stored > 0:
         return stored
-    _, head = _last_layer(model)
+    _, head = last_layer(model)
     return head.out_features if isinstance(head, nn.Linear) else head.out_channels
 
 
-def reset_classifier(model: nn.Module, classes: int) -> None:
+def reset_classifier(model: nn.Module, classes: int) -> list[str]:
     """Give `model`, in place, a new randomly initialised classifier for that many classes.
 
     timm's models have a method for it. In all of torchvision's, the classifier is the linear or
     convolution layer that was defined last, and so it is taken to be in a caller's own network.
+    Returns the names of the layers whose weights are new.
     """
     _require_classifier(model)
+    before = {id(parameter) for parameter in model.parameters()}
+    _reset(model, classes)
+    return sorted(
+        name
+        for name, module in model.named_modules()
+        if any(id(parameter) not in before for parameter in module.parameters(recurse=False))
+    )
+
+
+def pretrained_classifier(model: nn.Module) -> list[str]:
+    """The names of the layers that timm makes anew where a model is to have other classes than its pretrained
+    weights are for."""
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    found = cfg.get("classifier") or ()
+    return sorted([found] if isinstance(found, str) else found)
+
+
+def _reset(model: nn.Module, classes: int) -> None:
     reset = getattr(model, "reset_classifier", None)
     if reset is not None:
         reset(classes)
         return
-    name, old = _last_layer(model)
+    name, old = last_layer(model)
     make: Callable[..., nn.Module] = type(old)
     shape: tuple[object, ...]
     if isinstance(old, nn.Linear):
@@ -55,7 +74,8 @@ def _require_classifier(model: nn.Module) -> None:
         )
 
 
-def _last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d | nn.Conv3d]:
+def last_layer(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d | nn.Conv3d]:
+    """The linear or convolution layer that was defined last, and its name. Raises ModelError."""
     layers = [
         (name, module)
         for name, module in model.named_modules()

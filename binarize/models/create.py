@@ -17,7 +17,7 @@ from binarize.models import pretrained as weights_of
 from binarize.models.arguments import check_arguments
 from binarize.models.cifar import DEFAULTS
 from binarize.models.classifier import num_classes as classes_of
-from binarize.models.classifier import reset_classifier
+from binarize.models.classifier import pretrained_classifier, reset_classifier
 from binarize.models.fake import without_data
 from binarize.models.names import parse, pretrained_cfg
 from binarize.models.preprocess import default_preprocess
@@ -34,11 +34,15 @@ _INCEPTIONS = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True)
 class Fetched:
-    """A module, the description that builds it again, and where its weights came from, in words."""
+    """A module, the description that builds it again, and where its weights came from, in words.
+
+    `random` names the layers whose weights are new although the others were loaded.
+    """
 
     model: nn.Module
     spec: ModelSpec
     weights: str
+    random: tuple[str, ...] = ()
 
 
 def describe(
@@ -119,8 +123,8 @@ def fetch(
         reason = f"{weights.label} is not in the cache and cannot be downloaded"
     else:
         try:
-            model = _build_pretrained(library, bare, arguments)
-            return Fetched(model, spec, f"pretrained ({weights.label})")
+            model, random = _build_pretrained(library, bare, arguments)
+            return Fetched(model, spec, f"pretrained ({weights.label})", tuple(random))
         except Exception as error:  # whatever the network, the disk or torch raised
             reason = f"{weights.label} could not be loaded: {str(error).splitlines()[0]}"
     if pretrained is True:
@@ -189,18 +193,23 @@ def _with_backbone() -> tuple[str, ...]:
     return names_of("detection") + names_of("segmentation")
 
 
-def _build_pretrained(library: str, bare: str, kwargs: dict[str, Any]) -> nn.Module:
+def _build_pretrained(
+    library: str, bare: str, kwargs: dict[str, Any]
+) -> tuple[nn.Module, list[str]]:
+    """The model, and the names of its layers that are new, for other classes than the weights are for."""
+    wanted = kwargs.get("num_classes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if library == "timm":
-            return timm.create_model(bare, pretrained=True, **kwargs)
+            model = timm.create_model(bare, pretrained=True, **kwargs)
+            anew = wanted not in (None, pretrained_cfg(bare).num_classes)
+            return model, pretrained_classifier(model) if anew else []
         if bare in _with_backbone():
             model = _build(library, bare, kwargs)
             weights_of.load_with_backbone(model, bare)
-            return model
+            return model, []
         rest = {key: value for key, value in kwargs.items() if key != "num_classes"}
         model = torchvision.models.get_model(bare, weights="DEFAULT", **rest)
-    wanted = kwargs.get("num_classes")
-    if wanted is not None and wanted != classes_of(model):
-        reset_classifier(model, wanted)
-    return model
+    if wanted is None or wanted == classes_of(model):
+        return model, []
+    return model, reset_classifier(model, wanted)

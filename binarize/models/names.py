@@ -7,7 +7,6 @@ import functools
 from dataclasses import dataclass
 
 import timm
-import torchvision
 from timm.models import PretrainedCfg
 
 from binarize.errors import ModelError, did_you_mean
@@ -38,6 +37,11 @@ def parse(name: str) -> tuple[str, str]:
     for library in searched:
         if _has(library, bare):
             return library, bare
+    if ":" in name:
+        raise ModelError(
+            f'"{name}" is no name of timm or torchvision, which is what files and trainings name models by',
+            f"make a run of it, and use that: binarize convert {name}",
+        )
     if "torchvision" in searched:
         _refuse_unsupported(bare)
     raise ModelError(f'there is no model "{name}"', _hint(searched, bare, len(searched) == 1))
@@ -56,15 +60,6 @@ def has_pretrained(name: str) -> bool:
     """Whether the library has pretrained weights for that name, at hand or to download."""
     library, bare = parse(name)
     return library == "torchvision" or bool(pretrained_cfg(bare).has_weights)
-
-
-def pretrained_classes(name: str) -> int:
-    """Of how many classes the classifier is that comes with the pretrained weights of a name."""
-    library, bare = parse(name)
-    if library == "timm":
-        return int(pretrained_cfg(bare).num_classes)
-    weights = torchvision.models.get_model_weights(bare)
-    return len(weights["DEFAULT"].meta["categories"])
 
 
 def pretrained_cfg(bare: str) -> PretrainedCfg:

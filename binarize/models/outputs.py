@@ -31,6 +31,19 @@ def logits_of(output: Any) -> Tensor:
     )
 
 
+CERTAIN = 1e-4
+"""How far the sum of probabilities may be from 1."""
+
+
+def probabilities_of(logits: Tensor) -> Tensor:
+    """float32[N, classes]: softmax of logits. Rows that are probabilities already, of a network that ends
+    with a softmax, stay as they are."""
+    sums = logits.sum(1)
+    if (logits >= 0).all() and ((sums - 1).abs() <= CERTAIN).all():
+        return logits
+    return logits.softmax(1)
+
+
 def tensors_in(output: Any) -> Iterator[Tensor]:
     """All tensors of a network's output, the logits first."""
     if isinstance(output, Tensor):

@@ -45,7 +45,7 @@ class Model(Named):
     )
     num_classes: int | None = key("size of the classifier; `null`: the data's", None, ge=1)
     stem: Literal["auto", "keep", "cifar"] = key(
-        "`cifar`: a 3x3 first convolution without pooling; `auto`: that for random weights where "
+        "`cifar`: a 3x3 first convolution without pooling; `auto`: that for `pretrained: false` where "
         "img_size <= 64, else `keep`",
         "auto",
     )

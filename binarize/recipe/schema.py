@@ -9,6 +9,7 @@ A section with a `name` (model, estimator, data, optimizer, schedule) may be wri
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import ValidationError, ValidationInfo, field_validator
@@ -74,9 +75,20 @@ class Engine(Section):
         "batch norms use the statistics of the whole batch, over all processes (GPUs only)", False
     )
     tensorboard: bool = key("write metrics and indicators for TensorBoard too", False)
+    device: str = key(
+        "`auto`: the accelerator that there is, else the CPU; or `cpu`, `cuda`, `cuda:1`, `mps`, `xpu`",
+        "auto",
+    )
     threads: int | None = key(
         "CPU threads; `null`: torch's own choice", None, unit="threads", ge=1, le=MOST_THREADS
     )
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:[0-9]{1,2})?", device):
+            raise ValueError("should be auto, cpu, cuda, cuda:1, mps or xpu")
+        return device
 
 
 class Export(Section):
@@ -88,6 +100,10 @@ class Export(Section):
     )
     classifier: Literal["float", "fp16", "int8", "1bit"] = key(
         "how the weight of the last layer is stored", "float"
+    )
+    with_preprocess: bool = key(
+        "the file takes uint8 images [N, H, W, 3] and gives probabilities: normalisation and softmax inside",
+        False,
     )
 
 

@@ -38,7 +38,7 @@ def write_card(facts: Facts, path: Path) -> None:
         name=plain(facts.run.path.resolve().name),
         model=facts.model,
         words=describe_run(facts),
-        weights=plain(facts.info.weights),
+        weights=plain(facts.info.weights_in_words),
         binary=facts.binary,
         kept=[plain(str(x["name"])) for x in facts.summary["layers"] if x["action"] == "kept"],
         inputs=conversion.activations if conversion else "float",

@@ -118,6 +118,7 @@ class Facts:
             "run": str(self.run.path),
             "model": self.model,
             "weights": self.info.weights,
+            "random": self.info.random,
             "estimators": [each.to_json() for each in self.estimators()],
             "data": self.info.data.name,
             "epochs": len(self.rows),

@@ -57,7 +57,7 @@ def write_run_page(facts: Facts, path: Path) -> None:
         rows=rows,
         settings=[
             ("model", facts.model),
-            ("started from", facts.info.weights),
+            ("started from", facts.info.weights_in_words),
             ("data", facts.info.data.name),
             ("date", day(facts.info.created)),
             ("machine", machines([facts.run.path])),

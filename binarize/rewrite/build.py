@@ -49,14 +49,19 @@ def said_of(file: Path) -> Iterator[None]:
 
 def build_info(info: RunInfo) -> nn.Module:
     """The module that `info` describes, with random weights."""
-    if info.model.library == CUSTOM:
-        raise RunError(
-            f"this run holds a module of the caller's own code ({info.model.name}), "
-            "which binarize cannot build",
-            f"build it in Python, call binarize.convert on it, then load the run's {layout.WEIGHTS}",
-        )
-    model = models.create(info.model)
+    model = _own(info) if info.model.library == CUSTOM else models.create(info.model)
     return replay(model, info.conversion) if info.conversion else model
+
+
+def _own(info: RunInfo) -> nn.Module:
+    """The module of the user's own code, if he has named that. Raises RunError where he has not."""
+    model = models.rebuild(info.model)
+    if model is None:
+        raise RunError(
+            f"this run holds a module of the caller's own code ({info.model.name}), and imports none itself",
+            f"name its code: --code {info.code or 'FILE.py:NAME'}, or in Python binarize.own_code(…)",
+        )
+    return model
 
 
 def added_keys(info: RunInfo) -> set[str]:

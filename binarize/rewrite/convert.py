@@ -29,12 +29,15 @@ from binarize.run.edits import Edit
 
 SHOWN = 3
 """Examples in a note."""
+TRAINED, RANDOM = "trained", "random"
+"""What a layer's weights are."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the layer table. Action is "binarized" or "kept"; reason says why kept; activations
-    what the layer's input is: "float", "step" or "sign"; bases how many binary weights add up to its own."""
+    what the layer's input is: "float", "step" or "sign"; bases how many binary weights add up to its own;
+    weights whether they came with the model, as far as anyone knows "trained", or are "random"."""
 
     name: str
     kind: str
@@ -46,6 +49,7 @@ class Row:
     macs: int
     activations: str = activation.FLOAT
     bases: int = 1
+    weights: str = TRAINED
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def convert(
         options: what to binarize and how.
         size: of the image or clip that it is recorded on.
         values: also compare outputs before and after on noise (False for a dry run: one forward less).
-        random_weights: nothing is lost where `stem: auto` replaces the first convolution.
+        random_weights: they were asked for, and nothing is lost where `stem: auto` replaces the first
+            convolution.
         progress: is told what is being done.
 
     Raises ModelError where the model does not run or a gate fails, PatternError for a pattern that

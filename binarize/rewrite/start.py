@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named, said_of
 from binarize.rewrite.calibration import Calibrated, CalibrationImages, calibrate_part
 from binarize.rewrite.capture import Size
-from binarize.rewrite.convert import Conversion, convert
+from binarize.rewrite.convert import RANDOM, TRAINED, Conversion, Row, convert
 from binarize.rewrite.model_part import (
     exported_shape,
     find_part,
@@ -53,10 +53,18 @@ FRAMES = 16
 
 @dataclass(frozen=True)
 class FloatModel:
-    """A float module and the RunInfo (conversion None) that builds it again."""
+    """A float module and the RunInfo (conversion None) that builds it again.
+
+    Attributes:
+        asked_random: whether its weights are random because somebody asked for a library's name without
+            pretrained ones: `stem: auto` may replace some of them.
+        notes: sentences for the user.
+    """
 
     model: nn.Module
     info: RunInfo
+    asked_random: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -67,6 +75,10 @@ class FloatModel:
         """Whether nothing of it can have been trained: a name's weights without any that were loaded."""
         return self.info.has_random_weights
 
+    def saying(self, **changes: Any) -> FloatModel:
+        """The same model with other fields in its RunInfo."""
+        return replace(self, info=self.info.replace(**changes))
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -75,17 +87,23 @@ class SourceOptions:
     Attributes:
         pretrained: "auto" (if they can be had), True (insist) or False (random weights); for names.
         checkpoint: weights to load instead; its classifier must have `num_classes` outputs.
+        ema: of a checkpoint with two states, the averaged weights (True), the others (False), or the averaged
+            ones where there are any (None).
         num_classes: size of the classifier; a run's or module's is reset where it differs.
         img_size: of the images, as `imgsize.img_size_of` reads it; None means what the model was made for.
-        preprocess: fields of `Preprocess` that are otherwise than the model says.
-        kwargs: further arguments of the library's constructor; for names.
+        preprocess: fields of `Preprocess` that are otherwise than the model says; a `mean` or `std` of one
+            number is that of every channel.
+        classes: names of its classes, in the order of its logits. None: those of the run, if it is one.
+        kwargs: further arguments of the library's constructor, or of the user's own code; for names.
     """
 
     pretrained: models.Pretrained = "auto"
     checkpoint: str | Path | None = None
+    ema: bool | None = None
     num_classes: int | None = None
     img_size: ImgSize | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[str] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +118,7 @@ def open_float(
     target: nn.Module | str | Path, options: SourceOptions = SourceOptions()
 ) -> FloatModel:
     """The float model that `target` means: a model name, a run (the float model behind it, see
-    `Run.float_weights`) or a module of the caller's own, which is copied.
+    `Run.float_weights`), code of the user's own (`FILE.py:NAME`), or a module, which is copied.
 
     Raises ModelError, CheckpointError or RunError.
     """
@@ -111,28 +129,44 @@ def open_float(
         check_kind(target)
         check_values(target, "the model", ModelError)
         float_model = _from_module(target, size)
+    elif models.is_own_code(str(target)):
+        float_model = _from_code(str(target), options)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
     else:
         fetched = _fetch(str(target), options)
         preprocess = _resized(models.default_preprocess(str(target)), size)
         info = RunInfo(
-            kind="converted", model=fetched.spec, weights=fetched.weights, preprocess=preprocess
+            kind="converted",
+            model=fetched.spec,
+            weights=fetched.weights,
+            random=list(fetched.random),
+            preprocess=preprocess,
         )
-        float_model = FloatModel(fetched.model, info)
+        asked_random = options.pretrained is False and options.checkpoint is None
+        float_model = FloatModel(fetched.model, info, asked_random)
         if not float_model.has_random_weights:
             check_values(fetched.model, fetched.weights, ModelError)
     whole = models.part_of(float_model.model) is None
     if whole and classes is not None and classes != models.num_classes(float_model.model):
         float_model = with_classes(float_model, classes)
     if options.checkpoint is not None:
-        load_weights(float_model.model, options.checkpoint)
-        weights = f"checkpoint {Path(options.checkpoint).name}"
-        float_model = FloatModel(float_model.model, float_model.info.replace(weights=weights))
+        loaded = models.load_checkpoint(float_model.model, options.checkpoint, options.ema)
+        weights = f"checkpoint {Path(options.checkpoint).name}{' (EMA)' if loaded.ema else ''}"
+        float_model = float_model.saying(weights=weights, random=[])
+        float_model = replace(float_model, notes=(*float_model.notes, *loaded.notes))
     if options.preprocess:
-        changed = float_model.info.preprocess.replace(**options.preprocess)
-        float_model = FloatModel(float_model.model, float_model.info.replace(preprocess=changed))
+        channels = input_channels(float_model.model)
+        given = {name: _each(value, channels) for name, value in options.preprocess.items()}
+        float_model = float_model.saying(preprocess=float_model.info.preprocess.replace(**given))
+    if options.classes is not None:
+        float_model = float_model.saying(classes=list(options.classes))
     return float_model
+
+
+def _each(value: Any, channels: int) -> Any:
+    """One mean or deviation as that of every channel; any other field as it is."""
+    return [value] * channels if isinstance(value, float) else value
 
 
 def open_latent(run: str | Path, img_size: ImgSize | None = None) -> FloatModel:
@@ -143,10 +177,11 @@ def open_latent(run: str | Path, img_size: ImgSize | None = None) -> FloatModel:
 
 def with_classes(float_model: FloatModel, num_classes: int) -> FloatModel:
     """The same model with a new, randomly initialised classifier. No float parent has that one."""
-    models.reset_classifier(float_model.model, num_classes)
-    spec = float_model.info.model
-    spec = spec.replace(kwargs={**spec.kwargs, "num_classes": num_classes})
-    return FloatModel(float_model.model, float_model.info.replace(model=spec, classes=[], fit=None))
+    new = models.reset_classifier(float_model.model, num_classes)
+    info = float_model.info
+    spec = info.model.replace(kwargs={**info.model.kwargs, "num_classes": num_classes})
+    random = [] if info.has_random_weights else sorted({*info.random, *new})
+    return float_model.saying(model=spec, classes=[], fit=None, random=random)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -203,13 +238,21 @@ def convert_float(
         options,
         float_model.size,
         values=values,
-        random_weights=float_model.has_random_weights,
+        random_weights=float_model.asked_random,
         progress=progress,
     )
     record, before = conversion.replay, float_model.info.conversion
+    _check_names(float_model.info.classes, conversion)
+    random = set(float_model.info.random)
+    if record.replaced_stem is not None and not float_model.has_random_weights:
+        random.add(record.replaced_stem.conv)
     if record.replaced_stem is None and before is not None:
         record = record.replace(replaced_stem=before.replaced_stem)
-    info = float_model.info.replace(kind="converted", conversion=record, created=time.time())
+    info = float_model.info.replace(
+        kind="converted", conversion=record, random=sorted(random), created=time.time()
+    )
+    rows = _with_weights(conversion.rows, info)
+    conversion = replace(conversion, rows=rows, notes=[*float_model.notes, *conversion.notes])
     set_attribute(
         float_model.model, "binarize_info", info
     )  # so that export knows the preprocessing
@@ -219,6 +262,25 @@ def convert_float(
         part = find_part(float_model.model, float_model.size, submodule)
         calibration = calibrate_part(part, info.preprocess, images, progress)
     return Converted(conversion, info, calibration)
+
+
+def _check_names(classes: Sequence[str], conversion: Conversion) -> None:
+    """Raises ModelError where there is not a name for each logit."""
+    shape = conversion.trace.output_shape
+    if classes and len(shape) == 2 and shape[-1] != len(classes):
+        raise ModelError(
+            f"there are {len(classes)} names of classes, and the model has {shape[-1]} classes",
+            f"give {shape[-1]} names; --num-classes {len(classes)} gives it a new classifier",
+        )
+
+
+def _with_weights(rows: list[Row], info: RunInfo) -> list[Row]:
+    """The layer table, with which weights are random."""
+    everything = info.has_random_weights
+    return [
+        replace(row, weights=RANDOM if everything or row.name in info.random else TRAINED)
+        for row in rows
+    ]
 
 
 def image_size(model: nn.Module, img_size: ImgSize) -> Size:
@@ -264,13 +326,39 @@ def _from_run(target: str | Path, img_size: ImgSize | None, latent: bool = False
     with said_of(file):
         added = added_keys(info)
     load_weights(model, weights, besides=added)
-    name = run.path.name
+    name, trained = run.path.name, info.kind == "trained"
+    random = not trained and info.has_random_weights
     return FloatModel(
         model,
         info.replace(
-            preprocess=_resized(info.preprocess, img_size), weights=f"run {name}", parent=name
+            preprocess=_resized(info.preprocess, img_size),
+            weights=f"random (run {name})" if random else f"run {name}",
+            random=[] if trained else info.random,
+            parent=name,
         ),
     )
+
+
+def _from_code(place: str, options: SourceOptions) -> FloatModel:
+    """What code of the user's own makes; the run is told where that was."""
+    module = unwrapped(models.make_own(place, options.kwargs))
+    check_kind(module)
+    check_values(module, f"what {place} makes", ModelError)
+    float_model = _from_module(module, options.img_size)
+    spec = float_model.info.model.replace(kwargs=dict(options.kwargs))
+    float_model = float_model.saying(model=spec, code=place, weights=f"those of {place}")
+    if options.img_size is not None and "mean" in options.preprocess:
+        return float_model
+    images = float_model.info.preprocess
+    note = (
+        f"images: {images.img_size} pixels, mean {_numbers(images.mean)}, std {_numbers(images.std)}, unless "
+        "--img-size, --mean and --std say otherwise"
+    )
+    return replace(float_model, notes=(note,))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _from_module(module: nn.Module, img_size: ImgSize | None) -> FloatModel:

@@ -3,7 +3,8 @@
 ImageNet networks begin by shrinking the image four times (7x7 stride 2, then pooling). At 32x32 that
 leaves nothing to look at, so the literature's CIFAR networks replace the first convolution by a 3x3 one of
 stride 1 and drop the pooling after it. The new convolution starts from random weights, so weights that may
-have been trained are never replaced unless the user asks for it.
+have been trained are never replaced unless the user asks for it: `auto` does it for a library's name that was
+asked for without pretrained weights, and for nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from binarize.rewrite.inventory import Layer
 from binarize.run import Stem
 
 SMALL = 64
-"""For images up to this many pixels wide, `--stem auto` gives networks with random weights the small stem."""
+"""Up to this image width in pixels, `--stem auto` gives the small stem to networks whose random weights were
+asked for."""
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
@@ -33,7 +35,7 @@ def plan_stem(
 ) -> Stem | None:
     """The replacement that `option` (auto, keep, cifar) asks for, or None to leave the stem alone.
 
-    `auto` asks for one where the images are small and the model has random weights. Raises ModelError where
+    `auto` asks for one where the images are small and random weights were asked for. Raises ModelError where
     `cifar` is asked for and the model does not start with a convolution.
     """
     if option == "keep" or (option == "auto" and not (random_weights and img_size <= SMALL)):

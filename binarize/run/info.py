@@ -18,7 +18,7 @@ Records of an older format are migrated when they are read (`migrate`); writing 
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
@@ -27,6 +27,9 @@ from binarize.run.conversion import ConversionRecord
 from binarize.run.fit import FitRecord
 from binarize.run.model import DataRecord, ModelSpec, Preprocess
 from binarize.run.record import InvalidRecord, Record, printable
+
+RANDOM = "random"
+"""How `weights` begins where none were loaded."""
 
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
@@ -66,12 +69,18 @@ class RunInfo(Described):
     Attributes:
         kind: "converted" or "trained".
         parent: the run this one started from, or None.
+        code: where a module of the user's own code came from (`nets.py:make_net`), or None. It is shown and
+            never opened.
+        random: the layers whose weights were random when it began, although the others were not: a classifier
+            for other classes, a replaced stem. Where `weights` are random, all are.
         created: seconds since the epoch; what "newest" means.
         fit: how it was fitted to its float parent, or None. Its latent weights are not the float ones then.
     """
 
     kind: Literal["converted", "trained"]
     parent: str | None = None
+    code: Annotated[str, Field(max_length=4096)] | None = None
+    random: list[str] = Field(default_factory=list)
     created: float = Field(default_factory=time.time)
     fit: FitRecord | None = None
 
@@ -79,8 +88,13 @@ class RunInfo(Described):
 
     @property
     def has_random_weights(self) -> bool:
-        """Whether nothing of it can have been trained."""
-        return self.weights.startswith("random")
+        """Whether nothing of it had been trained when it began."""
+        return self.weights.startswith(RANDOM)
+
+    @property
+    def weights_in_words(self) -> str:
+        """`weights`, with the layers that they are not in: `pretrained (timm resnet18); random: fc`."""
+        return f"{self.weights}; random: {', '.join(self.random)}" if self.random else self.weights
 
     @property
     def binary(self) -> bool:

@@ -29,6 +29,7 @@ class LayerRecord(Told):
     params: Count
     macs: Count
     activations: str = "float"
+    weights: str = ""
 
 
 class TotalsRecord(Told):

@@ -1,4 +1,7 @@
-"""State dicts in and out: safetensors, or a .pth of tensors alone. Nothing that a file holds is run."""
+"""State dicts of runs, in and out: safetensors, which hold tensors alone.
+
+Checkpoints that people have are read by `models.checkpoint`.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,18 @@ BROKEN = "its training diverged, or the file is damaged: take weights that are f
 
 
 def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = ()) -> None:
-    """Load a state dict, latent weights included, from safetensors, or from .pth with weights_only.
+    """Load a run's state dict, latent weights included, from safetensors.
 
     The file may hold the keys `besides` too; they are left out. Raises CheckpointError for a file that is
     missing, corrupt or of another model, and for tensors that are no floating-point numbers or not finite.
     """
-    file = Path(file)
-    state = read_state(file)
+    fill(model, read_state(Path(file)), Path(file), besides)
+
+
+def fill(
+    model: nn.Module, state: Mapping[str, Tensor], file: Path, besides: Collection[str] = ()
+) -> None:
+    """Give `model` the tensors that `file` holds, all of them its own; see `load_weights`."""
     own = model.state_dict()
     missing = [key for key in own if key not in state]
     unknown = [key for key in state if key not in own and key not in besides]
@@ -151,31 +159,17 @@ def _sort_metadata(file: Path) -> None:
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, without running anything that it might hold."""
+    """The tensors of a run's safetensors file by name. Raises CheckpointError."""
     if not file.is_file():
         raise CheckpointError(f'there is no checkpoint "{file}"', "check the path")
-    if file.suffix == ".safetensors":
-        try:
-            return load_file(file)
-        except (SafetensorError, OSError, ValueError, MemoryError) as error:
-            raise _damaged(file) from error
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what its unpickler meets: no common base
-        raise _damaged(file) from error
-    for key in ("state_dict", "model", "state_dict_ema"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
-        raise CheckpointError(
-            f'"{file}" holds no state dict', "save one: torch.save(model.state_dict(), FILE)"
-        )
-    return {key.removeprefix("module."): value for key, value in content.items()}
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        raise damaged(file) from error
 
 
-def _damaged(file: Path) -> CheckpointError:
+def damaged(file: Path) -> CheckpointError:
+    """The error for a file that is read by nothing here."""
     return CheckpointError(
         f'"{file}" is corrupt, truncated or no checkpoint',
         "give a safetensors file, or a .pth that torch.load reads with weights_only=True",
@@ -184,13 +178,13 @@ def _damaged(file: Path) -> CheckpointError:
 
 def _differences(missing: list[str], unknown: list[str], shapes: list[str]) -> str:
     parts = [
-        f"{len(keys)} {word} ({', '.join(map(_shown, keys[:3]))}{', …' if len(keys) > 3 else ''})"
+        f"{len(keys)} {word} ({', '.join(map(shown, keys[:3]))}{', …' if len(keys) > 3 else ''})"
         for word, keys in (("missing", missing), ("unknown", unknown), ("of other shape", shapes))
         if keys
     ]
     return ", ".join(parts)
 
 
-def _shown(key: str) -> str:
-    """A name as it is told: a file may hold one of any length."""
+def shown(key: str) -> str:
+    """A name as it is told; a file may hold one of any length."""
     return key if len(key) <= LONGEST_NAME else f"{key[: LONGEST_NAME - 1]}…"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from binarize.runtime.session import load
+from binarize.runtime.session import PIXELS, load
 
 RUNS = 2
 STATUS = Path("/proc/self/status")
@@ -34,10 +34,13 @@ def peak_bytes(path: Path, threads: int, batch: int, kernels: bool) -> int | Non
 
 
 def noise(runner: ort.InferenceSession, images: int) -> dict[str, np.ndarray]:
-    """What a session is fed: `images` images of seeded standard-normal noise, under its input's name."""
+    """What a session is fed: `images` images of seeded noise, under its input's name: standard-normal, or any
+    colours where it takes pixels as they are stored."""
     (taken,) = runner.get_inputs()
-    generator = np.random.default_rng(0)
-    return {taken.name: generator.standard_normal((images, *taken.shape[1:]), np.float32)}
+    generator, shape = np.random.default_rng(0), (images, *taken.shape[1:])
+    if taken.type == PIXELS:
+        return {taken.name: generator.integers(0, 256, shape, np.uint8)}
+    return {taken.name: generator.standard_normal(shape, np.float32)}
 
 
 def resident(which: str) -> int:

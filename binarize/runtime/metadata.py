@@ -42,6 +42,8 @@ class FileInfo(Described):
             binary weights; "data.dir" only where it is relative.
         recipe: the resolved recipe it was trained by, YAML; empty where it was not.
         versions: of Python and of the packages that made the file.
+        with_preprocess: it takes uint8 images [N, H, W, 3] and gives probabilities: normalisation and softmax
+            are inside. `parity` is that of the network without them.
     """
 
     form: FormName
@@ -49,12 +51,15 @@ class FileInfo(Described):
     recipe: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     classifier: ClassifierName = "float"
+    with_preprocess: bool = False
 
     what: ClassVar[str] = "the file"
 
     def to_properties(self) -> dict[str, str]:
         """Property name -> JSON. Absolute paths are cut down to their last part."""
         content = _without_places(self.to_json())
+        if not self.with_preprocess:  # as in files of before there was a choice
+            del content["with_preprocess"]
         if self.recipe:
             recipe = _without_places(yaml.safe_load(self.recipe))
             content["recipe"] = yaml.safe_dump(recipe, sort_keys=False)

@@ -22,6 +22,8 @@ ERRORS_ONLY = 3
 AGAIN = "export the run again: binarize export RUN --onnx"
 DOMAIN = "binarize"
 """Of the nodes that the binarize kernels compute, and of the functions that say what they mean."""
+PIXELS = "tensor(uint8)"
+"""What onnxruntime calls the type of images as they are stored."""
 NATIVE = "native"
 """The form of a file whose nodes only the binarize kernels can compute."""
 
@@ -42,15 +44,12 @@ class Session:
     runner: ort.InferenceSession
     kernels: bool = False
 
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images that it takes."""
-        return tuple(self.runner.get_inputs()[0].shape[1:])
-
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """float32[N, C, H, W] -> float32[N, classes]. Raises ExportError as `answer` does."""
+        """float32[N, C, H, W], or uint8[N, H, W, 3] where preprocessing is inside, -> float32[N, classes]:
+        logits, or probabilities. Raises ExportError as `answer` does."""
         (taken,) = self.runner.get_inputs()
-        return answer(self.path, self.runner, {taken.name: np.asarray(images, dtype=np.float32)})
+        kind = np.uint8 if taken.type == PIXELS else np.float32
+        return answer(self.path, self.runner, {taken.name: np.asarray(images, dtype=kind)})
 
 
 def open_session(
@@ -120,10 +119,12 @@ def load(
 
 
 def _is_images(taken: Any) -> bool:
-    """Whether a session's input is float32[N, …] of which only N may vary, clips and vectors included."""
+    """Whether a session's input is float32[N, …] of which only N may vary, clips and vectors included, or
+    uint8[N, H, W, 3]."""
     sizes = taken.shape[1:]
+    of_pixels = taken.type == PIXELS and len(sizes) == 3 and sizes[-1] == 3
     return (
-        taken.type == "tensor(float)"
+        (taken.type == "tensor(float)" or of_pixels)
         and len(sizes) > 0
         and all(isinstance(size, int) and size > 0 for size in sizes)
         and math.prod(sizes) <= 3 * LARGEST_SIZE**2

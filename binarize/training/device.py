@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -19,6 +21,9 @@ from binarize.errors import TrainingError
 from binarize.recipe.schema import Engine
 from binarize.training.objective import Objective
 
+AUTO = "auto"
+DEVICE = "ACCELERATE_TORCH_DEVICE"
+"""What accelerate looks up to find a device."""
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -44,12 +49,13 @@ def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
     """
     AcceleratorState._reset_state()  # a process may train twice, in another precision
     try:
-        accelerator = Accelerator(
-            mixed_precision=PRECISIONS[config.precision],
-            # The loaders pin their batches: the host does not wait for the copy to the device.
-            dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
-            kwargs_handlers=[DistributedDataParallelKwargs()],
-        )
+        with chosen(config.device):
+            accelerator = Accelerator(
+                mixed_precision=PRECISIONS[config.precision],
+                # The loaders pin their batches: the host does not wait for the copy to the device.
+                dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
+                kwargs_handlers=[DistributedDataParallelKwargs()],
+            )
     except ValueError as error:
         raise _no_precision(config) from error
     if config.precision == "fp16" and accelerator.scaler is None:
@@ -61,6 +67,42 @@ def make_accelerator(config: Engine, batch_size: int) -> Accelerator:
             f"choose a multiple: --set data.batch_size={-(-batch_size // processes) * processes}",
         )
     return accelerator
+
+
+@contextlib.contextmanager
+def chosen(device: str) -> Iterator[None]:
+    """An Accelerator that is made in this block is on `device`: a name of torch's, or "auto".
+
+    Raises TrainingError for a device that is not there, and for one of several processes, which
+    `accelerate launch` gives a device each.
+    """
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and device != AUTO:
+        raise TrainingError(
+            f"engine.device is {device}, and accelerate launch chooses the device of each process",
+            "omit --device",
+        )
+    if not several:
+        PartialState._reset_state()  # which keeps the device of an earlier training
+    if device == AUTO:
+        yield
+        return
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = re.split(r"[.\n]", str(error))[0] or "torch has no such device"
+        raise TrainingError(
+            f'there is no device "{device}": {reason}', "--device cpu is always there"
+        ) from error
+    before = os.environ.get(DEVICE)
+    os.environ[DEVICE] = device
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DEVICE]
+        else:
+            os.environ[DEVICE] = before
 
 
 def wrapped(objective: Objective, idle: bool, accelerator: Accelerator) -> nn.Module:

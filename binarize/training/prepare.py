@@ -232,7 +232,8 @@ def overlaid(preprocess: Preprocess, data: schema.Data) -> Preprocess:
 def _is_path(name: str) -> bool:
     """Whether `name` means a run rather than a model."""
     library, slash, _ = name.partition("/")
-    return Path(name).is_dir() or bool(slash and library not in ("timm", "torchvision"))
+    known = library in ("timm", "torchvision") or ":" in name
+    return Path(name).is_dir() or bool(slash and not known)
 
 
 def _path(target: RunOrModel) -> Path:
@@ -246,6 +247,7 @@ def _from_library(
 
     Raises TrainingError where the recipe says another number of classes than the data has.
     """
+    models.parse(section.name)  # a recipe is a file: it names no code and no place to fetch from
     if section.num_classes and classes is not None and section.num_classes != len(classes):
         raise TrainingError(
             f"model.num_classes is {section.num_classes}, and the data has {len(classes)} classes: "
@@ -266,12 +268,9 @@ def _from_library(
     known = _with_data_classes(float_model, classes, progress)
     if known is not float_model:
         return known, True
-    number, pretrained = (
-        models.num_classes(known.model),
-        known.info.weights.startswith("pretrained"),
-    )
-    anew = pretrained and number != models.pretrained_classes(section.name)
+    anew = bool(known.info.random)
     if anew:
+        number = models.num_classes(known.model)
         progress.say(f"the classifier starts anew, for the data's {number} classes")
     return known, anew
 

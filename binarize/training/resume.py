@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accelerate import Accelerator
 from torch import nn
@@ -20,7 +20,7 @@ from binarize.progress import Progress
 from binarize.recipe import Recipe, load
 from binarize.recipe.schema import FLOAT_TEACHER, Distill
 from binarize.rewrite import added_keys, build_named
-from binarize.run import Run, RunInfo, layout, open_run
+from binarize.run import Run, RunInfo, layout, open_run, tables
 from binarize.run.weights import load_weights
 from binarize.training import checkpoint
 from binarize.training.answers import keep_answers
@@ -36,8 +36,7 @@ from binarize.training.training_state import TrainingState
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out. The JSON of `binarize train`; accuracies in per cent on the test images, or where
-    there are none on those that are held out.
+    """What came out. The JSON of `binarize train`; accuracies in per cent, of `top1_on`.
 
     Of images without labels there is no accuracy: `top1`, `top5` and `top1_best` are about the answers of the
     teacher in their place, and the JSON has `agreement` and `agreement_best` instead.
@@ -50,6 +49,9 @@ class TrainResult:
         top1_float: of the float baseline's last epoch; None where the recipe trains none.
         seconds: spent in epochs, the baseline's included.
         labelled: whether the images have labels.
+        weights: where they began, in words.
+        random: the layers that began with random weights although the others did not.
+        top1_on: "test", or "holdout" where there are no test images and `top1` is of the held-out ones.
     """
 
     run: str
@@ -61,6 +63,9 @@ class TrainResult:
     top1_float: float | None
     seconds: float
     labelled: bool = True
+    weights: str = ""
+    random: tuple[str, ...] = ()
+    top1_on: Literal["test", "holdout"] = "test"
 
     def as_json(self) -> dict[str, Any]:
         content = dict(vars(self))
@@ -68,7 +73,7 @@ class TrainResult:
         if self.top1_float is None:
             del content["top1_float"]
         if not self.labelled:
-            del content["top5"]
+            del content["top5"], content["top1_on"]
             content["agreement"] = content.pop("top1")
             content["agreement_best"] = content.pop("top1_best")
         return content
@@ -162,7 +167,9 @@ def _ended(
     path = training.run.path
     if accelerator.is_main_process:
         shutil.rmtree((path / layout.INITIAL).parent, ignore_errors=True)
-    return result(path, states, training.recipe.data.labels is not False)
+    outcome = result(path, states, training.recipe.data.labels is not False)
+    info = training.info
+    return replace(outcome, weights=info.weights, random=tuple(info.random))
 
 
 def _phase(
@@ -208,7 +215,18 @@ def result(path: Path, states: list[TrainingState], labelled: bool) -> TrainResu
         top1_float=round(states[0].top1, 3) if len(states) > 1 else None,
         seconds=round(sum(state.seconds for state in states), 1),
         labelled=labelled,
+        top1_on=_scored_on(path),
     )
+
+
+def _scored_on(path: Path) -> Literal["test", "holdout"]:
+    """Which images the last epoch was scored on: the table says which there were."""
+    last = (tables.METRICS.read(path) or [{}])[-1]
+    held_out, tested = (
+        tables.number(last, tables.scored(images, tables.TOP1))
+        for images in (tables.VAL, tables.TEST)
+    )
+    return "holdout" if tested is None and held_out is not None else "test"
 
 
 def _trainer(training: Training, accelerator: Accelerator, progress: Progress) -> Trainer:

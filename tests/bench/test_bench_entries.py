@@ -14,7 +14,9 @@ from binarize.benching.entries import Entry, entries_of, find
 from binarize.errors import ExportError, RunError
 from binarize.progress import Progress
 from binarize.rewrite import Options, SourceOptions
-from binarize.runtime import FileInfo
+from binarize.runtime import FileInfo, metadata
+from binarize.runtime.memory import noise
+from binarize.runtime.session import answer, load
 
 
 def numel(path) -> int:
@@ -85,6 +87,18 @@ def test_the_float_model_is_that_of_the_architecture(packed, tmp_path):
     kernels = 3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64
     assert numel(first.path) == 9 * kernels + 10 * 64
     assert notes == ["float: timm/cifar_resnet20, built for this with random weights"]
+
+
+def test_a_file_that_takes_pixels_is_held_against_a_float_model_that_does(packed, tmp_path):
+    (file,) = find([packed])
+    whole = replace(file, info=file.info.replace(with_preprocess=True))
+    (first, _), _ = stand([whole], tmp_path)
+    session = load(first.path)
+    (pixels,) = noise(session, 2).values()
+    assert (pixels.shape, pixels.dtype.name) == ((2, 32, 32, 3), "uint8")
+    assert answer(first.path, session, noise(session, 2)).sum() == pytest.approx(2)
+    assert metadata(first.path).with_preprocess
+    assert whole.architecture != file.architecture
 
 
 def test_a_replaced_stem_stays_and_block_surgery_does_not(tmp_path):

@@ -44,6 +44,7 @@ COMMANDS_OF_THE_ISSUE = {
     ("train",),
     ("export",),
     ("eval",),
+    ("predict",),
     ("bench",),
     ("compare",),
     ("report",),

@@ -23,6 +23,8 @@ CALLS = [
     ["export", "a", "--onnx", "taken"],
     ["report", "a", "-o", "no/page.html"],
     ["report", "a", "-o", "taken"],
+    ["predict", "a", "b.png", "--html", "no/page.html"],
+    ["predict", "a", "b.png", "--html", "taken/file"],
     ["estimators", "plot", "-o", "no/plot.svg"],
     ["compare", "cifar_resnet20", "--recipe", "digits", "-o", "taken/file"],
     ["compare", "cifar_resnet20", "--recipe", "digits", "-o", "taken/file/sweep"],

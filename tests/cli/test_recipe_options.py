@@ -29,10 +29,9 @@ def test_every_key_is_one_of_recipes(key):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--recipe", "digits", "--epochs", "3"], "--set stages.0.epochs=3"),
-        (["train", "--epochs=3"], "--set stages.0.epochs=3"),
-        (["train", "--lr", "0.1", "--recipe", "digits"], "--set stages.0.optimizer.lr=0.1"),
-        (["train", "--batch_size", "8"], "--set data.batch_size=8"),
+        (["compare", "--epochs=3"], "--set stages.0.epochs=3"),
+        (["train", "--momentum", "0.1", "--recipe", "digits"], "stages.0.optimizer.momentum=0.1"),
+        (["compare", "--batch_size", "8"], "--set data.batch_size=8"),
         (["train", "--twin", "--recipe", "digits"], "--set twin=VALUE"),
         (["compare", "--recipe", "digits", "--epochs", "3"], "--set stages.0.epochs=3"),
         (["train", "--nonsense", "3"], "binarize train --help"),

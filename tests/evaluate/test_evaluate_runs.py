@@ -50,6 +50,14 @@ def test_a_run_that_holds_an_onnx_file_is_two_targets(run):
     assert other.top1_agreement == 100.0
 
 
+def test_a_file_with_preprocessing_inside_is_compared_by_its_probabilities(run, tmp_path):
+    binarize.export(run, tmp_path / "whole.onnx", with_preprocess=True)
+    first, _, whole = binarize.evaluate([run, tmp_path / "whole.onnx"], limit=LIMIT)
+    assert whole.top1 == first.top1
+    assert whole.max_abs_diff <= 1e-5
+    assert 0.1 <= whole.max_abs_logit <= 1
+
+
 def test_accuracy_is_that_of_the_module(run):
     """Counted again by hand, on the data set's own images."""
     from binarize import data

@@ -50,15 +50,6 @@ def test_a_model_that_has_none() -> None:
         models.create("cifar_resnet20", pretrained=True)
 
 
-@pytest.mark.parametrize(
-    ("name", "classes"),
-    [(TORCHVISION, 1000), ("resnet18", 1000), ("resnetv2_50x1_bit.goog_in21k", 21843)],
-)
-def test_the_classes_that_they_know(name: str, classes: int) -> None:
-    name = f"torchvision/{name}" if name == TORCHVISION else name
-    assert models.pretrained_classes(name) == classes
-
-
 def test_torchvision_weights_from_its_cache(cache: Path) -> None:
     original = models.create(f"torchvision/{TORCHVISION}")
     url = torchvision_models.get_model_weights(TORCHVISION).DEFAULT.url
@@ -69,6 +60,7 @@ def test_torchvision_weights_from_its_cache(cache: Path) -> None:
     assert fetched.weights == f"pretrained (torchvision {TORCHVISION} IMAGENET1K_V1)"
     assert torch.equal(fetched.model.conv1[0].weight, original.conv1[0].weight)
     assert fetched.model.fc.weight.shape[0] == 7
+    assert fetched.random == ("fc",)
 
 
 def test_timm_weights_from_its_cache(cache: Path) -> None:
@@ -85,8 +77,10 @@ def test_timm_weights_from_its_cache(cache: Path) -> None:
     )
     fetched = models.fetch(TIMM, pretrained=True)
     assert fetched.weights == f"pretrained ({weights.label})"
+    assert fetched.random == ()
     for key, value in original.state_dict().items():
         assert torch.equal(fetched.model.state_dict()[key], value), key
+    assert models.fetch(TIMM, pretrained=True, num_classes=7).random == ("fc",)
 
 
 def test_a_damaged_cache_is_said(cache: Path) -> None:

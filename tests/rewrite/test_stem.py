@@ -150,26 +150,49 @@ def test_weights_of_a_checkpoint_and_of_a_run_stay(tmp_path: Path) -> None:
         assert any(CLI_OPTION in note for note in notes)
 
 
-@pytest.mark.parametrize("found", [True, False])
-def test_pretrained_weights_stay_and_random_ones_need_not(monkeypatch, found: bool) -> None:
-    """`auto` that finds no weights leaves random ones."""
+@pytest.mark.parametrize(
+    ("asked", "found", "stem", "replaced"),
+    [
+        ("auto", True, "auto", False),
+        ("auto", False, "auto", False),
+        (True, True, "auto", False),
+        (False, True, "auto", True),
+        ("auto", True, "cifar", True),
+    ],
+)
+def test_a_stem_goes_only_where_random_weights_were_asked_for(
+    monkeypatch, asked: bool | str, found: bool, stem: str, replaced: bool
+) -> None:
+    """Not where pretrained ones were not found: what is asked for says it, not the network at hand."""
     trained = timm.create_model("test_resnet")
     create = importlib.import_module("binarize.models.create")
     weights = PretrainedWeights("timm test_resnet", found, "https://nowhere.invalid")
     monkeypatch.setattr(create.weights_of, "find", lambda *_: weights)
     monkeypatch.setattr(create.weights_of, "answers", lambda _: False)
-    monkeypatch.setattr(create, "_build_pretrained", lambda *_: copy.deepcopy(trained))
-    made = converting.make("test_resnet", Options(), SourceOptions(img_size=32))
+    monkeypatch.setattr(create, "_build_pretrained", lambda *_: (copy.deepcopy(trained), ["fc"]))
+    source = SourceOptions(pretrained=asked, img_size=32)
+    made = converting.make("test_resnet", Options(stem=stem), source)
     conv = made.conversion.model.get_submodule("conv1.0")
-    assert made.info.weights.startswith("pretrained" if found else "random")
-    assert (made.conversion.replay.replaced_stem is None) == found
-    assert (conv.stride == (1, 1)) != found
-    if found:
+    loaded = asked is not False and found
+    assert made.info.weights.startswith("pretrained" if loaded else "random")
+    assert (made.conversion.replay.replaced_stem is not None) == replaced
+    assert (conv.stride == (1, 1)) == replaced
+    if loaded and not replaced:
         assert torch.equal(conv.weight, trained.get_submodule("conv1.0").weight)
-        with_cifar = converting.make(
-            "test_resnet", Options(stem="cifar"), SourceOptions(img_size=32)
-        )
-        assert with_cifar.conversion.replay.replaced_stem is not None
+    assert any(CLI_OPTION in note for note in made.conversion.notes) == (not replaced)
+    random = {row.name for row in made.conversion.rows if row.weights == "random"}
+    new = {"fc"} | ({"conv1.0"} if replaced else set())
+    assert random == (new if loaded else {row.name for row in made.conversion.rows})
+    assert made.info.random == (sorted(new) if loaded else [])
+
+
+def test_a_run_remembers_that_its_weights_are_random(tmp_path: Path) -> None:
+    source = SourceOptions(pretrained=False, img_size=32)
+    saved = api.convert_to_run("test_resnet", Options(), source, out=tmp_path / "first")
+    again = converting.make(saved.run, Options("ste"), SourceOptions(num_classes=3))
+    assert again.info.weights == "random (run first)"
+    assert again.info.has_random_weights
+    assert {row.weights for row in again.conversion.rows} == {"random"}
 
 
 @pytest.mark.parametrize("kind", [Flat, UNet, Features])

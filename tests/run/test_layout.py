@@ -170,7 +170,7 @@ class TestSummary:
         run = make_run(tmp_path / "r")
         written = {"layers": [self.LAYER | {"new": 1}], "totals": self.TOTALS, "newer": "x"}
         (run.path / "summary.json").write_text(json.dumps(written))
-        layer = self.LAYER | {"new": 1, "activations": "float"}
+        layer = self.LAYER | {"new": 1, "activations": "float", "weights": ""}
         assert run.summary == written | {"layers": [layer]}
 
     @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 import binarize
 from binarize import api
 from binarize.errors import BinarizeError, CheckpointError, ExportError, ModelError
+from binarize.models import load_checkpoint
 from binarize.rewrite import Options, SourceOptions
-from binarize.run.weights import check_values, load_weights
+from binarize.run.weights import check_values
 
 
 class Net(nn.Module):
@@ -63,7 +64,7 @@ def test_a_broken_tensor_is_named_wherever_it_comes_in(
         write = save_file if file.endswith("safetensors") else torch.save
         write(net.state_dict(), tmp_path / file)
         with pytest.raises(CheckpointError, match=f'"{name}" of .*{file}'):
-            load_weights(Net(), tmp_path / file)
+            load_checkpoint(Net(), tmp_path / file)
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -93,7 +94,7 @@ def test_a_weight_that_is_no_floating_point_number_is_refused(
     torch.save(state, tmp_path / "w.pth")
     kind = str(dtype).removeprefix("torch.")
     with pytest.raises(CheckpointError, match=f'"conv2.weight" as {kind}'):
-        load_weights(Net(), tmp_path / "w.pth")
+        load_checkpoint(Net(), tmp_path / "w.pth")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, on reading one
@@ -102,7 +103,7 @@ def test_a_sparse_weight_is_refused(tmp_path: Path) -> None:
     state["head.weight"] = state["head.weight"].to_sparse()
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="as a sparse_coo tensor"):
-        load_weights(Net(), tmp_path / "w.pth")
+        load_checkpoint(Net(), tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -110,7 +111,7 @@ def test_other_floating_point_numbers_load(tmp_path: Path, dtype: torch.dtype) -
     net = Net()
     torch.save(copy.deepcopy(net).to(dtype).state_dict(), tmp_path / "w.pth")
     other = Net()
-    load_weights(other, tmp_path / "w.pth")
+    load_checkpoint(other, tmp_path / "w.pth")
     assert torch.allclose(other.conv2.weight, net.conv2.weight, atol=1e-3)
 
 
@@ -129,7 +130,7 @@ def test_a_class_that_asks_for_versions_loads(tmp_path: Path) -> None:
     net = Versioned()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     other = Versioned()
-    load_weights(other, tmp_path / "w.safetensors")
+    load_checkpoint(other, tmp_path / "w.safetensors")
     assert torch.equal(other.conv1.weight, net.conv1.weight)
 
 
@@ -155,21 +156,21 @@ def test_names_in_a_file_are_told_in_short(tmp_path: Path, suffix: str) -> None:
     state = {**Net().state_dict(), "x" * 100_000: torch.zeros(1)}
     save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
     with pytest.raises(CheckpointError, match="1 unknown") as refusal:
-        load_weights(Net(), file)
+        load_checkpoint(Net(), file)
     assert len(refusal.value.message) < 400
 
 
 def test_keys_that_are_no_names_are_refused(tmp_path: Path) -> None:
     torch.save({**Net().state_dict(), 1: torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="holds no state dict"):
-        load_weights(Net(), tmp_path / "w.pth")
+        load_checkpoint(Net(), tmp_path / "w.pth")
 
 
 def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(file: Path) -> None:
         raise MemoryError("Cannot allocate memory (os error 12)")
 
-    monkeypatch.setattr("binarize.run.weights.load_file", too_large)
-    (tmp_path / "w.safetensors").touch()
+    monkeypatch.setattr("binarize.models.checkpoint_file.load_file", too_large)
+    save_file(Net().state_dict(), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match=r'w.safetensors" is corrupt'):
-        load_weights(Net(), tmp_path / "w.safetensors")
+        load_checkpoint(Net(), tmp_path / "w.safetensors")

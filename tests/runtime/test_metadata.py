@@ -44,7 +44,12 @@ INFO = FileInfo.from_data(
 
 def test_properties_are_json_under_our_prefix() -> None:
     properties = INFO.to_properties()
-    assert set(properties) == {f"binarize.{one}" for one in FileInfo.model_fields}
+    unless_false = {"binarize.with_preprocess"}
+    assert set(properties) == {f"binarize.{one}" for one in FileInfo.model_fields} - unless_false
+    assert (
+        INFO.replace(with_preprocess=True).to_properties().keys() - properties.keys()
+        == unless_false
+    )
     assert json.loads(properties["binarize.classes"]) == ["größer", "kleiner"]
 
 

@@ -53,7 +53,6 @@ def file(tmp_path: Path) -> Path:
 def test_a_session_answers_and_says_what_it_is(file: Path) -> None:
     session = open_session(file, threads=1)
     assert session.info == INFO == metadata(file)
-    assert session.size == (3, 2, 2)
     assert session.runner.get_session_options().intra_op_num_threads == 1
     neither_float32_nor_dense = np.arange(24, dtype=np.float64).reshape(2, 3, 2, 2)[:, :, ::-1]
     logits = session.logits(neither_float32_nor_dense)

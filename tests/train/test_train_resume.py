@@ -119,7 +119,10 @@ class TestGoingOn:
         assert not (run / "initial").exists()
         assert not told.heard("finished")
         assert result == resume.TrainResult(
-            str(run), 2, 61.235, 95.556, 61.346, 1, top1_float=71.988, seconds=3.3
+            *(str(run), 2, 61.235, 95.556, 61.346, 1),
+            top1_float=71.988,
+            seconds=3.3,
+            weights="random",
         )
 
     def test_a_baseline_begins_with_the_float_parent(self, run, monkeypatch):
@@ -251,7 +254,7 @@ def test_without_a_baseline_the_result_names_none():
     result = resume.result(Path("run"), [state_of("binarized")], labelled=True)
     assert result.as_json() == {
         **{"run": "run", "epochs": 2, "top1": 61.235, "top5": 95.556},
-        **{"top1_best": 61.346, "epoch_best": 1, "seconds": 1.3},
+        **{"top1_best": 61.346, "epoch_best": 1, "seconds": 1.3, "weights": "", "random": ()},
     }
     both = resume.result(
         Path("run"), [state_of("float baseline"), state_of("binarized")], labelled=True

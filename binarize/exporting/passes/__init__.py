@@ -13,11 +13,13 @@ separate_pool_padding     padding with zeros stays separate from the max pooling
 store_compressed          a classifier weight becomes one of fewer bits, and what makes a float of it
 compress_tables           index tables and masks are stored with the bits that their values need
 deduplicate_initializers  equal integer constants and tables are stored once
+embed_preprocess          normalisation and softmax become part of the graph
 strip_metadata            metadata, doc strings and names that no reader needs are dropped
 """
 
 from binarize.exporting.passes.compress_tables import CompressTables
 from binarize.exporting.passes.deduplicate_initializers import DeduplicateInitializers
+from binarize.exporting.passes.embed_preprocess import EmbedPreprocess
 from binarize.exporting.passes.fold_norm import FoldNorm
 from binarize.exporting.passes.fold_statistics import FoldStatistics
 from binarize.exporting.passes.fuse_inputs import FuseInputs
@@ -33,6 +35,7 @@ from binarize.exporting.passes.strip_metadata import StripMetadata
 __all__ = [
     "CompressTables",
     "DeduplicateInitializers",
+    "EmbedPreprocess",
     "FoldNorm",
     "FoldStatistics",
     "FuseInputs",

@@ -131,7 +131,7 @@ struct Tier {
   void (*and_popcount)(const uint32_t* rows, size_t row_stride, int row_count, const uint32_t* columns,
                        const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums);
   // Outputs of one channel from the sums of im2row positions 16·from and on, whose first is y[0]; ones like sums,
-  // add_relu.residual like y.
+  // add_relu.residual like y, or y itself.
   void (*finish_im2row)(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
                       const Affine& affine, const AddRelu& add_relu, float* y);
   // Outputs of one row: y[o] = float(sums[o]·2^shift - ones + correction[o])·scale[o] + bias[o], o < count.

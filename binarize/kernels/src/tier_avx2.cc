@@ -75,15 +75,22 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
       for (int v = 0; v < HALVES; ++v) bytes[i][v] = _mm256_setzero_si256();
     }
     for (size_t s = begin; s < end; ++s) {
+      // cut into nibbles once for all rows
+      __m256i low[HALVES], high[HALVES];
 #pragma GCC unroll 4
       for (int v = 0; v < HALVES; ++v) {
         const __m256i column = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + offsets[s] + v * HALF));
+        low[v] = _mm256_and_si256(column, nibble);
+        high[v] = _mm256_and_si256(_mm256_srli_epi16(column, 4), nibble);
+      }
 #pragma GCC unroll 4
-        for (int i = 0; i < ROWS; ++i) {
-          const __m256i both = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(rows[i * row_stride + s])), column);
-          const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(both, nibble));
-          const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble));
-          bytes[i][v] = _mm256_add_epi8(bytes[i][v], _mm256_add_epi8(low, high));
+      for (int i = 0; i < ROWS; ++i) {
+        const __m256i row = _mm256_set1_epi32(static_cast<int>(rows[i * row_stride + s])), shifted = _mm256_srli_epi32(row, 4);
+#pragma GCC unroll 4
+        for (int v = 0; v < HALVES; ++v) {
+          const __m256i count = _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(row, low[v])),
+                                                _mm256_shuffle_epi8(table, _mm256_and_si256(shifted, high[v])));
+          bytes[i][v] = _mm256_add_epi8(bytes[i][v], count);
         }
       }
     }
@@ -113,6 +120,89 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
   static constexpr decltype(&popcount_rows<1>) TILES[MAX_ROWS] = {popcount_rows<1>, popcount_rows<2>, popcount_rows<3>,
                                                                   popcount_rows<4>};
   TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
+}
+
+// [m]: the numbers of the bits that are set in m, lowest first; what is behind them is not used.
+struct SetBits {
+  alignas(64) uint8_t of[256][HALF] = {};
+  constexpr SetBits() {
+    for (int m = 0; m < 256; ++m) {
+      for (int bit = 0, found = 0; bit < HALF; ++bit) {
+        if (m >> bit & 1) of[m][found++] = static_cast<uint8_t>(bit);
+      }
+    }
+  }
+};
+constexpr SetBits SET_BITS;
+
+// The first `count` lanes.
+inline __m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+inline __m256i load(const int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+
+inline __m256 scaled(__m256i sum, __m256 scale, __m256 bias) {
+  return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale), bias);
+}
+
+void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                   const Affine& to, const AddRelu& add_relu, float* y) {
+  if (im2row.kinds > LANES) return portable::finish_im2row(sums, ones, im2row, from, vectors, to, add_relu, y);
+  const __m256 scale = _mm256_set1_ps(to.scale), bias = _mm256_set1_ps(to.bias);
+  const __m128i shift = _mm_cvtsi32_si128(to.shift);
+  alignas(32) int32_t corrections[LANES] = {};
+  for (int kind = 0; kind < im2row.kinds; ++kind) corrections[kind] = to.correction[kind];
+  const __m256i lower = load(corrections), upper = load(corrections + HALF), only = _mm256_set1_epi32(corrections[0]);
+  const auto correction = [&](const uint16_t* kinds) {
+    if (im2row.kinds == 1) return only;
+    const __m256i kind = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kinds)));
+    const __m256i in_upper = _mm256_cmpgt_epi32(kind, _mm256_set1_epi32(HALF - 1));
+    return _mm256_blendv_epi8(_mm256_permutevar8x32_epi32(lower, kind), _mm256_permutevar8x32_epi32(upper, kind), in_upper);
+  };
+  const float* residual = add_relu.residual;
+  const size_t begin = static_cast<size_t>(im2row.first[from]), end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)]) - begin;
+  for (size_t h = 0; h < 2 * static_cast<size_t>(vectors); ++h) {
+    const size_t v = from + h / 2, lanes_before = h % 2 * HALF;
+    const unsigned both = im2row.valid[v], valid = both >> lanes_before & 0xff;
+    if (valid == 0) continue;
+    const size_t before = static_cast<size_t>(__builtin_popcount(both & ((1u << lanes_before) - 1)));
+    const size_t place = static_cast<size_t>(im2row.first[v]) - begin + before;
+    __m256i sum = _mm256_sll_epi32(load(sums + h * HALF), shift);
+    sum = _mm256_sub_epi32(sum, load(ones + h * HALF));
+    sum = _mm256_add_epi32(sum, correction(im2row.kind + v * LANES + lanes_before));
+    __m256 values = scaled(sum, scale, bias);
+    // gathered in a register: stores lane by lane take many times longer
+    if (valid != 0xff) {
+      const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid]));
+      values = _mm256_permutevar8x32_ps(values, _mm256_cvtepu8_epi32(places));
+    }
+    // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is still
+    // to be added to.
+    const bool whole = valid == 0xff || (place + HALF <= end && residual != y);
+    const __m256i lanes = first_lanes(whole ? HALF : __builtin_popcount(valid));
+    if (residual != nullptr) {
+      values = _mm256_add_ps(values, whole ? _mm256_loadu_ps(residual + place) : _mm256_maskload_ps(residual + place, lanes));
+    }
+    if (add_relu.relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
+    if (whole) {
+      _mm256_storeu_ps(y + place, values);
+    } else {
+      _mm256_maskstore_ps(y + place, lanes, values);
+    }
+  }
+}
+
+void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* correction, const float* scale,
+                const float* bias, size_t count, float* y) {
+  const __m256i less = _mm256_set1_epi32(ones);
+  const __m128i by = _mm_cvtsi32_si128(shift);
+  size_t o = 0;
+  for (; o + HALF <= count; o += HALF) {
+    const __m256i sum = _mm256_sub_epi32(_mm256_sll_epi32(load(sums + o), by), less);
+    _mm256_storeu_ps(y + o, scaled(_mm256_add_epi32(sum, load(correction + o)), _mm256_loadu_ps(scale + o), _mm256_loadu_ps(bias + o)));
+  }
+  portable::finish_row(sums + o, ones, shift, correction + o, scale + o, bias + o, count - o, y + o);
 }
 
 constexpr int BITS = 3, FIELDS = 4, PIXELS = 2, OUTPUTS = 2 * LANES;
@@ -253,8 +343,8 @@ const Tier AVX2 = {
     pack_planes,
     pack_row,
     and_popcount,
-    portable::finish_im2row,
-    portable::finish_row,
+    finish_im2row,
+    finish_row,
     BITS,
     FIELDS,
     /*field_stride=*/8,

@@ -87,7 +87,7 @@ void finishing(const Tier& tier) {
   const size_t vectors = 1 + up_to(MAX_VECTORS - 1), pitch = 3 + up_to(20), wide = 1 + up_to(pitch - 1);
   const int kinds = 1 + static_cast<int>(up_to(20));
   std::vector<uint16_t> valid(vectors, 0), kind(vectors * LANES);
-  std::vector<int32_t> first(vectors, 0), correction(static_cast<size_t>(kinds)), sums(vectors * LANES), ones(sums.size());
+  std::vector<int32_t> first(vectors + 1, 0), correction(static_cast<size_t>(kinds)), sums(vectors * LANES), ones(sums.size());
   int32_t outputs = 0;
   for (size_t v = 0; v < vectors; ++v) {
     first[v] = outputs;
@@ -97,20 +97,24 @@ void finishing(const Tier& tier) {
       ++outputs;
     }
   }
+  first[vectors] = outputs;
   for (auto& value : kind) value = static_cast<uint16_t>(up_to(static_cast<size_t>(kinds - 1)));
   for (auto& value : correction) value = static_cast<int32_t>(up_to(99)) - 50;
   for (auto& value : sums) value = static_cast<int32_t>(up_to(4000));
   for (auto& value : ones) value = static_cast<int32_t>(up_to(4000));
   const Im2row im2row{valid.data(), first.data(), kind.data(), kinds};
   const Affine affine{generator() % 2 ? 2 : 1, correction.data(), 0.3f, -0.7f};
-  std::vector<float> given(static_cast<size_t>(outputs) + LANES), expected(given.size());
-  const auto residual = floats(given.size());
-  const AddRelu add_relu{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
-  tier.finish_im2row(sums.data(), ones.data(), im2row, 0, static_cast<int>(vectors), affine, add_relu, given.data());
-  portable::finish_im2row(sums.data(), ones.data(), im2row, 0, static_cast<int>(vectors), affine, add_relu, expected.data());
-  given.resize(static_cast<size_t>(outputs));
-  expected.resize(static_cast<size_t>(outputs));
-  same(tier.name, "finish_flat", given, expected, 0);
+  // with what lies behind the outputs, which is somebody else's
+  const auto before = floats(static_cast<size_t>(outputs) + LANES), residual = floats(before.size());
+  auto given = before, expected = before;
+  const bool in_place = generator() % 3 == 0, relu = generator() % 2 == 0, adds = generator() % 2 == 0;
+  const auto finish = [&](const auto& loop, std::vector<float>& y) {
+    const AddRelu add_relu{in_place ? y.data() : adds ? residual.data() : nullptr, relu};
+    loop(sums.data(), ones.data(), im2row, 0, static_cast<int>(vectors), affine, add_relu, y.data());
+  };
+  finish(tier.finish_im2row, given);
+  finish(portable::finish_im2row, expected);
+  same(tier.name, "finish_im2row", given, expected, 0);
 }
 
 // Signed sums of channels, looked up through tables, against the same sums made one by one.

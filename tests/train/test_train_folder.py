@@ -131,6 +131,17 @@ def test_nothing_to_judge_by_is_said_before_anything_is_written(tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_stage_never_ends_by_the_test_images(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        pictures(tmp_path / split, 8)
+    stage = {"epochs": 1, "optimizer": {"lr": 0.1}, "early_stop": {"patience": 1}}
+    chosen = tiny.recipe(
+        stages=[stage], model=tiny.BINARY["model"], data=dict(recipe(tmp_path).data)
+    )
+    with pytest.raises(DataError, match="early_stop needs images to judge by besides the test"):
+        train(chosen, out=tmp_path / "run")
+
+
 def test_a_number_of_classes_that_the_data_contradicts(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "pictures", 8)
     model = {**tiny.BINARY["model"], "num_classes": 3}

@@ -2,7 +2,7 @@
 
 from binarize.data.datasets import NotSplit, has_split, open_dataset, sources_beside_training
 from binarize.data.files import Unlabelled, first_of, once
-from binarize.data.images import CachedImages, Images, name_of
+from binarize.data.images import CachedImages, Images, name_of, whole_of
 from binarize.data.loaders import (
     Loader,
     check_cache,
@@ -34,4 +34,5 @@ __all__ = [
     "test_loader",
     "train_loader",
     "val_loader",
+    "whole_of",
 ]

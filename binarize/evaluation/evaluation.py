@@ -144,6 +144,13 @@ def _test(
     test = _Test(config, loader)
     if config.holdout and not data.has_split(config, "test"):
         say(f"scored are {len(test.loader.dataset):,} of them: those set aside when it was trained")
+        now, then = data.whole_of(test.loader.dataset), target.data.images
+        if then is not None and now != then:
+            progress.warn(
+                f'"{config.dir}" has {now:,} images and had {then:,} when "{target.name}" was trained: some '
+                "of those that are scored may have been trained on",
+                "evaluate on other images: --data-dir",
+            )
     names = test.loader.dataset.classes
     if known is None and names:
         say(

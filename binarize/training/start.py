@@ -15,6 +15,7 @@ from binarize.data import (
     once,
     open_dataset,
     sources_beside_training,
+    whole_of,
 )
 from binarize.data.transforms import check_policy
 from binarize.errors import DataError, RunError, TrainingError
@@ -91,7 +92,10 @@ def start(
 
 
 def _record(data: Data, directory: str | None) -> DataRecord:
-    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout)
+    images = None
+    if data.holdout and data.name in FILES and data.labels is not False:
+        images = whole_of(open_dataset(data.model_copy(update={"cache": False}), "train"))
+    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout, images=images)
 
 
 def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import binarize
 from binarize.errors import DataError, TrainingError
-from binarize.run import Run, open_run, tables
+from binarize.run import Run, open_run, tables, write_info
 from binarize.training import TrainResult, train
 
 CLASSES = {"dark": 60, "light": 200}
@@ -93,7 +93,7 @@ def test_eval_scores_the_same_images_by_the_module_and_its_file(one: Run) -> Non
     """Not square, from preprocessing to the ONNX file; 6 of the 24 images were not trained on."""
     info = json.loads((one.path / "run.json").read_text())
     assert info["preprocess"]["img_size"] == [8, 12]
-    assert info["data"]["holdout"] == 0.25
+    assert (info["data"]["holdout"], info["data"]["images"]) == (0.25, 24)
     told = tiny.Told()
     module, file = binarize.evaluate(one.path, workers=0, progress=told)
     assert told.heard("scored are 6 of them: those set aside when it was trained")
@@ -108,6 +108,15 @@ def test_eval_scores_the_same_images_by_the_module_and_its_file(one: Run) -> Non
     )
     listed = binarize.evaluate(one.path, data_dir=folder.parent / "list.csv", workers=0)
     assert listed[0].images == 24
+
+
+def test_images_that_came_after_the_training_are_warned_of(one: Run, tmp_path: Path) -> None:
+    """Which ones were set aside follows from all of them."""
+    folder = pictures(tmp_path / "pictures", 14)
+    write_info(one.path, one.info.replace(data=one.info.data.replace(dir=str(folder))))
+    told = tiny.Told()
+    assert binarize.evaluate(one.path, workers=0, progress=told)[0].images == 7
+    assert told.heard("has 28 images and had 24 when")
 
 
 def test_damaged_images_stop_an_evaluation_or_are_left_out(one: Run, tmp_path: Path) -> None:

@@ -78,9 +78,11 @@ def open_dataset(
     """
     opened = functools.partial(_opened, config, download=download, say=say, progress=progress)
     if config.name in FILES and config.labels is False:
+        whole = "test" if split == "test" else "train"
         images: Images | CachedImages = open_unlabelled(
-            _place(config), split, say, config.on_error, progress
+            _place(config), whole, say, config.on_error, progress
         )
+        images = images if split == "test" else _part(config, split, images)
     elif (splits := _splits(config)) is None:
         images = opened("test") if split == "test" else _part(config, split, opened("train"))
     else:

@@ -1,4 +1,4 @@
-"""The pass over the heads of images: what it finds, what it says, and that it agrees with decoding."""
+"""The pass over the headers of images: what it finds, what it says, and that it agrees with decoding."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_long_pass_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert told.tasks == []
     monkeypatch.setattr(check, "PATIENCE", -1.0)
     files.check("stop", told)
-    assert told.tasks == [(f"reading the heads of {tmp_path / 'a'}", 12)]
+    assert told.tasks == [(f"reading the headers of {tmp_path / 'a'}", 12)]
     assert told.done == list(range(1, 13))
 
 

@@ -1,7 +1,7 @@
 """A quick pass over the headers of images, before anything long begins.
 
-A header tells whether a file is an image, of which kind and of what size. A file that was cut short is found as
-well: an image whose end is not that of its format is decoded whole.
+A header tells whether a file is an image, of which kind and of what size. A file that was cut short is found
+as well: an image whose end is not that of its format is decoded whole.
 """
 
 from __future__ import annotations

@@ -111,8 +111,10 @@ class ImageFiles:
         self._name(names)
 
     def check(self, on_error: OnError, progress: Progress | None = None) -> None:
-        """Look at the header of every image. Those that cannot be read are left out where `on_error` is "skip";
-        else DataError names the first of them. What there is of sizes is in `sizes` then."""
+        """Look at the header of every image; `sizes` is known then.
+
+        Those that cannot be read are left out where `on_error` is "skip"; else DataError names the first.
+        """
         self.sizes, bad = check(self, on_error, progress or Progress())
         if bad:
             for number, reason in bad.items():

@@ -77,9 +77,12 @@ class TrainingError(BinarizeError):
     """Training that cannot continue."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`."""
-    near = difflib.get_close_matches(word, list(known), n=8, cutoff=0.5)
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """`did you mean "ab-tanh"?`, or an empty string where nothing known is near `word`.
+
+    `cutoff`: how similar that is; 1 is equal.
+    """
+    near = difflib.get_close_matches(word, list(known), n=8, cutoff=cutoff)
     longer = [
         one for one in near if one.startswith(word)
     ]  # before others as near: the end is missing

@@ -11,7 +11,7 @@ import typer
 
 from binarize import outputs
 from binarize.choices import MOST_WORKERS
-from binarize.cli import next_step, render
+from binarize.cli import model_options, next_step, render
 from binarize.cli.command import WrongUsage
 from binarize.cli.progress import working
 
@@ -49,10 +49,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page with the images and their answers."),
     ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(metavar="stop|skip", help="What to do with an image that cannot be read."),
-    ] = "stop",
+    on_error: model_options.OnError = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 64,
@@ -69,6 +66,7 @@ def command(
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
+    code: model_options.Code = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Write CSV to stdout, messages to stderr.")
     ] = False,
@@ -86,15 +84,16 @@ def command(
         raise WrongUsage("stdin holds one image", f"name {STDIN} once")
     if html is not None:
         outputs.check_new_file(html)
+    from binarize.models import own_code
     from binarize.predicting import predict
 
-    with working("loading") as progress:
+    with working("loading") as progress, own_code(code):
         answers = predict(
             target,
             [io.BytesIO(sys.stdin.buffer.read()) if image == STDIN else image for image in images],
             top=top,
             html=html,
-            on_error=on_error,
+            on_error=on_error or "stop",
             batch_size=batch_size,
             workers=workers,
             kernels=not no_kernels,

@@ -1,10 +1,11 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
 from binarize.models.budget import budget_of
-from binarize.models.checkpoint import load_checkpoint
+from binarize.models.checkpoint import OtherClasses, load_checkpoint
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
+from binarize.models.hub import fetch_hub, is_hub_name
 from binarize.models.names import (
     Listing,
     has_pretrained,
@@ -22,6 +23,7 @@ from binarize.models.tasks import part_of, require, task_of
 __all__ = [
     "Fetched",
     "Listing",
+    "OtherClasses",
     "Pretrained",
     "budget_of",
     "check_spec",
@@ -30,8 +32,10 @@ __all__ = [
     "default_preprocess",
     "describe",
     "fetch",
+    "fetch_hub",
     "full_precision",
     "has_pretrained",
+    "is_hub_name",
     "is_known",
     "is_own_code",
     "list_models",

@@ -33,6 +33,14 @@ FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained
 SHOWN = 3
 
 
+class OtherClasses(CheckpointError):
+    """A checkpoint that is of other classes alone: of so many."""
+
+    def __init__(self, message: str, hint: str, classes: int) -> None:
+        super().__init__(message, hint)
+        self.classes = classes
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What was loaded: whether averaged weights were, and sentences for the user."""
@@ -47,11 +55,16 @@ def load_checkpoint(model: nn.Module, file: str | Path, ema: bool | None = None)
     Raises CheckpointError for a file that is missing, corrupt or no checkpoint, or of another network, and
     for weights that are no floating-point numbers or not finite.
     """
-    file = Path(file)
-    found = read(file, ema)
-    own = model.state_dict()
+    found = read(Path(file), ema)
     notes = [found.note] if found.note else []
-    state, outside = _unwrapped(found.state, own)
+    return Loaded(found.ema, (*notes, *load_tensors(model, found.state, str(file))))
+
+
+def load_tensors(model: nn.Module, tensors: State, file: str) -> list[str]:
+    """The same of tensors that are read already, from `file`. Returns sentences for the user."""
+    own = model.state_dict()
+    notes: list[str] = []
+    state, outside = _unwrapped(tensors, own)
     said: list[str] = []
     if _misfits(state, own):
         for other, words in _renamings(model, state):
@@ -74,7 +87,7 @@ def load_checkpoint(model: nn.Module, file: str | Path, ema: bool | None = None)
     state = {**counted, **state}
     _check_classes(model, state, own, file)
     fill(model, state, file)
-    return Loaded(found.ema, tuple(notes))
+    return notes
 
 
 def _unwrapped(state: State, own: Mapping[str, Tensor]) -> tuple[State, list[str]]:
@@ -161,7 +174,7 @@ def _pads_in_the_centre(model: nn.Module) -> bool:
     return any(isinstance(m, OptionAShortcut) and m.before for m in model.modules())
 
 
-def _check_classes(model: nn.Module, state: State, own: Mapping[str, Tensor], file: Path) -> None:
+def _check_classes(model: nn.Module, state: State, own: Mapping[str, Tensor], file: str) -> None:
     """Raises CheckpointError where the file differs in the number of classes alone."""
     differing = {key for key in own if key in state and own[key].shape != state[key].shape}
     if not differing or own.keys() ^ state.keys():
@@ -172,7 +185,8 @@ def _check_classes(model: nn.Module, state: State, own: Mapping[str, Tensor], fi
         return
     if differing <= {f"{name}.weight", f"{name}.bias"} and f"{name}.weight" in differing:
         found, wanted = len(state[f"{name}.weight"]), len(own[f"{name}.weight"])
-        raise CheckpointError(
+        raise OtherClasses(
             f'"{file}" has {found} classes ("{name}"), and the model {wanted}',
-            f"--num-classes {found}",
+            f"--num-classes {found}, or model.num_classes of a recipe",
+            found,
         )

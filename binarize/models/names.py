@@ -14,6 +14,8 @@ from binarize.models import cifar
 from binarize.models.tasks import TASKS, UNSUPPORTED, names_of
 
 LIBRARIES = ("timm", "torchvision")
+NEAR = 0.7
+"""How similar a name is that is proposed for another: of a thousand names one is always half as similar."""
 
 
 @dataclass(frozen=True)
@@ -131,4 +133,4 @@ def _hint(searched: tuple[str, ...], bare: str, prefixed: bool) -> str:
     if bare.partition(".")[0] in known and "timm" in searched:
         known = timm.list_models(f"{bare.partition('.')[0]}*", include_tags=True)
     wanted = f"{searched[0]}/{bare}" if prefixed else bare
-    return did_you_mean(wanted, known) or "binarize models ls lists them all"
+    return did_you_mean(wanted, known, NEAR) or "binarize models ls lists them all"

@@ -13,7 +13,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import BinarizeError, ModelError, RunError
-from binarize.imgsize import ImgSize, height_width, img_size_of
+from binarize.imgsize import ImgSize, height_width, img_size_of, img_size_text
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named, said_of
@@ -124,6 +124,11 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     check_target(target)
+    if options.kwargs and (isinstance(target, nn.Module) or is_run(layout.run_of(Path(target)))):
+        raise ModelError(
+            "arguments of a model are for what makes it, and this one is made already",
+            "omit --model-arg: it goes with a name or with code",
+        )
     if isinstance(target, nn.Module):
         target = unwrapped(target)
         check_kind(target)
@@ -131,6 +136,8 @@ def open_float(
         float_model = _from_module(target, size)
     elif models.is_own_code(str(target)):
         float_model = _from_code(str(target), options)
+    elif models.is_hub_name(str(target)):
+        float_model = _from_hub(str(target), options)
     elif is_run(layout.run_of(Path(target))):
         float_model = _from_run(target, size)
     else:
@@ -351,14 +358,30 @@ def _from_code(place: str, options: SourceOptions) -> FloatModel:
         return float_model
     images = float_model.info.preprocess
     note = (
-        f"images: {images.img_size} pixels, mean {_numbers(images.mean)}, std {_numbers(images.std)}, unless "
-        "--img-size, --mean and --std say otherwise"
+        f"images: {img_size_text(images.img_size)} pixels, mean {_numbers(images.mean)}, std "
+        f"{_numbers(images.std)}, unless --img-size, --mean and --std say otherwise"
     )
     return replace(float_model, notes=(note,))
 
 
 def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _from_hub(name: str, options: SourceOptions) -> FloatModel:
+    """timm's model of a hub or folder, with its weights unless others are asked for."""
+    load = options.pretrained is not False and options.checkpoint is None
+    found = models.fetch_hub(name, load, img_size=options.img_size, **options.kwargs)
+    info = RunInfo(
+        kind="converted",
+        model=found.spec,
+        weights=found.weights,
+        preprocess=_resized(found.preprocess, options.img_size),
+        classes=found.classes,
+    )
+    if load:
+        check_values(found.model, found.weights, ModelError)
+    return FloatModel(found.model, info, asked_random=options.pretrained is False)
 
 
 def _from_module(module: nn.Module, img_size: ImgSize | None) -> FloatModel:

@@ -37,7 +37,7 @@ def load_weights(model: nn.Module, file: str | Path, besides: Collection[str] = 
 
 
 def fill(
-    model: nn.Module, state: Mapping[str, Tensor], file: Path, besides: Collection[str] = ()
+    model: nn.Module, state: Mapping[str, Tensor], file: Path | str, besides: Collection[str] = ()
 ) -> None:
     """Give `model` the tensors that `file` holds, all of them its own; see `load_weights`."""
     own = model.state_dict()
@@ -116,7 +116,7 @@ def _range(tensor: Tensor) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _check_type(key: str, own: Tensor, found: Tensor, file: Path) -> None:
+def _check_type(key: str, own: Tensor, found: Tensor, file: Path | str) -> None:
     """Raises CheckpointError for a weight in the file that is no dense tensor of floating-point numbers."""
     if own.is_floating_point() and not found.is_floating_point():
         kind = str(found.dtype).removeprefix("torch.")

@@ -33,6 +33,7 @@ from binarize.errors import BinarizeError
 
 PACKAGES = (
     *("transformers", "tokenizers", "regex", "requests", "segmentation-models-pytorch"),
+    *("urllib3", "idna", "charset-normalizer", "certifi"),
     *("open_clip_torch", "ftfy", "wcwidth", "facenet-pytorch", "lightly", "lightly_utils"),
     *("pytorchcv", "efficientnet_lite_pytorch", "ultralytics", "ultralytics-thop", "py-cpuinfo"),
     *("psutil", "opencv-python-headless", "polars", "matplotlib"),

@@ -70,7 +70,7 @@ def open_dataset(
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
     `download`: what is not there may be fetched; False where a run or an ONNX file names the data set, which
     must not decide that. `say` is told what was found in folders, and what was passed over and why. With
-    `progress`, the heads of all files are read first, so that unreadable ones are known; they are left out
+    `progress`, the headers of all files are read first, so that unreadable ones are known; they are left out
     where `data.on_error` is "skip".
     Where `data.labels` is false, all labels are 0 and there are no classes.
     Raises Unlabelled for a folder without classes, DataError for a data set that is missing, unreadable or
@@ -78,9 +78,11 @@ def open_dataset(
     """
     opened = functools.partial(_opened, config, download=download, say=say, progress=progress)
     if config.name in FILES and config.labels is False:
+        whole = "test" if split == "test" else "train"
         images: Images | CachedImages = open_unlabelled(
-            _place(config), split, say, config.on_error, progress
+            _place(config), whole, say, config.on_error, progress
         )
+        images = images if split == "test" else _part(config, split, images)
     elif (splits := _splits(config)) is None:
         images = opened("test") if split == "test" else _part(config, split, opened("train"))
     else:

@@ -1,7 +1,7 @@
 """Names to modules: timm's models, torchvision's, and the CIFAR networks of the literature."""
 
 from binarize.models.budget import budget_of
-from binarize.models.checkpoint import load_checkpoint
+from binarize.models.checkpoint import OtherClasses, load_checkpoint
 from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
@@ -23,6 +23,7 @@ from binarize.models.tasks import part_of, require, task_of
 __all__ = [
     "Fetched",
     "Listing",
+    "OtherClasses",
     "Pretrained",
     "budget_of",
     "check_spec",

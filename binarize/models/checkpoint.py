@@ -33,6 +33,14 @@ FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained
 SHOWN = 3
 
 
+class OtherClasses(CheckpointError):
+    """A checkpoint that is of other classes alone: of so many."""
+
+    def __init__(self, message: str, hint: str, classes: int) -> None:
+        super().__init__(message, hint)
+        self.classes = classes
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What was loaded: whether averaged weights were, and sentences for the user."""
@@ -177,7 +185,8 @@ def _check_classes(model: nn.Module, state: State, own: Mapping[str, Tensor], fi
         return
     if differing <= {f"{name}.weight", f"{name}.bias"} and f"{name}.weight" in differing:
         found, wanted = len(state[f"{name}.weight"]), len(own[f"{name}.weight"])
-        raise CheckpointError(
+        raise OtherClasses(
             f'"{file}" has {found} classes ("{name}"), and the model {wanted}',
-            f"--num-classes {found}",
+            f"--num-classes {found}, or model.num_classes of a recipe",
+            found,
         )

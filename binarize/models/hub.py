@@ -16,6 +16,7 @@ import timm
 from torch import nn
 
 from binarize.errors import BinarizeError, CheckpointError, ModelError
+from binarize.imgsize import img_size_of
 from binarize.models import pretrained as weights_of
 from binarize.models.checkpoint import load_checkpoint, load_tensors
 from binarize.models.create import create, describe
@@ -112,8 +113,8 @@ def _images(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(found.get(key), (list, tuple)):
             found[key] = [float(value) for value in found[key]]
     size = config.get("input_size")
-    if isinstance(size, (list, tuple)) and size:
-        found["img_size"] = size[-1]
+    if isinstance(size, (list, tuple)) and len(size) > 1:
+        found["img_size"] = img_size_of(size[-2:])
     return found
 
 

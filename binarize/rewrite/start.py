@@ -13,7 +13,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import BinarizeError, ModelError, RunError
-from binarize.imgsize import ImgSize, height_width, img_size_of
+from binarize.imgsize import ImgSize, height_width, img_size_of, img_size_text
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 from binarize.rewrite.build import added_keys, build_named, said_of
@@ -124,6 +124,11 @@ def open_float(
     """
     size, classes = options.img_size, options.num_classes
     check_target(target)
+    if options.kwargs and (isinstance(target, nn.Module) or is_run(layout.run_of(Path(target)))):
+        raise ModelError(
+            "arguments of a model are for what makes it, and this one is made already",
+            "omit --model-arg: it goes with a name or with code",
+        )
     if isinstance(target, nn.Module):
         target = unwrapped(target)
         check_kind(target)
@@ -353,8 +358,8 @@ def _from_code(place: str, options: SourceOptions) -> FloatModel:
         return float_model
     images = float_model.info.preprocess
     note = (
-        f"images: {images.img_size} pixels, mean {_numbers(images.mean)}, std {_numbers(images.std)}, unless "
-        "--img-size, --mean and --std say otherwise"
+        f"images: {img_size_text(images.img_size)} pixels, mean {_numbers(images.mean)}, std "
+        f"{_numbers(images.std)}, unless --img-size, --mean and --std say otherwise"
     )
     return replace(float_model, notes=(note,))
 

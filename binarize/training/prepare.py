@@ -254,16 +254,19 @@ def _from_library(
             f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}",
             "omit it: the classifier is made for the data's classes",
         )
-    float_model = open_float(
-        section.name,
-        SourceOptions(
-            pretrained=section.pretrained,
-            checkpoint=section.checkpoint,
-            num_classes=section.num_classes or (None if classes is None else len(classes)),
-            img_size=size,
-            kwargs=section.kwargs,
-        ),
+    source = SourceOptions(
+        pretrained=section.pretrained,
+        checkpoint=section.checkpoint,
+        num_classes=section.num_classes or (None if classes is None else len(classes)),
+        img_size=size,
+        kwargs=section.kwargs,
     )
+    try:
+        float_model = open_float(section.name, source)
+    except models.OtherClasses as other:
+        if section.num_classes is not None:
+            raise
+        float_model = open_float(section.name, replace(source, num_classes=other.classes))
     progress.say(f"{section.name}, weights: {float_model.info.weights}")
     known = _with_data_classes(float_model, classes, progress)
     if known is not float_model:

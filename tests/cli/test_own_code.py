@@ -87,6 +87,8 @@ def test_the_whole_road(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert f"--code {PLACE}" in capsys.readouterr().err
     assert run("summary", "runs/net") == 0
     assert imports(home) == before
+    assert run("convert", "runs/net", "--model-arg", "width=4", "--code", PLACE) == 1
+    assert "is made already" in capsys.readouterr().err
 
     code = ("--code", PLACE)
     trained = ("-o", "runs/trained", "--set", "stages.0.steps=2")
@@ -130,6 +132,7 @@ def test_other_classes_than_the_code_makes(home: Path) -> None:
         ((PLACE, "--model-arg", "depth=3"), "raised TypeError"),
         ((PLACE, "--model-arg", "weights_file=x"), "is not an argument that a run may keep"),
         ((PLACE, "--classes", "blocks.py", "--img-size", "16"), "names of classes"),
+        (("cifar_resnet20", "--model-arg", "shortcut=middle"), "shortcut should be centre or end"),
         (("exits.py:x",), '"exits.py" cannot be imported: SystemExit'),
     ],
 )

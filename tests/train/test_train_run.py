@@ -9,7 +9,7 @@ import torch
 import train_runs as tiny
 from safetensors.torch import load_file
 
-from binarize import api
+from binarize import api, models
 from binarize.errors import CheckpointError, DataError, RecipeError, RunError, TrainingError
 from binarize.layers import binary_weights
 from binarize.recipe import Model, load
@@ -328,3 +328,16 @@ def test_a_pretrained_classifier_starts_anew_for_other_classes_alone(classes, an
     prepared = prepare.prepare(tiny.MODEL, section, tiny.recipe(), names, told)
     assert prepared.anew == ("classifier" if anew else "")
     assert told.heard("starts anew") is anew
+
+
+def test_a_checkpoint_of_other_classes_keeps_all_but_its_classifier(tmp_path):
+    trained = models.create(tiny.MODEL, num_classes=5)
+    torch.save({"model": trained.state_dict()}, tmp_path / "w.pth")
+    told, section = tiny.Told(), Model(name=tiny.MODEL, checkpoint=str(tmp_path / "w.pth"))
+    prepared = prepare.prepare(tiny.MODEL, section, tiny.recipe(), ["a", "b", "c"], told)
+    assert prepared.anew == "classifier"
+    assert told.heard("it had 5 classes, the data has 3")
+    assert prepared.converted.info.random == ["fc"]
+    assert torch.equal(
+        prepared.converted.conversion.model.state_dict()["conv1.weight"], trained.conv1.weight
+    )

@@ -12,6 +12,7 @@ from torch import nn
 
 from binarize import models
 from binarize.errors import ModelError
+from binarize.imgsize import ImgSize, height_width
 from binarize.models.fake import create_fake
 from binarize.rewrite import capture, image_size
 
@@ -52,16 +53,16 @@ def describe(name: str) -> Line:
     }
 
 
-def own_size(name: str) -> int:
+def own_size(name: str) -> ImgSize:
     return models.default_preprocess(name).img_size
 
 
-def quick_size(name: str) -> int:
+def quick_size(name: str) -> ImgSize:
     """The smallest of SIZES that the model runs on as it is, or its own where it is tied to that."""
     own = own_size(name)
     model = create_fake(name)
     for size in SIZES:
-        if size < own and not _tied(name) and _runs(model, size):
+        if size < min(height_width(own)) and not _tied(name) and _runs(model, size):
             return size
     return own
 

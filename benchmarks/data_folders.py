@@ -200,7 +200,7 @@ def layouts() -> dict[str, Case]:
         ),
         "tars": Case(tars, two),
         "csv": Case(_csv("path,label"), whole, options={"name": "csv", "holdout": 3}),
-        "csv without a head": Case(_csv(""), whole, options={"name": "csv", "holdout": 3}),
+        "csv without a header": Case(_csv(""), whole, options={"name": "csv", "holdout": 3}),
         "csv by its ending": Case(_csv("file,class"), whole, options={"holdout": 3}),
         "csv of each split": Case(_two_csvs, two, options={"name": "csv"}),
         "tiny-imagenet": Case(_tiny, {"train": count(4), "test": count(2)}, says=("test (no labels)",)),
@@ -268,6 +268,12 @@ def oddities() -> dict[str, Case]:
         ),
         "stray image": with_(lambda train: paint(train / "9.png", 0), says=("9.png",)),
         "links": with_(link, found=five_cats, says=("fox",)),
+        "a folder that links to itself": Case(
+            lambda root: [classes(root / "x"), (root / "x" / "fox").symlink_to(root / "x")] and root,
+            {"train": count(3), "holdout": count(1)},
+            says=("fox",),
+            options={"holdout": 3},
+        ),
         "broken link": with_(
             lambda train: (train / "cat" / "9.png").symlink_to("nowhere"), says=("cat/9.png",)
         ),
@@ -358,11 +364,11 @@ def _without(root: Path, name: str) -> Path:
     return root
 
 
-def _csv(head: str, *further: str) -> Callable[[Path], Path]:
+def _csv(header: str, *further: str) -> Callable[[Path], Path]:
     def make(root: Path) -> Path:
         files = sorted(classes(root / "x").rglob("*.png"))
         lines = [f"{file.relative_to(root)},{file.parent.name}" for file in files]
-        text = "\n".join([*([head] if head else []), *lines, *further])
+        text = "\n".join([*([header] if header else []), *lines, *further])
         (root / "x.csv").write_text(text + "\n")
         return root / "x.csv"
 

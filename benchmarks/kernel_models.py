@@ -105,8 +105,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
 def exactness(model: torch.nn.Module, file: Path) -> dict[str, float]:
     """Largest difference to float64 over the largest logit, with kernels and in stock onnxruntime."""
     model = model.eval()
-    channels, height, width = 3, *[model.binarize_info.preprocess.img_size] * 2
-    images = torch.randn(2, channels, height, width)
+    images = torch.randn(2, 3, *model.binarize_info.preprocess.sides)
     with torch.no_grad():
         truth = in_float64(exact_copy(model), images).numpy()
     found = {}

@@ -50,8 +50,8 @@ def write(folder: Path) -> None:
                 structure="bireal" if activations == "sign" else "keep",
                 pretrained=False,
             )
-            size = model.binarize_info.preprocess.img_size
-            image = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+            sides = model.binarize_info.preprocess.sides
+            image = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(1))
             with torch.no_grad():
                 np.save(place / LOGITS, model.eval()(image).numpy())
             np.save(place / IMAGE, image.numpy())

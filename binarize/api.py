@@ -185,7 +185,12 @@ def sensitivity(
         options = options_of(record) if record is not None and record.parameters else Options()
         options = replace(options, stem="keep")
     images = fitting.read_images(
-        calib_data, calib_images, opened.info.preprocess, opened.size, progress.say
+        calib_data,
+        calib_images,
+        opened.info.preprocess,
+        opened.size,
+        progress.say,
+        progress=progress,
     )
     converted = convert_float(
         opened,

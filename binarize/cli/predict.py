@@ -49,10 +49,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page with the images and their answers."),
     ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(metavar="stop|skip", help="What to do with an image that cannot be read."),
-    ] = "stop",
+    on_error: model_options.OnError = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", metavar="N", min=1, help="Images per batch.")
     ] = 64,
@@ -96,7 +93,7 @@ def command(
             [io.BytesIO(sys.stdin.buffer.read()) if image == STDIN else image for image in images],
             top=top,
             html=html,
-            on_error=on_error,
+            on_error=on_error or "stop",
             batch_size=batch_size,
             workers=workers,
             kernels=not no_kernels,

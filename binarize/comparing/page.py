@@ -44,7 +44,7 @@ def write_compare_page(sweep: Sweep) -> Path:
             ("changes", ", ".join(manifest.changes)),
             ("trained", manifest.target or (recipe.model.name if recipe.model else "")),
             ("data", recipe.data.name),
-            ("held out", recipe.data.holdout and f"{recipe.data.holdout} training images"),
+            ("held out", _held_out(recipe.data.holdout)),
             ("seeds", ", ".join(str(seed) for seed in range(manifest.seeds))),
             ("begun", day(manifest.created)),
             ("machine", machines(runs)),
@@ -69,6 +69,13 @@ def panels(variants: Sequence[str], done: Sequence[Outcome]) -> list[Panel]:
             late = [curve.since(half + 1) for curve in curves]
             found.append(Panel(f"{title}, from epoch {half + 1}", late))
     return found
+
+
+def _held_out(holdout: int | float) -> str:
+    """`5000 training images`, or `20 % of the training images`; "" where none are."""
+    if isinstance(holdout, float):
+        return f"{100 * holdout:g} % of the training images"
+    return f"{holdout} training images" if holdout else ""
 
 
 def _curve(variant: str, number: int, column: str, done: Sequence[Outcome]) -> Curve:

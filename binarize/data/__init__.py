@@ -2,7 +2,7 @@
 
 from binarize.data.datasets import NotSplit, has_split, open_dataset, sources_beside_training
 from binarize.data.files import Unlabelled, first_of, once
-from binarize.data.images import CachedImages, Images
+from binarize.data.images import CachedImages, Images, name_of, whole_of
 from binarize.data.loaders import (
     Loader,
     check_cache,
@@ -25,6 +25,7 @@ __all__ = [
     "check_exists",
     "first_of",
     "has_split",
+    "name_of",
     "once",
     "open_dataset",
     "plain_train_loader",
@@ -33,4 +34,5 @@ __all__ = [
     "test_loader",
     "train_loader",
     "val_loader",
+    "whole_of",
 ]

@@ -1,7 +1,7 @@
-"""A quick pass over the heads of images, before anything long begins.
+"""A quick pass over the headers of images, before anything long begins.
 
-A head tells whether a file is an image, of which kind and of what size. A file that was cut short is found as
-well: an image whose end is not that of its format is decoded whole.
+A header tells whether a file is an image, of which kind and of what size. A file that was cut short is found
+as well: an image whose end is not that of its format is decoded whole.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def check(files: Files, on_error: OnError, progress: Progress) -> tuple[Sizes, d
         except (OSError, ValueError, MemoryError) as error:
             bad[number] = why(error)
         if not shown and time.monotonic() - began > PATIENCE:
-            progress.task(f"reading the heads of {files.source}", len(files.files), number)
+            progress.task(f"reading the headers of {files.source}", len(files.files), number)
             shown = True
         if shown:
             progress.update(number + 1)

@@ -70,7 +70,7 @@ def open_dataset(
     `classes`, where given, are the names that a trained model knows, in the order of its logits.
     `download`: what is not there may be fetched; False where a run or an ONNX file names the data set, which
     must not decide that. `say` is told what was found in folders, and what was passed over and why. With
-    `progress`, the heads of all files are read first, so that unreadable ones are known; they are left out
+    `progress`, the headers of all files are read first, so that unreadable ones are known; they are left out
     where `data.on_error` is "skip".
     Where `data.labels` is false, all labels are 0 and there are no classes.
     Raises Unlabelled for a folder without classes, DataError for a data set that is missing, unreadable or
@@ -78,9 +78,11 @@ def open_dataset(
     """
     opened = functools.partial(_opened, config, download=download, say=say, progress=progress)
     if config.name in FILES and config.labels is False:
+        whole = "test" if split == "test" else "train"
         images: Images | CachedImages = open_unlabelled(
-            _place(config), split, say, config.on_error, progress
+            _place(config), whole, say, config.on_error, progress
         )
+        images = images if split == "test" else _part(config, split, images)
     elif (splits := _splits(config)) is None:
         images = opened("test") if split == "test" else _part(config, split, opened("train"))
     else:
@@ -115,10 +117,10 @@ def has_split(config: Data, split: str) -> bool:
 
     Raises DataError where the data set is missing or unreadable.
     """
-    splits = _splits(config)
+    splits = None if config.labels is False else _splits(config)
     if split == "holdout":
         return bool(config.holdout) or (splits is not None and splits.val is not None)
-    return splits is None or splits.test is not None or config.labels is False
+    return splits is None or splits.test is not None
 
 
 def _splits(config: Data) -> Splits | None:
@@ -165,14 +167,12 @@ def _of_splits(
         return opened(source, classes)
     if splits.train is None or (split == "test" and not splits.whole and not config.holdout):
         raise Unlabelled(f'"{config.dir}" holds no {split} images', LAYOUT)
-    # One place for all, numbered alike for both parts.
+    if split == "test" and not config.holdout:
+        return opened(splits.train, classes)
+    whole = opened(splits.train)  # numbered alike for both parts
     if split == "test":
-        images = opened(splits.train, None if config.holdout else classes)
-        each = config.model_copy(
-            update={"batch_size": 1}
-        )  # nothing is trained: no batch need be left
-        return set_aside(images, each) if config.holdout else images
-    return _part(config, split, opened(splits.train))
+        return set_aside(whole, config.model_copy(update={"batch_size": 1}))  # none need be left
+    return _part(config, split, whole)
 
 
 def _opened(

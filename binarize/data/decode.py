@@ -116,7 +116,7 @@ def decode_file(path: str | Path) -> Image.Image:
 def probe(file: IO[bytes]) -> tuple[int, int]:
     """Height and width of the image in a file, upright.
 
-    Only its head is read, unless the end is not that of its format, or its pixels may be of a kind that the
+    Only its header is read, unless the end is not that of its format, or its pixels may be of a kind that the
     rules refuse: then it is decoded. Raises ValueError as `decode` does.
     """
     try:

@@ -111,8 +111,10 @@ class ImageFiles:
         self._name(names)
 
     def check(self, on_error: OnError, progress: Progress | None = None) -> None:
-        """Look at the head of every image. Those that cannot be read are left out where `on_error` is "skip";
-        else DataError names the first of them. What there is of sizes is in `sizes` then."""
+        """Look at the header of every image; `sizes` is known then.
+
+        Those that cannot be read are left out where `on_error` is "skip"; else DataError names the first.
+        """
         self.sizes, bad = check(self, on_error, progress or Progress())
         if bad:
             for number, reason in bad.items():
@@ -145,6 +147,10 @@ class ImageFiles:
                 f'image "{self.files[index].path}" of "{self.source}" cannot be read: {why(error)}'
             ) from error
         return image, self.label(index)
+
+    def name(self, index: int) -> str:
+        """The path of an image under the folder, or in the tar."""
+        return self.files[index].path
 
     def label(self, index: int) -> int:
         return self.labels[index]
@@ -213,7 +219,7 @@ def open_source(
 
     With `classes`, labels are numbered in that order, and a folder of another name is an error. `say` is
     told in one sentence what was found, and what was passed over and why. With `progress`, or where errors
-    are skipped, the heads of all images are read first.
+    are skipped, the headers of all images are read first.
     Raises DataError where there is nothing that can be read.
     """
     found = _open(source)
@@ -256,6 +262,9 @@ def open_unlabelled(
     if progress is not None or on_error == "skip":
         found.check(on_error, progress)
     say(found.summary)
+    unused = [*found_splits.beside, *([str(found_splits.val)] if found_splits.val else [])]
+    if unused:
+        say(f'"{root}": passed over beside the splits: {first_of(unused)}')
     images = Images(found, [])
     if not whole:
         return images

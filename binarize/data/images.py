@@ -61,17 +61,38 @@ class _Numbered:
     """Images with other labels."""
 
     def __init__(self, images: Any, numbers: list[int]) -> None:
-        self._images, self._numbers = images, numbers
+        self.images, self._numbers = images, numbers
         self._labels = labels_of(images).tolist()
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return self._images[index][0], self.label(index)
+        return self.images[index][0], self.label(index)
+
+    def name(self, index: int) -> str:
+        return name_of(self.images, index)
 
     def label(self, index: int) -> int:
         return self._numbers[self._labels[index]]
+
+
+def whole_of(images: Any) -> int:
+    """How many images there are in the data set that these are a part of."""
+    if isinstance(images, Subset):
+        return whole_of(images.dataset)
+    if isinstance(images, (Images, _Numbered)):
+        return whole_of(images.images)
+    return len(images)
+
+
+def name_of(images: Any, index: int) -> str:
+    """The path of an image of a data set of files; of another data set its number."""
+    if isinstance(images, Subset):
+        return name_of(images.dataset, images.indices[index])
+    if isinstance(images, Images):
+        return name_of(images.images, index)
+    return images.name(index) if hasattr(images, "name") else str(index)
 
 
 class Images(Dataset[tuple[Any, int]]):

@@ -38,7 +38,7 @@ def sample_images(
     """At most `count` images of `root`, evenly spread over it, brought to float32 [3, H, W].
 
     `root` is a folder of images, of class folders, or a tar; of a data set with splits, its training
-    images are taken. `say` is told where something was passed over, and why. With `progress`, the heads of
+    images are taken. `say` is told where something was passed over, and why. With `progress`, the headers of
     those that are taken are read first; unreadable ones are left out where `on_error` is "skip".
     Raises DataError where there are none.
     """

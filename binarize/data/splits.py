@@ -83,15 +83,17 @@ def find_splits(root: Path, lists_first: bool = False) -> Splits:
 def _in_folder(root: Path, lists_first: bool) -> Splits | None:
     with os.scandir(root) as listed:
         entries = sorted(listed, key=lambda entry: entry.name)
-    names = [entry.name for entry in entries if passed_over(entry.name) is None]
-    sources = {name: Source(root / name) for name in names}
-    folders = [name for name in names if sources[name].path.is_dir()]
+    entries = [entry for entry in entries if passed_over(entry.name) is None]
+    names = [entry.name for entry in entries]
+    folders = {entry.name for entry in entries if entry.is_dir()}
     kinds = (".tar", "", CSV) if not lists_first else (CSV, ".tar", "")
     roles = {name: role for name in names if (role := _role(name, name in folders)) is not None}
     if roles:
         order = {name: kinds.index("" if name in folders else _ending(name)) for name in roles}
+        sources = {name: Source(root / name) for name in roles}
         return _chosen(sources, roles, order, folders)
-    return _in_folder(root / folders[0], lists_first) if len(folders) == 1 else None
+    inside = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+    return _in_folder(root / inside[0].name, lists_first) if len(inside) == 1 else None
 
 
 def _in_tar(root: Path, prefix: str, folders: list[str]) -> Splits | None:

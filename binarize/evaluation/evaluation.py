@@ -142,6 +142,15 @@ def _test(
     except DataError as problem:  # of data and classes that the target names
         raise DataError(f'"{target.name}": {problem.message}', problem.hint) from problem
     test = _Test(config, loader)
+    if config.holdout and not data.has_split(config, "test"):
+        say(f"scored are {len(test.loader.dataset):,} of them: those set aside when it was trained")
+        now, then = data.whole_of(test.loader.dataset), target.data.images
+        if then is not None and now != then:
+            progress.warn(
+                f'"{config.dir}" has {now:,} images and had {then:,} when "{target.name}" was trained: some '
+                "of those that are scored may have been trained on",
+                "evaluate on other images: --data-dir",
+            )
     names = test.loader.dataset.classes
     if known is None and names:
         say(
@@ -165,12 +174,16 @@ def _config(
     place = _place(target, found) if data_dir is None else str(data_dir)
     if name == "digits":
         given = {**given, "workers": 0}  # 360 images in memory: a process would start for longer
-    own = place is not None and target.data.dir is not None and _same(place, target.data.dir)
+    own = data_dir is None or _is_own(target, Path(data_dir))
     return Data(name=name, dir=place, holdout=target.data.holdout if own else 0, **given)
 
 
-def _same(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
+def _is_own(target: Target, place: Path) -> bool:
+    """Whether it was trained on images of that place. An ONNX file tells the last part of its name alone."""
+    known = Path(target.data.dir or "")
+    if target.kind == "onnx":
+        return place.resolve().name == known.name
+    return place.resolve() == known.resolve()
 
 
 def _place(target: Target, found: list[Target]) -> str | None:

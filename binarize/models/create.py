@@ -12,7 +12,7 @@ import torchvision
 from torch import nn
 
 from binarize.errors import ModelError
-from binarize.imgsize import ImgSize, height_width
+from binarize.imgsize import ImgSize, height_width, img_size_text
 from binarize.models import pretrained as weights_of
 from binarize.models.arguments import check_arguments
 from binarize.models.cifar import DEFAULTS
@@ -145,7 +145,12 @@ def _size_kwargs(library: str, bare: str, img_size: ImgSize | None) -> dict[str,
         return {"aux_loss": True} if not bare.startswith("lraspp_") else {}
     own = default_preprocess(f"{library}/{bare}").img_size
     if bare.startswith("vit_"):
-        return {"image_size": _as_json(img_size or own)}
+        if not isinstance(img_size or own, int):
+            raise ModelError(
+                f"torchvision's {bare} takes square images, not {img_size_text(img_size or own)}",
+                "choose one number for --img-size, or the network of timm",
+            )
+        return {"image_size": img_size or own}
     if bare.startswith("maxvit_") and img_size is not None and img_size != own:
         return {"input_size": list(height_width(img_size))}
     return {}

@@ -12,9 +12,11 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from binarize.choices import OnError
 from binarize.data.decode import decode, decode_file, to_rgb, why
 from binarize.data.files import ImageFiles
 from binarize.errors import DataError
+from binarize.progress import Progress
 
 Source = str | Path | Image.Image | np.ndarray | IO[bytes]
 STREAM = "-"
@@ -34,16 +36,19 @@ class Picture:
     open: Callable[[], Image.Image]
 
 
-def find_pictures(sources: Source | Sequence[Source], say: Callable[[str], None]) -> list[Picture]:
+def find_pictures(
+    sources: Source | Sequence[Source], on_error: OnError, progress: Progress
+) -> list[Picture]:
     """The pictures of those sources in their order: of a folder or tar all that are in it, however deep.
 
-    An array [N, H, W, 3] is N pictures. `say` is told what was passed over in a folder. Raises DataError for
-    a path that does not exist, and a folder without pictures.
+    An array [N, H, W, 3] is N pictures. `progress` is told what was passed over in a folder. Raises DataError
+    for a path that does not exist, and for a folder without pictures or, unless they are skipped, with
+    pictures that cannot be read.
     """
     found: list[Picture] = []
     for source in _several(sources):
         if isinstance(source, (str, Path)):
-            found += _at(Path(source), say)
+            found += _at(Path(source), on_error, progress)
         else:
             found.append(_in_memory(source, len(found)))
     return found
@@ -55,9 +60,9 @@ def _several(sources: Any) -> Iterable[Any]:
     return [sources] if one else sources
 
 
-def _at(path: Path, say: Callable[[str], None]) -> list[Picture]:
+def _at(path: Path, on_error: OnError, progress: Progress) -> list[Picture]:
     if path.is_dir() or path.suffix == ".tar":
-        return _inside(path, say)
+        return _inside(path, on_error, progress)
     if not path.exists():
         raise DataError(f'there is no image "{path}"', "name an image, a folder of images, or -")
     if not path.is_file():
@@ -65,7 +70,7 @@ def _at(path: Path, say: Callable[[str], None]) -> list[Picture]:
     return [Picture(str(path), functools.partial(decode_file, path))]
 
 
-def _inside(root: Path, say: Callable[[str], None]) -> list[Picture]:
+def _inside(root: Path, on_error: OnError, progress: Progress) -> list[Picture]:
     try:
         files = ImageFiles(root, labelled=False)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -74,8 +79,9 @@ def _inside(root: Path, say: Callable[[str], None]) -> list[Picture]:
         ) from error
     except DataError as error:
         raise DataError(error.message, "name an image, a folder of images, or -") from error
+    files.check(on_error, progress)
     if files.skipped:
-        say(f'"{root}": skipped: {files.skipped}')
+        progress.say(f'"{root}": skipped: {files.skipped}')
     return [
         Picture(str(root / file.path), functools.partial(_image_of, files, number))
         for number, file in enumerate(files.files)

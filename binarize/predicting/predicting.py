@@ -6,14 +6,14 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from binarize import outputs
-from binarize.choices import OnError
+from binarize.choices import ON_ERROR, OnError
 from binarize.data.decode import UnreadableImage, why
 from binarize.data.transforms import test_transform
 from binarize.errors import BinarizeError, DataError, near_words
@@ -74,7 +74,7 @@ def predict(
     images: Source | Sequence[Source],
     *,
     top: int = TOP,
-    on_error: str = "stop",
+    on_error: OnError = "stop",
     html: str | Path | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
@@ -89,7 +89,8 @@ def predict(
         images: a path, a PIL image, uint8[H, W, 3] or an open file, or several of them. Of a folder (or tar)
             all pictures, however deep, in natural order of their names.
         top: classes for each picture; all, where there are fewer.
-        on_error: "skip" leaves out pictures that cannot be read, and `progress` is warned.
+        on_error: "skip" leaves out pictures that cannot be read, and `progress` is told; "stop" names one.
+            Those of folders are looked for before the first answer.
         html: a page with the pictures, to be written as one file; nothing may be there yet.
         batch_size, workers, kernels: as for `evaluate`.
         progress: is told how many pictures are answered.
@@ -102,12 +103,12 @@ def predict(
         raise BinarizeError(
             f"top is {top}", "it is the number of classes that are shown: at least 1"
         )
-    if on_error not in get_args(OnError):
-        raise BinarizeError(f'on_error is "{on_error}"', f"take {' or '.join(get_args(OnError))}")
+    if on_error not in ON_ERROR:
+        raise BinarizeError(f'on_error is "{on_error}"', f"choose {' or '.join(ON_ERROR)}")
     if html is not None:
         outputs.check_new_file(html)
     asked = find_one(target, kernels)
-    pictures = find_pictures(images, progress.say)
+    pictures = find_pictures(images, on_error, progress)
     if not pictures:
         raise DataError("there are no images to answer", "name an image or a folder of images")
     answers, thumbnails = _answers(
@@ -151,7 +152,7 @@ def _answers(
     target: Target,
     pictures: Sequence[Picture],
     top: int,
-    on_error: str,
+    on_error: OnError,
     thumbnails: bool,
     batch_size: int,
     workers: int,

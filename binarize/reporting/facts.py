@@ -11,7 +11,16 @@ from typing import Any
 
 from binarize.errors import RunError
 from binarize.recipe import Recipe, load
-from binarize.run import EstimatorSpec, Run, RunInfo, Sensitivities, layout, open_run, tables
+from binarize.run import (
+    Answers,
+    EstimatorSpec,
+    Run,
+    RunInfo,
+    Sensitivities,
+    layout,
+    open_run,
+    tables,
+)
 from binarize.run.tables import AGREEMENT, TEST, TOP1, VAL, Row, last, number, scored, series
 
 
@@ -47,16 +56,25 @@ class Facts:
         except RunError:
             return None
 
+    @property
+    def answers(self) -> Answers | None:
+        """Which classes it takes for which; None where that was not kept or is damaged."""
+        try:
+            return self.run.answers
+        except RunError:
+            return None
+
     def damage(self) -> list[str]:
         """What cannot be read of its tables, a sentence for each."""
         paths = (self.run.path, self.run.path / layout.BASELINE)
         files = [
             table.damage(path) for path in paths for table in (tables.METRICS, tables.INDICATORS)
         ]
-        try:
-            _ = self.run.sensitivity
-        except RunError as problem:
-            files.append(problem.message)
+        for read in (lambda: self.run.sensitivity, lambda: self.run.answers):
+            try:
+                read()
+            except RunError as problem:
+                files.append(problem.message)
         return [f"{sentence}: the report goes without" for sentence in files if sentence]
 
     @cached_property
@@ -115,6 +133,7 @@ class Facts:
             "indicators": {name: last(self.rows, name) for name in tables.OF_MODEL},
             "fit": self.info.fit.to_json() if self.info.fit else None,
             "totals": self.summary["totals"],
+            "answers": self.answers.figures() if self.answers else None,
             "layers": self.layers(),
         }
 

@@ -10,6 +10,7 @@ from typing import Any
 from binarize import estimators
 from binarize.estimators.plot import plot
 from binarize.recipe import dump
+from binarize.reporting import answers
 from binarize.reporting.curves import Curve, Panel, draw, inline
 from binarize.reporting.description import describe_run, scores
 from binarize.reporting.facts import Facts
@@ -64,6 +65,7 @@ def write_run_page(facts: Facts, path: Path) -> None:
         ],
         reconstructed=reconstructed(facts),
         recipe=dump(recipe) if recipe else "",
+        **answers.values(facts.answers),
     )
 
 

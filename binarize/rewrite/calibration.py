@@ -132,7 +132,7 @@ def _images(
             f"the model takes {shape}, and --calib-data has RGB images",
             "omit --calib-data: it is calibrated on noise then",
         )
-    images = sample_images(folder, count, preprocess, progress.say)
+    images = sample_images(folder, count, preprocess, progress.say, progress=progress)
     for start in range(0, len(images), BATCH):
         numbers = range(start, min(start + BATCH, len(images)))
         yield torch.stack([images[number][0] for number in numbers])

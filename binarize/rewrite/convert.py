@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from binarize.errors import ModelError
+from binarize.imgsize import img_size_of, img_size_text
 from binarize.layers import activation, binarize_weight, binary_weights, layer_name
 from binarize.progress import Progress
 from binarize.rewrite.capture import Size, Trace
@@ -146,12 +147,12 @@ def _plan(model: nn.Module, options: Options, size: Size, random_weights: bool) 
     trace = part.capture()
     layers = inventory(trace)
     notes = []
-    stem = plan_stem(model, trace, layers, options.stem, size[-1], random_weights)
+    stem = plan_stem(model, trace, layers, options.stem, max(size[-2:]), random_weights)
     if stem is not None:
         stem, trace, note = _with_stem(part, trace, stem, options.stem)
         layers = inventory(trace)
         notes.append(note)
-    elif options.stem == "auto" and size[-1] <= SMALL:
+    elif options.stem == "auto" and max(size[-2:]) <= SMALL:
         notes += _kept_stem_notes(shrinking_stem(model, trace, layers), size)
     reasons = kept_reasons(
         model,
@@ -211,7 +212,7 @@ def _with_stem(
             "omit --stem cifar, or give images of the size that the model was made for",
         ) from error
     if after.output_shapes == trace.output_shapes:
-        return stem, after, f"{_stem_words(stem)}, for images of {part.size[-1]} pixels"
+        return stem, after, f"{_stem_words(stem)}, for images of {_side(part.size)} pixels"
     if option == "auto":
         undo()
         return None, trace, f'stem: "{stem.conv}" is kept: with another, outputs change their size'
@@ -291,13 +292,18 @@ def _stem_words(stem: Stem) -> str:
     return f'stem: "{stem.conv}" is now 3x3 with stride 1{pool}'
 
 
+def _side(size: Size) -> str:
+    """`32`, or `24x40` where images are not square."""
+    return img_size_text(img_size_of(size[-2:]))
+
+
 def _kept_stem_notes(stem: Stem | None, size: Size) -> list[str]:
     """Of a stem that makes small images smaller and may be trained: how to replace it all the same."""
     if stem is None:
         return []
     shrinks = f'"{stem.conv}" and "{stem.pool}" shrink' if stem.pool else f'"{stem.conv}" shrinks'
     return [
-        f"stem: {shrinks} images of {size[-1]} pixels; --stem cifar puts a 3x3 convolution with random "
+        f"stem: {shrinks} images of {_side(size)} pixels; --stem cifar puts a 3x3 convolution with random "
         "weights there"
     ]
 

@@ -5,6 +5,7 @@ info      what run.json and the metadata of an ONNX file say, checked and typed 
 layout    what lies where in a run; finding runs
 files     files and directories that appear whole or not at all
 leftovers what a killed process was writing: locked while it lives, removed by the next one
+answers   which classes a trained network takes for which
 sensitivity  what each layer costs when it alone is binary
 lock      one process at a time
 tables    metrics.csv and indicators.csv
@@ -13,6 +14,7 @@ weights   state dicts in and out, without pickle (this one imports torch)
 
 from __future__ import annotations
 
+from binarize.run.answers import Answers
 from binarize.run.conversion import ConversionRecord, EstimatorSpec, LayerChoice, Stem
 from binarize.run.files import new_directory, new_run, replacing, write_json, write_text
 from binarize.run.fit import AllocationRecord, CurvePoint, FitRecord
@@ -25,6 +27,7 @@ from binarize.run.summary import EnvironmentRecord, MachineRecord
 
 __all__ = [
     "AllocationRecord",
+    "Answers",
     "ConversionRecord",
     "CurvePoint",
     "DataRecord",

@@ -7,6 +7,7 @@ model.safetensors     weights, in a run made by `convert`
 last/ best/           weights (model.safetensors) and training state, in a run made by `train`
 initial/              the weights that an unfinished training began with
 float/                the weights of the float parent that the run was fitted to
+answers.json          which classes it takes for which, in a run that was trained on image files
 sensitivity.json      what each layer costs when it alone is binary, where that was measured
 recipe.resolved.yaml  the recipe as it was run, in a run made by `train`
 metrics.csv           one line per epoch; indicators.csv: one per epoch and binary layer
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from binarize.errors import RunError
+from binarize.run.answers import Answers
 from binarize.run.files import read_file, write_json
 from binarize.run.info import RunInfo
 from binarize.run.record import InvalidRecord, parse_json
@@ -43,6 +45,7 @@ TRAINING_TENSORS, TRAINING_SCALARS = "training.safetensors", "training.json"
 INITIAL = Path("initial") / WEIGHTS
 PARENT = Path("float") / WEIGHTS
 SENSITIVITY = "sensitivity.json"
+ANSWERS = "answers.json"
 RECIPE = "recipe.resolved.yaml"
 METRICS, INDICATORS = "metrics.csv", "indicators.csv"
 TENSORBOARD = "tensorboard"
@@ -114,6 +117,17 @@ class Run:
                 f'"{file}" is damaged: {problem}',
                 "remove it, or measure again: binarize sensitivity RUN",
             ) from problem
+
+    @property
+    def answers(self) -> Answers | None:
+        """Which classes it takes for which; None where that was not kept. Raises RunError."""
+        file = self.path / ANSWERS
+        if not file.is_file():
+            return None
+        try:
+            return Answers.from_data(self.read_json(ANSWERS))
+        except InvalidRecord as problem:
+            raise RunError(f'"{file}" is damaged: {problem}', "remove it") from problem
 
     def read_json(self, name: str) -> Any:
         """The content of one of the run's JSON files. Raises RunError where it is missing or damaged."""

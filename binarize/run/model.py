@@ -112,18 +112,21 @@ class DataRecord(Record):
 
     Attributes:
         holdout: how many of the training images were set aside, or below 1 their share.
+        images: how many there were, where some were set aside: of other images they would be others.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     holdout: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
+    images: Annotated[int, Field(ge=0)] | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where nothing is set aside, nothing is said of it, as in runs before there was this field."""
+        """Where nothing is set aside, nothing is said of it, as in runs before there were these fields."""
         written: dict[str, Any] = write(self)
-        if not self.holdout:
-            del written["holdout"]
+        for name in ("holdout", "images"):
+            if not written[name]:
+                del written[name]
         return written
 
     @field_validator("dir")

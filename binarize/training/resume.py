@@ -23,6 +23,7 @@ from binarize.rewrite import added_keys, build_named
 from binarize.run import Run, RunInfo, layout, open_run, tables
 from binarize.run.weights import load_weights
 from binarize.training import checkpoint
+from binarize.training.answers import keep_answers
 from binarize.training.device import shard_test, shard_train
 from binarize.training.engine import Trainer
 from binarize.training.estimator_progress import own_estimators
@@ -146,7 +147,17 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
                 _load_initial(model, path, added_keys(training.info))
             state = trainer.train(_phase(training, name, directory, info, model))
         states.append(state)
+    if accelerator.is_main_process:
+        _keep_answers(training, accelerator, progress)
     return _ended(training, states, accelerator)
+
+
+def _keep_answers(training: Training, accelerator: Accelerator, progress: Progress) -> None:
+    """The training is done, and is not undone by an image that has vanished meanwhile."""
+    try:
+        keep_answers(training.run, training.info, training.recipe, accelerator, progress)
+    except DataError as problem:
+        progress.warn(f"no answers of single images are kept: {problem.message}", problem.hint)
 
 
 def _ended(

@@ -11,9 +11,11 @@ from binarize.data import (
     NotSplit,
     Unlabelled,
     check_cache,
+    has_split,
     once,
     open_dataset,
     sources_beside_training,
+    whole_of,
 )
 from binarize.data.transforms import check_policy
 from binarize.errors import DataError, RunError, TrainingError
@@ -90,7 +92,10 @@ def start(
 
 
 def _record(data: Data, directory: str | None) -> DataRecord:
-    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout)
+    images = None
+    if data.holdout and data.name in FILES and data.labels is not False:
+        images = whole_of(open_dataset(data.model_copy(update={"cache": False}), "train"))
+    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout, images=images)
 
 
 def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:
@@ -187,6 +192,7 @@ def _open(recipe: Recipe, labelled: bool, progress: Progress) -> list[str]:
     images = open_dataset(undecoded, "train", say=say, progress=progress)
     classes = list(images.classes)
     beside = sources_beside_training(undecoded)
+    _check_early_stops(recipe)
     for split in beside:
         open_dataset(undecoded, split, classes, say=say, progress=progress)
     if undecoded.holdout and labelled:
@@ -194,6 +200,18 @@ def _open(recipe: Recipe, labelled: bool, progress: Progress) -> list[str]:
         progress.say(f"{aside:,} of them are set aside and judge, {len(images):,} are trained on")
     build_schedule(recipe.stages, len(images) // recipe.data.batch_size)
     return classes
+
+
+def _check_early_stops(recipe: Recipe) -> None:
+    """Raises DataError for a stage that would end by what it does on the test images."""
+    number = next(
+        (n for n, stage in enumerate(recipe.stages) if stage.early_stop is not None), None
+    )
+    if number is not None and not has_split(recipe.data, "holdout"):
+        raise DataError(
+            f"stages.{number}.early_stop needs images to judge by besides the test images",
+            "set some aside: --set data.holdout=0.2",
+        )
 
 
 def _needs_labels(recipe: Recipe) -> str | None:

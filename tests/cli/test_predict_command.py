@@ -79,7 +79,7 @@ def test_an_onnx_file_answers_by_itself(trained, photos, capsys, monkeypatch):
     [
         (["--json", "--csv"], 2, "both want stdout"),
         (["-", "-"], 2, "stdin holds one image"),
-        (["--on-error", "ignore"], 1, 'on_error is "ignore"'),
+        (["--on-error", "ignore"], 2, '--on-error is "ignore"'),
         (["broken.png"], 1, 'image "broken.png" cannot be read'),
     ],
 )

@@ -121,6 +121,26 @@ def test_too_many(holdout: int, words: str) -> None:
         assert "data.holdout=143" in caught.value.hint
 
 
+def test_images_without_labels_are_set_aside_as_well(tmp_path: Path) -> None:
+    write_images(tmp_path, ("a", "b"), each=20)
+    config = Data(name="folder", dir=str(tmp_path), labels=False, holdout=5, batch_size=8)
+    parts = [data.open_dataset(config, split) for split in ("train", "holdout", "test")]
+    seen = [np.asarray(part[number][0]).tobytes() for part in parts for number in range(len(part))]
+    assert [len(part) for part in parts] == [30, 5, 5]
+    assert len(set(seen)) == 40
+
+
+def test_a_share_is_of_at_least_one_image(tmp_path: Path) -> None:
+    write_images(tmp_path / "train", ("a", "b"), each=20)
+    for share, count in ((0.25, 10), (0.001, 1), (0.5, 20)):
+        config = Data(name="folder", dir=str(tmp_path), holdout=share, batch_size=8)
+        assert len(data.open_dataset(config, "holdout")) == count
+        assert len(data.open_dataset(config, "train")) == 40 - count
+    for wrong in (1.0, 1.5, -0.5, -1, True, "0.2"):
+        with pytest.raises(ValueError, match="holdout"):
+            Data(name="folder", holdout=wrong)
+
+
 def test_none_set_aside() -> None:
     with pytest.raises(DataError, match="no training images are set aside"):
         data.val_loader(digits(0), PREPROCESS)

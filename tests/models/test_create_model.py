@@ -39,6 +39,9 @@ def test_description_builds_the_same_module(name: str, options: dict, size: int)
 def test_image_size_is_an_argument_only_where_the_network_is_tied_to_one() -> None:
     assert models.describe("resnet18", img_size=64).kwargs == {}
     assert models.describe("vit_tiny_patch16_224", img_size=64).kwargs == {"img_size": 64}
+    assert models.describe("vit_tiny_patch16_224", img_size=(32, 64)).kwargs == {
+        "img_size": [32, 64]
+    }
     assert models.describe("swin_tiny_patch4_window7_224").kwargs == {}
     assert models.describe("torchvision/vit_b_16", img_size=64).kwargs == {"image_size": 64}
     assert models.describe("torchvision/resnet18", img_size=64).kwargs == {}
@@ -58,6 +61,7 @@ def test_inceptions_have_one_output_in_training(name: str) -> None:
         ("resnet18", {"wings": 2}, "wings"),
         ("torchvision/resnet18", {"wings": 2}, "wings"),
         ("torchvision/vit_b_16", {"img_size": 40}, "image_size=40"),
+        ("torchvision/vit_b_16", {"img_size": (32, 64)}, "takes square images, not 32x64"),
     ],
 )
 def test_arguments_that_do_not_fit(name: str, options: dict, part: str) -> None:

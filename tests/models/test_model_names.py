@@ -91,3 +91,5 @@ def test_default_preprocess_is_the_librarys() -> None:
     assert ours.crop_pct == theirs["crop_pct"]
     assert ours.img_size == 224
     assert models.default_preprocess("torchvision/vgg11").crop_pct == 224 / 256
+    portrait = models.default_preprocess("vit_base_patch16_sapiens2")
+    assert portrait.sides == (1024, 768)

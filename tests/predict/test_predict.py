@@ -138,17 +138,25 @@ def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path)
 
 def test_what_cannot_be_read_stops_or_is_left_out(files, photos):
     (photos / "3.png").write_bytes(b"none")
-    with pytest.raises(DataError, match=r'image "3.png" of ".*" cannot be read'):
+    with pytest.raises(DataError, match=r"1 of 4 images .* cannot be read: 3.png"):
         binarize.predict(files[False], photos)
+    with pytest.raises(DataError, match=r'image ".*3.png" cannot be read'):
+        binarize.predict(files[False], photos / "3.png")
     said = []
 
     class Listening(Progress):
+        def say(self, text):
+            said.append(text)
+
         def warn(self, text, hint=""):
             said.append(text)
 
-    left = binarize.predict(files[False], photos, on_error="skip", progress=Listening())
+    both = [photos, photos / "3.png"]
+    left = binarize.predict(files[False], both, on_error="skip", progress=Listening())
     assert len(left) == 3
-    assert [text.partition(";")[0] for text in said] == ["skipped 1 of 4 images"]
+    of_folder, of_file = said
+    assert "unreadable: 3.png" in of_folder
+    assert of_file.startswith("skipped 1 of 4 images; the first: ")
     with pytest.raises(DataError, match="none of 1 images"):
         binarize.predict(files[False], photos / "3.png", on_error="skip")
     with pytest.raises(BinarizeError, match='on_error is "ignore"'):

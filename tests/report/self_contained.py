@@ -21,6 +21,8 @@ class _Addresses(HTMLParser):
             if name == "id":
                 self.ids.append(value)
             outside = name in ("src", "srcset", "data", "poster", "action", "xlink:href")
+            if outside and value.startswith("data:image/jpeg;base64,"):
+                continue
             if outside or (name == "href" and not value.startswith("#")):
                 self.fetched.append(value)
 
@@ -30,7 +32,7 @@ def check(page: str) -> None:
     addresses = _Addresses()
     addresses.feed(page)
     assert addresses.fetched == []
-    assert not {"script", "link", "iframe", "img", "object", "embed"} & set(addresses.tags)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(addresses.tags)
     assert not re.search(r"https?://|url\((?!#)|@import|@font-face", page)
     assert len(addresses.ids) == len(set(addresses.ids))
     used = set(re.findall(r'url\(#([^)"]+)\)|href="#([^"]+)"', page))

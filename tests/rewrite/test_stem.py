@@ -45,6 +45,14 @@ def test_when_the_stem_is_replaced(
     assert any(CLI_OPTION in note for note in notes) == (noted and not replaced)
 
 
+def test_an_image_that_is_small_one_way_alone_is_not_small() -> None:
+    model = plain()
+    notes = convert(model, Options(stem="auto"), (3, 128, 32), random_weights=True).notes
+    assert (model[0].kernel_size, notes) == ((7, 7), [])
+    notes = convert(plain(), Options(stem="cifar"), (3, 48, 32)).notes
+    assert any("for images of 48x32 pixels" in note for note in notes)
+
+
 def test_the_new_stem_keeps_the_image_size() -> None:
     model = timm.create_model("resnet18")
     convert(model, Options(), (3, 32, 32), random_weights=True)

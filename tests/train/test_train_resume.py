@@ -254,7 +254,14 @@ def test_without_a_baseline_the_result_names_none():
     result = resume.result(Path("run"), [state_of("binarized")], labelled=True)
     assert result.as_json() == {
         **{"run": "run", "epochs": 2, "top1": 61.235, "top5": 95.556},
-        **{"top1_best": 61.346, "epoch_best": 1, "seconds": 1.3, "weights": "", "random": ()},
+        **{
+            "top1_best": 61.346,
+            "epoch_best": 1,
+            "seconds": 1.3,
+            "top1_on": "test",
+            "weights": "",
+            "random": (),
+        },
     }
     both = resume.result(
         Path("run"), [state_of("float baseline"), state_of("binarized")], labelled=True

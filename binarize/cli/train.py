@@ -168,4 +168,6 @@ def _is_newest(path: str) -> bool:
 
 def _say_how_to_resume(path: Path | None) -> None:
     if path is not None:
-        render.say(f"the run is kept; to resume it: binarize train --resume {path}")
+        found = next_step.run_of(path)
+        flag = next_step.code_of(found.info if found else None)
+        render.say(f"the run is kept; to resume it: binarize train --resume {path}{flag}")

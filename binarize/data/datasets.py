@@ -117,10 +117,10 @@ def has_split(config: Data, split: str) -> bool:
 
     Raises DataError where the data set is missing or unreadable.
     """
-    splits = _splits(config)
+    splits = None if config.labels is False else _splits(config)
     if split == "holdout":
         return bool(config.holdout) or (splits is not None and splits.val is not None)
-    return splits is None or splits.test is not None or config.labels is False
+    return splits is None or splits.test is not None
 
 
 def _splits(config: Data) -> Splits | None:
@@ -167,14 +167,12 @@ def _of_splits(
         return opened(source, classes)
     if splits.train is None or (split == "test" and not splits.whole and not config.holdout):
         raise Unlabelled(f'"{config.dir}" holds no {split} images', LAYOUT)
-    # One place for all, numbered alike for both parts.
+    if split == "test" and not config.holdout:
+        return opened(splits.train, classes)
+    whole = opened(splits.train)  # numbered alike for both parts
     if split == "test":
-        images = opened(splits.train, None if config.holdout else classes)
-        each = config.model_copy(
-            update={"batch_size": 1}
-        )  # nothing is trained: no batch need be left
-        return set_aside(images, each) if config.holdout else images
-    return _part(config, split, opened(splits.train))
+        return set_aside(whole, config.model_copy(update={"batch_size": 1}))  # none need be left
+    return _part(config, split, whole)
 
 
 def _opened(

@@ -262,6 +262,9 @@ def open_unlabelled(
     if progress is not None or on_error == "skip":
         found.check(on_error, progress)
     say(found.summary)
+    unused = [*found_splits.beside, *([str(found_splits.val)] if found_splits.val else [])]
+    if unused:
+        say(f'"{root}": passed over beside the splits: {first_of(unused)}')
     images = Images(found, [])
     if not whole:
         return images

@@ -77,13 +77,13 @@ def load_tensors(model: nn.Module, tensors: State, file: str) -> list[str]:
         ]
     notes += said
     unused = [key for key in state if key not in own and _is_counter(key, state[key])]
-    if not own.keys() - state.keys():
-        unused += [key for key in outside if key in state]
+    counted = {key: value for key, value in own.items() if key.rpartition(".")[2] == TRACKED}
+    if own.keys() <= state.keys() | counted.keys():
+        unused += [key for key in outside if key in state and key not in unused]
     if unused:
         more = f" and {len(unused) - SHOWN} more" if len(unused) > SHOWN else ""
         notes.append(f"not of the network: {', '.join(map(shown, unused[:SHOWN]))}{more}")
     state = {key: value for key, value in state.items() if key not in unused}
-    counted = {key: value for key, value in own.items() if key.rpartition(".")[2] == TRACKED}
     state = {**counted, **state}
     _check_classes(model, state, own, file)
     fill(model, state, file)
@@ -94,9 +94,12 @@ def _unwrapped(state: State, own: Mapping[str, Tensor]) -> tuple[State, list[str
     """`state` under the names without wrappers, and of these names those that nothing was wrapped around
     although something was around others: they stand beside the network."""
     names = {key: _without_wrappers(key, own) for key in state}
-    heads = {name.partition(".")[0] for name in names.values()}
+    heads = {
+        name.partition(".")[0] for key, name in names.items() if not _is_counter(key, state[key])
+    }
     if len(heads) == 1 and not heads & {name.partition(".")[0] for name in own}:
-        names = {key: name.partition(".")[2] for key, name in names.items()}  # one class, any name
+        prefix = f"{heads.pop()}."  # of one class around the network, whatever its name
+        names = {key: name.removeprefix(prefix) for key, name in names.items()}
     if len(set(names.values())) < len(names):
         return state, []  # two names that differ in the wrappers alone: they mean something
     bare = [key for key, name in names.items() if key == name]

@@ -20,6 +20,8 @@ from binarize.run import Run
 SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
 QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 """Whose weights are no parameters: by their names, as importing them takes long."""
+FLOAT_FUNCTIONS = ("FloatFunctional", "FXFloatFunctional")
+"""Of these modules, those that add and multiply floats until a network is quantised."""
 IN_TRAINING = {
     "batch_norm": (5, "training"),
     "dropout": (2, "training"),
@@ -62,7 +64,8 @@ def check_kind(model: nn.Module) -> None:
                 f"{where} is sharded (FSDP): no process has its weights",
                 "convert the model before it is sharded",
             )
-        if type(module).__module__.startswith(QUANTISED):
+        kind = type(module)
+        if kind.__module__.startswith(QUANTISED) and kind.__name__ not in FLOAT_FUNCTIONS:
             raise ModelError(
                 f"{where} is a {type(module).__name__} that torch.ao has quantised: its weights are integers",
                 "convert the float model",

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
 from binarize.data import has_split, name_of, test_loader, val_loader
@@ -25,7 +26,7 @@ SIDE = 96
 
 
 def keep_answers(
-    run: Run, info: RunInfo, recipe: Recipe, device: torch.device, progress: Progress
+    run: Run, info: RunInfo, recipe: Recipe, accelerator: Accelerator, progress: Progress
 ) -> None:
     """Write answers.json of a run that was trained on files with labels, by its last weights."""
     if recipe.data.name not in FILES or not info.classes:
@@ -38,6 +39,7 @@ def keep_answers(
         else val_loader(data, info.preprocess, info.classes)
     )
     progress.task("asking for every image's class", len(loader.dataset))
+    device = accelerator.device
     found = _asked(build(run).to(device).eval(), loader, device, progress)
     answers = found.argmax(1)
     labels = loader.dataset.labels

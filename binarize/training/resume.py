@@ -155,7 +155,7 @@ def go_on(training: Training, accelerator: Accelerator, progress: Progress) -> T
 def _keep_answers(training: Training, accelerator: Accelerator, progress: Progress) -> None:
     """The training is done, and is not undone by an image that has vanished meanwhile."""
     try:
-        keep_answers(training.run, training.info, training.recipe, accelerator.device, progress)
+        keep_answers(training.run, training.info, training.recipe, accelerator, progress)
     except DataError as problem:
         progress.warn(f"no answers of single images are kept: {problem.message}", problem.hint)
 

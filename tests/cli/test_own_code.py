@@ -1,4 +1,7 @@
-"""A network of one's own file, from the command line: made where the user names it, by no run itself."""
+"""A network of one's own file, from the command line: made where the user names it, by no run itself.
+
+Exporting and evaluating such a run: docs/your-network.md, whose commands are run.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +97,6 @@ def test_the_whole_road(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = ("-o", "runs/trained", "--set", "stages.0.steps=2")
     assert run("train", "runs/net", *RECIPE, *trained, *code) == 0
     assert f"next: binarize export --onnx --code {PLACE}" in capsys.readouterr().out
-    assert run("export", "runs/trained", "--onnx", *code) == 0
-    assert run("eval", "runs/trained", "--limit", 8, *code) == 0
     capsys.readouterr()
     assert run("convert", "runs/trained", "--estimator", "ste", "--dry-run", "--json", *code) == 0
     assert json.loads(capsys.readouterr().out)["weights"] == "run trained"
@@ -133,6 +134,7 @@ def test_other_classes_than_the_code_makes(home: Path) -> None:
         ((PLACE, "--model-arg", "weights_file=x"), "is not an argument that a run may keep"),
         ((PLACE, "--classes", "blocks.py", "--img-size", "16"), "names of classes"),
         (("cifar_resnet20", "--model-arg", "shortcut=middle"), "shortcut should be centre or end"),
+        ((PLACE, "--classes", "three.txt", "--img-size", "16"), "there are 3 names of classes"),
         (("exits.py:x",), '"exits.py" cannot be imported: SystemExit'),
     ],
 )
@@ -140,6 +142,7 @@ def test_what_is_wrong_is_said(
     words: tuple[str, ...], said: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    (home / "three.txt").write_text("a\nb\nc\n")
     assert run("convert", *words) == 1
     assert said in capsys.readouterr().err
     assert not (home / "runs").exists()

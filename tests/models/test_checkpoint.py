@@ -100,6 +100,18 @@ def test_names_that_begin_like_a_wrapper_stay(tmp_path: Path) -> None:
         assert torch.equal(other["module"].weight, net["module"].weight), prefix
 
 
+def test_what_stands_beside_a_wrapped_network_is_named(tmp_path: Path) -> None:
+    net, other = models.create("test_vit"), models.create("test_vit")
+    for prefix in ("model.", "encoder."):
+        whole = checkpoints.prefixed(net.state_dict(), prefix)
+        beside = {"epoch": torch.tensor(3), "n_averaged": torch.tensor(9)}
+        beside |= {"criterion.weight": torch.ones(5)} if prefix == "model." else {}
+        (note,) = load_checkpoint(other, saved({**whole, **beside}, tmp_path)).notes
+        assert torch.equal(other.head.weight, net.head.weight)
+        assert note.startswith("not of the network: ")
+        assert all(name in note for name in beside), note
+
+
 def test_convert_says_which_of_two_states_it_takes(tmp_path: Path) -> None:
     model = models.create("test_vit")
     state, ema = model.state_dict(), checkpoints.other(model.state_dict())

@@ -163,6 +163,23 @@ def test_a_module_that_takes_no_image_is_refused_by_its_kind(make, words: str, t
     assert list(tmp_path.iterdir()) == []
 
 
+class Quantisable(nn.Module):
+    """Float, with an addition that can be quantised later, as torchvision.models.quantization has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = plain()
+        self.add = torch.ao.nn.quantized.FloatFunctional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.net[:4](x)
+        return self.net[5:](self.add.add_relu(self.net[4](x), self.net[4](x)))
+
+
+def test_a_network_that_could_be_quantised_is_float() -> None:
+    assert names(binarize.convert(Quantisable(), img_size=16)) == {"net.4"}
+
+
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda m: torch.compile(m, backend="eager")])
 def test_a_wrapped_network_is_taken_out(wrap) -> None:
     model = plain()

@@ -16,7 +16,7 @@ from PIL import Image
 from binarize import data
 from binarize.api import convert_to_run
 from binarize.cli.app import main
-from binarize.data import open_dataset
+from binarize.data import has_split, open_dataset
 from binarize.errors import DataError, TrainingError
 from binarize.exporting.images import calibration_images, images_for
 from binarize.exporting.subject import open_subject
@@ -132,6 +132,18 @@ def test_the_command_trains_on_a_tar_and_says_what_came_of_it(made, capsys, tmp_
     assert "the images have no labels, and no stage needs them" in said
     assert said.count("same answer as the teacher") == 2
     assert "top-1" not in said
+
+
+def test_without_labels_one_split_is_passed_over_and_said(made, tmp_path):
+    for split in ("train", "val", "test"):
+        (tmp_path / split).mkdir()
+        for number in range(2):
+            image = (made / "images" / f"{2 * number}.png").read_bytes()
+            (tmp_path / split / f"{number}.png").write_bytes(image)
+    config, said = recipe(data={"dir": str(tmp_path), "labels": False}).data, []
+    assert len(open_dataset(config, "train", say=said.append)) == 2
+    assert said[1].endswith("passed over beside the splits: test (no labels)")
+    assert [has_split(config, split) for split in ("holdout", "test")] == [False, True]
 
 
 def test_splits_are_those_of_the_folder_where_it_has_both(made, tmp_path):

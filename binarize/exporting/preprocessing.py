@@ -91,3 +91,5 @@ def _check_answers(graph: ir.Model, logits: Tensor) -> None:
             f"softmax is for one row of logits an image, and {len(logits)} images have {list(logits.shape)}",
             HINT,
         )
+    if logits.shape[1] == 1:
+        raise ExportError("softmax of a single logit is always 1", HINT)

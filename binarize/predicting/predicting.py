@@ -206,6 +206,11 @@ def _predictions(
             f'"{target.name}" answers {len(logits)} images with {list(logits.shape)}, not rows of logits',
             "predictions are of networks that classify images",
         )
+    if logits.shape[1] == 1:
+        raise DataError(
+            f'"{target.name}" has a single logit, whose softmax is always 1',
+            "predictions are of networks with a logit for each class",
+        )
     best = probabilities_of(logits).topk(min(top, logits.shape[1]), dim=1)
     return [
         [

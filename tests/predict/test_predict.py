@@ -136,6 +136,13 @@ def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path)
         assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
 
 
+def test_a_single_logit_is_no_choice_of_classes(photos, tmp_path):
+    alone = binarize.convert(Net(nn.Linear(len(CLASSES), 1)).eval(), img_size=SIZE)
+    binarize.export(alone.eval(), tmp_path / "one.onnx")
+    with pytest.raises(DataError, match="has a single logit"):
+        binarize.predict(tmp_path / "one.onnx", photos / "2.png")
+
+
 def test_what_cannot_be_read_stops_or_is_left_out(files, photos):
     (photos / "3.png").write_bytes(b"none")
     with pytest.raises(DataError, match=r"1 of 4 images .* cannot be read: 3.png"):

@@ -185,11 +185,13 @@ def _refusal(file: Path, start: bytes, error: Exception) -> CheckpointError:
         if what is not None:
             return CheckpointError(f'"{file}" is {what[0]}', what[1])
     if start.startswith(b"PK") or TORCH_PICKLE in start[:32]:
-        blocked = re.search(r"(?:GLOBAL|global|class|function|type):? ([\w.]+\.\w+)", str(error))
+        blocked = re.search(
+            r"GLOBAL ([\w.]+) was|(?:GLOBAL|global|class|function|type):? ([\w.]+\.\w+)", str(error)
+        )
         if blocked is None:
             return damaged(file)
         return CheckpointError(
-            f'"{file}" holds more than tensors: {shown(blocked[1])}, and what is no tensor is not unpickled, '
+            f'"{file}" holds more than tensors: {shown(blocked[1] or blocked[2])}, and what is no tensor is not unpickled, '
             "since that can run code",
             "where you trust who wrote it, save its state dict: "
             'model = torch.load("FILE", weights_only=False); torch.save(model.state_dict(), "weights.pth")',

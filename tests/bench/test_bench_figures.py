@@ -91,7 +91,7 @@ class Fixed:
 
 
 class _Input:
-    name, shape = "image", ["batch", 3, 2, 2]
+    name, shape, type = "image", ["batch", 3, 2, 2], "tensor(float)"
 
 
 def test_kernels_are_compared_with_stock_onnxruntime_of_the_same_file(packed, float_file):

@@ -170,7 +170,7 @@ def evaluated(work: Path, name: str, workers: int) -> Outcome:
     argv = ["eval", str(work / "model.onnx"), "--data-dir", str(work), "-j", str(workers)]
     tar = work / "test.tar"
     outcome = judge(argv, tar if tar.exists() else work / "test" / name, work)
-    if outcome.kind == REFUSED and f'"3/{name}"' not in outcome.words:
+    if outcome.kind == REFUSED and f"3/{name}" not in outcome.words:
         return Outcome(UNEXPECTED, f"image not named\n{outcome.words}")
     return outcome
 

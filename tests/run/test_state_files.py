@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from binarize.errors import CheckpointError
+from binarize.models import load_checkpoint
 from binarize.run.weights import check_values, load_weights
 
 
@@ -52,8 +53,8 @@ class Runs:
 
 def test_nothing_that_a_pickle_holds_is_run(tmp_path: Path) -> None:
     torch.save({**net().state_dict(), "x": Runs(tmp_path / "touched")}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="corrupt"):
-        load_weights(net(), tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="holds more than tensors"):
+        load_checkpoint(net(), tmp_path / "w.pth")
     assert not (tmp_path / "touched").exists()
 
 
@@ -61,7 +62,7 @@ def test_nothing_that_a_pickle_holds_is_run(tmp_path: Path) -> None:
 def test_what_is_no_state_dict(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="holds no state dict"):
-        load_weights(net(), tmp_path / "w.pth")
+        load_checkpoint(net(), tmp_path / "w.pth")
 
 
 def test_a_state_dict_inside_a_checkpoint(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_state_dict_inside_a_checkpoint(tmp_path: Path) -> None:
     for key in ("state_dict", "model", "state_dict_ema"):
         torch.save({"epoch": 3, key: parallel}, tmp_path / "w.pth")
         other = net()
-        load_weights(other, tmp_path / "w.pth")
+        load_checkpoint(other, tmp_path / "w.pth")
         assert torch.equal(other[0].weight, trained[0].weight)
 
 

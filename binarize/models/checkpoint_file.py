@@ -191,8 +191,8 @@ def _refusal(file: Path, start: bytes, error: Exception) -> CheckpointError:
         if blocked is None:
             return damaged(file)
         return CheckpointError(
-            f'"{file}" holds more than tensors: {shown(blocked[1] or blocked[2])}, and what is no tensor is not unpickled, '
-            "since that can run code",
+            f'"{file}" holds more than tensors: {shown(blocked[1] or blocked[2])}, and what is no tensor is '
+            "not unpickled, since that can run code",
             "where you trust who wrote it, save its state dict: "
             'model = torch.load("FILE", weights_only=False); torch.save(model.state_dict(), "weights.pth")',
         )

@@ -159,7 +159,10 @@ def by_size(rows: list[dict[str, Any]]) -> str:
         [
             f"{row['size']:,}",
             f"{row['bytes']:,}",
-            ", ".join(f"{layers} of {bases}" for bases, layers in row["layers_of_bases"].items()),
+            ", ".join(
+                f"{layers} of {bases} bases" for bases, layers in row["layers_of_bases"].items()
+            ),
+            len(row["keep"]),
             f"{row['top1']:.2f}",
             f"{row['error'][1]:.2f}",
             agreements([row]),
@@ -167,11 +170,20 @@ def by_size(rows: list[dict[str, Any]]) -> str:
         ]
         for row in sorted(rows, key=lambda row: row["size"])
     ]
-    heads = ["bytes, at most", "bytes", "layers of bases", "top-1", "error", "agreement", "CPU s"]
+    heads = [
+        "bytes, at most",
+        "bytes",
+        "layers apart",
+        "kept float",
+        "top-1",
+        "error",
+        "agreement",
+        "CPU s",
+    ]
     return f"""
 
 With the bits placed by `convert(…, size=)`, of the classifier too (5,120,000 bytes as float), and fitted in
-{rows[0]["steps"]} steps; layers that are not named stay float:
+{rows[0]["steps"]} steps. *Apart* are layers with other bases than most of the network:
 
 {table(heads, cells)}"""
 

@@ -172,7 +172,7 @@ void combine_halves(const int32_t* sums, size_t count, const int32_t* plus, cons
       __m256 half[HALVES];
       for (int h = 0; h < HALVES; ++h) {
         __m256i sum = load(sums + static_cast<size_t>(h) * PLANES_BLOCK + o);
-        if (unit.zero_point != 0) sum = _mm256_sub_epi32(sum, _mm256_mullo_epi32(_mm256_set1_epi32(zero_point[h]), load(plus + o)));
+        if (zero_point[h] != 0) sum = _mm256_sub_epi32(sum, _mm256_mullo_epi32(_mm256_set1_epi32(zero_point[h]), load(plus + o)));
         half[h] = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_slli_epi32(sum, 1), _mm256_set1_epi32(static_cast<int>(less[h]))));
       }
       const __m256 all = HALVES == 2 ? _mm256_fmadd_ps(half[HALVES - 1], _mm256_set1_ps(BASE), half[0]) : half[0];

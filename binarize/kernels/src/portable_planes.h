@@ -39,7 +39,8 @@ inline void build(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t
 }
 
 inline void sum(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                const uint8_t* index, bool add, int32_t* sums) {
+                const uint8_t* index, const uint8_t* second, bool add, int32_t* sums) {
+  if (second != nullptr) sum(cut, at, count, taps, tap_count, tables, second, nullptr, add, sums + PLANES_BLOCK);
   for (size_t i = 0; i < count; ++i, sums += PLANES_SUMS) {
     for (size_t o = 0; o < PLANES_BLOCK; ++o) {
       int32_t half[2] = {add ? sums[o] : 0, add && cut.halves() == 2 ? sums[PLANES_BLOCK + o] : 0};

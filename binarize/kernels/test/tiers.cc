@@ -329,12 +329,13 @@ void planes(const Tier& tier) {
   }
   same(tier.name, "build", std::vector<uint8_t>(to, to + pixels * step), std::vector<uint8_t>(expected_to, expected_to + pixels * step), 0);
 
-  std::vector<Line> index_memory(taps * tables + 1);
-  std::vector<uint8_t> plain(taps * tables * PLANES_BLOCK);
+  std::vector<Line> index_memory(2 * taps * tables);  // of two blocks, the second from the middle on
+  std::vector<uint8_t> plain(taps * tables * PLANES_BLOCK), other(plain.size());
   uint8_t* index = index_memory[0].bytes;
   for (size_t i = 0; i < plain.size(); ++i) {
-    plain[i] = static_cast<uint8_t>(generator() % 16);
-    index[i / PLANES_BLOCK * PLANES_BLOCK + loops.place[i % PLANES_BLOCK]] = plain[i];
+    const size_t place = i / PLANES_BLOCK * PLANES_BLOCK + loops.place[i % PLANES_BLOCK];
+    index[place] = plain[i] = static_cast<uint8_t>(generator() % 16);
+    index_memory[taps * tables].bytes[place] = other[i] = static_cast<uint8_t>(generator() % 16);
   }
   std::vector<const uint8_t*> at(pixels);
   for (auto& place : at) place = to + up_to(pixels - 1) * step;
@@ -342,8 +343,10 @@ void planes(const Tier& tier) {
   for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(1) * step);
   std::vector<int32_t> sums(pixels * PLANES_SUMS, 5), expected(pixels * PLANES_SUMS, 5);
   const bool add = generator() % 2;
-  loops.sum(cut, at.data(), pixels, offsets.data(), taps, tables, index, add, sums.data());
-  portable::sum(cut, at.data(), pixels, offsets.data(), taps, tables, plain.data(), add, expected.data());
+  const bool two = cut.blocks_at_once() == 2 && generator() % 2;
+  const uint8_t *second = two ? index_memory[taps * tables].bytes : nullptr, *plain_second = two ? other.data() : nullptr;
+  loops.sum(cut, at.data(), pixels, offsets.data(), taps, tables, index, second, add, sums.data());
+  portable::sum(cut, at.data(), pixels, offsets.data(), taps, tables, plain.data(), plain_second, add, expected.data());
   same(tier.name, "sum", sums, expected, 0);
 
   std::vector<int32_t> plus(PLANES_BLOCK);

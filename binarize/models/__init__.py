@@ -13,7 +13,7 @@ from binarize.models.names import (
     list_models,
     parse,
 )
-from binarize.models.outputs import logits_of, probabilities_of, tensors_in
+from binarize.models.outputs import logits_of, probabilities_of, tensors_in, why_no_softmax
 from binarize.models.own import is_own_code, own_code, rebuild
 from binarize.models.own import make as make_own
 from binarize.models.precision import full_precision
@@ -52,4 +52,5 @@ __all__ = [
     "reset_classifier",
     "task_of",
     "tensors_in",
+    "why_no_softmax",
 ]

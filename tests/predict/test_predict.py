@@ -15,7 +15,9 @@ from torch import nn
 from torchvision import transforms
 
 import binarize
+from binarize import layers
 from binarize.errors import BinarizeError, DataError, RunError
+from binarize.evaluation.targets import TorchPredictor
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 
@@ -126,21 +128,34 @@ def test_the_same_picture_however_it_comes(files, photos):
     assert image.size == (pixels.shape[1], pixels.shape[0])
 
 
-def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path):
+@pytest.mark.parametrize(
+    ("end", "inside"), [(nn.Softmax, False), (nn.Softmax, True), (nn.LogSoftmax, True)]
+)
+def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path, end, inside):
     wanted = binarize.predict(files[False], photos / "2.png")
-    for inside in (False, True):
-        path = tmp_path / f"{inside}.onnx"
-        binarize.export(network(nn.Softmax(1)), path, with_preprocess=inside)
-        (given,) = binarize.predict(path, photos / "2.png")
-        shares = [one.probability for one in given.predictions]
-        assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
+    binarize.export(network(end(1)), tmp_path / "end.onnx", with_preprocess=inside)
+    (given,) = binarize.predict(tmp_path / "end.onnx", photos / "2.png")
+    shares = [one.probability for one in given.predictions]
+    assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
 
 
-def test_a_single_logit_is_no_choice_of_classes(photos, tmp_path):
-    alone = binarize.convert(Net(nn.Linear(len(CLASSES), 1)).eval(), img_size=SIZE)
-    binarize.export(alone.eval(), tmp_path / "one.onnx")
-    with pytest.raises(DataError, match="has a single logit"):
-        binarize.predict(tmp_path / "one.onnx", photos / "2.png")
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (nn.Linear(len(CLASSES), 1), '"one.onnx" has a single logit'),
+        (nn.Sigmoid(), '"one.onnx" ends with a sigmoid for each class'),
+    ],
+)
+def test_what_is_no_choice_of_classes(photos, tmp_path, monkeypatch, end, words):
+    monkeypatch.chdir(tmp_path)
+    net = binarize.convert(Net(end).eval(), img_size=SIZE).eval()
+    binarize.export(net, "one.onnx")
+    with pytest.raises(DataError, match=words):
+        binarize.predict("one.onnx", photos / "2.png")
+    image, cpu = torch.zeros(1, 3, SIZE, SIZE), torch.device("cpu")
+    last = "sigmoid" if isinstance(end, nn.Sigmoid) else "linear"
+    layers.freeze(net)
+    assert TorchPredictor(net, cpu).end(image) == last
 
 
 def test_what_cannot_be_read_stops_or_is_left_out(files, photos):

@@ -179,6 +179,10 @@ def test_what_cannot_be_read_stops_or_is_left_out(files, photos):
     of_folder, of_file = said
     assert "unreadable: 3.png" in of_folder
     assert of_file.startswith("skipped 1 of 4 images; the first: ")
+    with tarfile.open(photos / "some.tar.gz", "w:gz") as tar:
+        tar.add(photos / "2.png")
+    with pytest.raises(DataError, match=r'some\.tar\.gz" is compressed \(gzip\)'):
+        binarize.predict(files[False], photos / "some.tar.gz")
     with pytest.raises(DataError, match="none of 1 images"):
         binarize.predict(files[False], photos / "3.png", on_error="skip")
     with pytest.raises(BinarizeError, match='on_error is "ignore"'):

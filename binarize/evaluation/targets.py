@@ -36,6 +36,7 @@ class Target:
         preprocess: what images have to look like.
         data: that it was trained on.
         classes: class names in the order of the logits; empty where unknown.
+        library_classes: whether they are those of a library's pretrained weights.
         bytes: of the file that holds its weights.
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
             first target.
@@ -55,6 +56,7 @@ class Target:
     reference: str | None = None
     kernels: bool | None = None
     probabilities: bool = False
+    library_classes: bool = False
 
 
 def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
@@ -96,6 +98,7 @@ def of_directory(path: Path, kernels: bool = True) -> list[Target]:
         info.classes,
         weights.stat().st_size,
         lambda: torch_predictor(path),
+        library_classes=info.has_library_classes,
     )
     beside = path / layout.ONNX
     if not (is_run(path) and beside.is_file()):
@@ -119,6 +122,7 @@ def of_onnx(path: Path, kernels: bool = True) -> Target:
         lambda: onnx_predictor(path, kernels),
         kernels=kernels,
         probabilities=about.with_preprocess,
+        library_classes=about.has_library_classes,
     )
 
 

@@ -6,6 +6,7 @@ from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
 from binarize.models.hub import fetch_hub, is_hub_name
+from binarize.models.imagenet import imagenet_names
 from binarize.models.names import (
     Listing,
     has_pretrained,
@@ -35,6 +36,7 @@ __all__ = [
     "fetch_hub",
     "full_precision",
     "has_pretrained",
+    "imagenet_names",
     "is_hub_name",
     "is_known",
     "is_own_code",

@@ -18,7 +18,7 @@ from binarize.data.decode import UnreadableImage, why
 from binarize.data.transforms import test_transform
 from binarize.errors import BinarizeError, DataError, near_words
 from binarize.evaluation.targets import Predictor, Target, find_one
-from binarize.models import probabilities_of, why_no_softmax
+from binarize.models import imagenet_names, probabilities_of, why_no_softmax
 from binarize.predicting.page import THUMBNAIL, write_predictions
 from binarize.predicting.pictures import Picture, Source, find_pictures
 from binarize.progress import Progress
@@ -35,7 +35,8 @@ class Prediction:
     """A class and its probability.
 
     Attributes:
-        name: of the class; None where the target does not know the names of its classes.
+        name: of the class; None where it is not known. Networks with a library's pretrained weights for
+            ImageNet have its names.
         index: of the class.
         probability: 0 to 1.
     """
@@ -209,10 +210,12 @@ def _predictions(
         raise DataError(
             f'"{target.name}" {why}', "predictions are of networks with a logit for each class"
         )
-    best = probabilities_of(logits).topk(min(top, logits.shape[1]), dim=1)
+    count = logits.shape[1]
+    names = imagenet_names(count) if target.library_classes else target.classes
+    best = probabilities_of(logits).topk(min(top, count), dim=1)
     return [
         [
-            Prediction(target.classes[index] if target.classes else None, index, _rounded(share))
+            Prediction(names[index] if names else None, index, _rounded(share))
             for share, index in zip(shares, indices, strict=True)
         ]
         for shares, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)

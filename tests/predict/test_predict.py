@@ -18,6 +18,7 @@ import binarize
 from binarize import layers
 from binarize.errors import BinarizeError, DataError, RunError
 from binarize.evaluation.targets import TorchPredictor
+from binarize.models import imagenet_names
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 
@@ -137,6 +138,31 @@ def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path,
     (given,) = binarize.predict(tmp_path / "end.onnx", photos / "2.png")
     shares = [one.probability for one in given.predictions]
     assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
+
+
+def test_pretrained_networks_of_a_library_have_the_names_of_imagenet(photos, tmp_path):
+    """Unless the classifier is another one."""
+    net = binarize.convert(Net(nn.Linear(len(CLASSES), 1000)).eval(), img_size=SIZE).eval()
+    with torch.no_grad():
+        net.end.bias[0] = 1e3
+    custom = net.binarize_info
+    library = custom.replace(weights="pretrained (timm net)")
+    set_attribute(net, "binarize_info", library)
+    binarize.export(net, tmp_path / "net.onnx")
+    (answer,) = binarize.predict(tmp_path / "net.onnx", photos / "2.png")
+    assert (answer.predictions[0].index, answer.predictions[0].name) == (0, "tench")
+    asked = library.model.replace(kwargs={"num_classes": 1000})
+    others = custom, library.replace(model=asked), library.replace(classes=["a"] * 1000)
+    assert [one.has_library_classes for one in (library, *others)] == [True, False, False, False]
+
+
+def test_no_two_classes_of_imagenet_are_called_the_same():
+    for count in (1000, 11821):
+        assert len({*imagenet_names(count)}) == count
+    assert imagenet_names(999) == ()
+    assert [imagenet_names(1000)[number] for number in (134, 517, 999)] == [
+        *("crane (n02012849)", "crane (n03126707)", "toilet tissue")
+    ]
 
 
 @pytest.mark.parametrize(

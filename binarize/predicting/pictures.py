@@ -84,7 +84,7 @@ def _inside(root: Path, on_error: OnError, progress: Progress) -> list[Picture]:
         ) from error
     except DataError as error:
         raise DataError(error.message, "name an image, a folder of images, or -") from error
-    files.check(on_error, progress)
+    files.check(on_error, progress, whole=False)  # the rest is found when their turn comes
     if files.skipped:
         progress.say(f'"{root}": skipped: {files.skipped}')
     return [

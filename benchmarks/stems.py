@@ -4,9 +4,10 @@
     python benchmarks/stems.py --values   # real tensors: the smallest model of each module alone
 
 A model is made with tensors without data, said to be pretrained, and converted with the default options,
-for images of 32 and 64 pixels and of its own size. Every parameter and buffer has to be the object that it
-was, under its name, and so in its shape. With `--values` they are real, and have to be equal. A model that
-does not run on images of a size is counted as such: its tensors have to be there all the same.
+at the first of 32 and 64 pixels and its own size that it runs on; for the others it is asked whether another
+stem would be put in. Every parameter and buffer has to be the object that it was, under its name, and so in
+its shape. With `--values` they are real, and have to be equal. A model that does not run on images of a size
+is counted as such: its tensors have to be there all the same.
 
 The last step of a conversion, two forward passes of what was converted, is omitted: it decides nothing about
 tensors, takes two thirds of the time, and coverage.py has done it for all names.
@@ -35,7 +36,7 @@ from binarize.imgsize import ImgSize, height_width
 from binarize.models.fake import create_fake
 from binarize.rewrite import Converted, FloatModel, Options, convert_float, inventory
 from binarize.rewrite.stem import plan_stem
-from binarize.run import ModelSpec, RunInfo
+from binarize.run import RunInfo
 
 FILE = "stems"
 SIZES = (32, 64)
@@ -67,27 +68,23 @@ def todo(values: bool) -> Iterator[dict[str, Any]]:
 def measure(name: str, values: bool) -> dict[str, str]:
     """What became of the tensors, size by size.
 
-    Where no constructor is told the size, one network stands for all: it is converted at the first size that
-    it runs on, and for the others it is asked whether another stem would be put in.
+    The network is converted at the first size that it runs on; for the others it is asked whether another
+    stem would be put in.
     """
     own = own_size(name)
     sizes = (32, own) if values else (*SIZES, own)
     found: dict[str, str] = {}
-    converted: dict[str, tuple[FloatModel, Converted]] = {}
+    done: tuple[FloatModel, Converted] | None = None
     for size in dict.fromkeys(sizes):
         try:
-            spec = models.describe(name, img_size=size)
-            key = spec.model_dump_json()
-            if key in converted:
-                found[str(size)] = _decide(*converted[key], size)
-                continue
-            float_model = _make(name, spec, size, values)
-            found[str(size)], done = _convert(float_model, values)
-            converted[key] = (float_model, done)
+            if done is None:
+                float_model = _make(name, size, values)
+                found[str(size)], converted = _convert(float_model, values)
+                done = None if converted is None else (float_model, converted)
+            else:
+                found[str(size)] = _decide(*done, size)
         except BinarizeError as error:
             found[str(size)] = f"does not run: {error.message[:80]}"
-        if values and found[str(size)] == "kept":
-            break
     return found
 
 
@@ -100,19 +97,20 @@ def _decide(float_model: FloatModel, converted: Converted, size: ImgSize) -> str
     return "kept" if stem is None else f"replaced: {[stem.conv, stem.pool]}"
 
 
-def _make(name: str, spec: ModelSpec, size: ImgSize, values: bool) -> FloatModel:
+def _make(name: str, size: ImgSize, values: bool) -> FloatModel:
     """The network, said to be pretrained."""
+    spec = models.describe(name, img_size=size)
     model = models.create(spec) if values else create_fake(spec)
     preprocess = models.default_preprocess(name).replace(img_size=size)
     info = RunInfo(kind="converted", model=spec, weights="pretrained (said)", preprocess=preprocess)
     return FloatModel(model.eval(), info)
 
 
-def _convert(float_model: FloatModel, values: bool) -> tuple[str, Converted]:
+def _convert(float_model: FloatModel, values: bool) -> tuple[str, Converted | None]:
     """What became of its tensors. Raises BinarizeError where it does not run and they are as they were."""
     before = _tensors(float_model.model)
     copies = {key: value.detach().clone() for key, value in before.items()} if values else {}
-    failure = None
+    converted = failure = None
     try:
         converted = convert_float(float_model, Options(), values=values)
     except BinarizeError as error:

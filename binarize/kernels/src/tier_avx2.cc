@@ -63,11 +63,6 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
                    size_t steps, int32_t* sums, size_t sum_stride) {
   const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
   const __m256i nibble = _mm256_set1_epi8(15);
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < HALVES; ++v) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF), _mm256_setzero_si256());
-    }
-  }
   for (size_t begin = 0; begin < steps; begin += UNTIL_FULL) {
     const size_t end = steps - begin < UNTIL_FULL ? steps : begin + UNTIL_FULL;
     __m256i bytes[ROWS][HALVES];
@@ -99,7 +94,7 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
         __m256i* sum = reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF);
         const __m256i pairs = _mm256_maddubs_epi16(bytes[i][v], _mm256_set1_epi8(1));
         const __m256i words = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-        _mm256_storeu_si256(sum, _mm256_add_epi32(_mm256_loadu_si256(sum), words));
+        _mm256_storeu_si256(sum, begin == 0 ? words : _mm256_add_epi32(_mm256_loadu_si256(sum), words));
       }
     }
   }
@@ -146,51 +141,76 @@ inline __m256 scaled(__m256i sum, __m256 scale, __m256 bias) {
   return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale), bias);
 }
 
-void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
-                   const Affine& to, const AddRelu& add_relu, float* y) {
-  if (im2row.kinds > LANES) return portable::finish_im2row(sums, ones, im2row, from, vectors, to, add_relu, y);
-  const __m256 scale = _mm256_set1_ps(to.scale), bias = _mm256_set1_ps(to.bias);
-  const __m128i shift = _mm_cvtsi32_si128(to.shift);
-  alignas(32) int32_t corrections[LANES] = {};
-  for (int kind = 0; kind < im2row.kinds; ++kind) corrections[kind] = to.correction[kind];
-  const __m256i lower = load(corrections), upper = load(corrections + HALF), only = _mm256_set1_epi32(corrections[0]);
-  const auto correction = [&](const uint16_t* kinds) {
-    if (im2row.kinds == 1) return only;
+// What each of 8 positions adds to its sums: by its kind, of which there are at most 16.
+struct Corrections {
+  explicit Corrections(const Im2row& im2row, const int32_t* of) {
+    alignas(32) int32_t values[LANES] = {};
+    for (int kind = 0; kind < im2row.kinds; ++kind) values[kind] = of[kind];
+    lower = load(values);
+    upper = load(values + HALF);
+  }
+  __m256i operator()(const uint16_t* kinds) const {
     const __m256i kind = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kinds)));
     const __m256i in_upper = _mm256_cmpgt_epi32(kind, _mm256_set1_epi32(HALF - 1));
     return _mm256_blendv_epi8(_mm256_permutevar8x32_epi32(lower, kind), _mm256_permutevar8x32_epi32(upper, kind), in_upper);
-  };
+  }
+  __m256i lower, upper;
+};
+
+// The same where all positions are of one kind.
+struct Correction {
+  explicit Correction(const Im2row&, const int32_t* of) : only(_mm256_set1_epi32(of[0])) {}
+  __m256i operator()(const uint16_t*) const { return only; }
+  __m256i only;
+};
+
+template <class Correcting>
+void finish_each(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors, const Affine& to,
+                 const AddRelu& add_relu, float* y) {
+  const __m256 scale = _mm256_set1_ps(to.scale), bias = _mm256_set1_ps(to.bias);
+  const __m128i shift = _mm_cvtsi32_si128(to.shift);
+  const Correcting correction(im2row, to.correction);
+  const uint16_t *lanes_of = im2row.valid + from, *kinds = im2row.kind + from * LANES;
+  const bool relu = add_relu.relu;
   const float* residual = add_relu.residual;
-  const size_t begin = static_cast<size_t>(im2row.first[from]), end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)]) - begin;
-  for (size_t h = 0; h < 2 * static_cast<size_t>(vectors); ++h) {
-    const size_t v = from + h / 2, lanes_before = h % 2 * HALF;
-    const unsigned both = im2row.valid[v], valid = both >> lanes_before & 0xff;
+  const size_t end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)] - im2row.first[from]);
+  size_t place = 0;
+  for (size_t at = 0; at < static_cast<size_t>(vectors) * LANES; at += HALF) {
+    const unsigned valid = lanes_of[at / LANES] >> at % LANES & 0xff;
     if (valid == 0) continue;
-    const size_t before = static_cast<size_t>(__builtin_popcount(both & ((1u << lanes_before) - 1)));
-    const size_t place = static_cast<size_t>(im2row.first[v]) - begin + before;
-    __m256i sum = _mm256_sll_epi32(load(sums + h * HALF), shift);
-    sum = _mm256_sub_epi32(sum, load(ones + h * HALF));
-    sum = _mm256_add_epi32(sum, correction(im2row.kind + v * LANES + lanes_before));
-    __m256 values = scaled(sum, scale, bias);
-    // gathered in a register: stores lane by lane take many times longer
+    const __m256i sum = _mm256_sub_epi32(_mm256_sll_epi32(load(sums + at), shift), load(ones + at));
+    __m256 values = scaled(_mm256_add_epi32(sum, correction(kinds + at)), scale, bias);
+    size_t count = HALF;
+    bool whole = true;
     if (valid != 0xff) {
+      // gathered in a register: stores lane by lane take many times longer
       const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid]));
       values = _mm256_permutevar8x32_ps(values, _mm256_cvtepu8_epi32(places));
+      count = static_cast<size_t>(__builtin_popcount(valid));
+      // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is
+      // still to be added to.
+      whole = place + HALF <= end && residual != y;
     }
-    // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is still
-    // to be added to.
-    const bool whole = valid == 0xff || (place + HALF <= end && residual != y);
-    const __m256i lanes = first_lanes(whole ? HALF : __builtin_popcount(valid));
-    if (residual != nullptr) {
-      values = _mm256_add_ps(values, whole ? _mm256_loadu_ps(residual + place) : _mm256_maskload_ps(residual + place, lanes));
-    }
-    if (add_relu.relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
     if (whole) {
+      if (residual != nullptr) values = _mm256_add_ps(values, _mm256_loadu_ps(residual + place));
+      if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
       _mm256_storeu_ps(y + place, values);
     } else {
+      const __m256i lanes = first_lanes(static_cast<int>(count));
+      if (residual != nullptr) values = _mm256_add_ps(values, _mm256_maskload_ps(residual + place, lanes));
+      if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
       _mm256_maskstore_ps(y + place, lanes, values);
     }
+    place += count;
   }
+}
+
+void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                   const Affine& to, const AddRelu& add_relu, float* y) {
+  const auto finish = im2row.kinds == 1       ? finish_each<Correction>
+                      : im2row.kinds <= LANES ? finish_each<Corrections>
+                                              : portable::finish_im2row;
+  finish(sums, ones, im2row, from, vectors, to, add_relu, y);
 }
 
 void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* correction, const float* scale,

@@ -29,6 +29,22 @@ inline Unit unit_of(float largest, float smallest, int slices) {
   return unit;
 }
 
+// Of values from `least` <= 0 to `largest` >= 0, as integers from 0 to 2^bits - 1; `zero_point` is that of 0.
+inline Unit unit_of_range(float least, float largest, int bits) {
+  Unit unit;
+  if (least == 0.0f && largest == 0.0f) return unit;
+  const double range = static_cast<double>(largest) - static_cast<double>(least);
+  if (!(range >= SMALLEST_LARGEST && range <= FLT_MAX)) {
+    unit.value = std::numeric_limits<float>::quiet_NaN();
+    return unit;
+  }
+  // the last two integers are left to rounding
+  unit.inverse = static_cast<float>(((1 << bits) - 3) / range);
+  unit.value = static_cast<float>(1.0 / static_cast<double>(unit.inverse));
+  unit.zero_point = static_cast<int32_t>(std::lround(-static_cast<double>(least) * static_cast<double>(unit.inverse))) + 1;
+  return unit;
+}
+
 // Whether there is such a unit: not where NaN or infinity is among the values, or all of them are below 1e-30.
 inline bool is_finite_range(const Unit& unit) { return !std::isnan(unit.value); }
 

@@ -117,6 +117,107 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
   TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
 }
 
+// --- popcounts of nibbles
+
+// [16·n + m]: how many bits n and m have in common, so that a register is the table of a nibble n.
+struct InCommon {
+  alignas(64) uint8_t of[256] = {};
+  constexpr InCommon() {
+    for (int i = 0; i < 256; ++i) {
+      for (int bit = 0; bit < 4; ++bit) of[i] = static_cast<uint8_t>(of[i] + (i >> bit & i >> (bit + 4) & 1));
+    }
+  }
+};
+constexpr InCommon IN_COMMON;
+
+void split_nibbles(const uint32_t* words, size_t count, int planes, uint8_t* to, size_t plane) {
+  constexpr size_t BLOCK = 4 * HALF;
+  const __m256i bytes = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i lanes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), nibble = _mm256_set1_epi8(0xf);
+  size_t i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) {
+    // byte k of 8 words are 8 bytes of row[j], then byte k of 16 words and of 32 come together
+    __m256i row[4], byte[4];
+    for (int j = 0; j < 4; ++j) {
+      const __m256i word = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i + j * HALF));
+      row[j] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(word, bytes), lanes);
+    }
+    for (int j = 0; j < 4; j += 2) {
+      byte[j] = _mm256_unpacklo_epi64(row[j], row[j + 1]);
+      byte[j + 1] = _mm256_unpackhi_epi64(row[j], row[j + 1]);
+    }
+    const __m256i of_word[] = {_mm256_permute2x128_si256(byte[0], byte[2], 0x20), _mm256_permute2x128_si256(byte[1], byte[3], 0x20),
+                               _mm256_permute2x128_si256(byte[0], byte[2], 0x31), _mm256_permute2x128_si256(byte[1], byte[3], 0x31)};
+    for (int n = 0; n < planes; ++n) {
+      const __m256i shifted = n % 2 == 0 ? of_word[n / 2] : _mm256_srli_epi16(of_word[n / 2], 4);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + static_cast<size_t>(n) * plane + i), _mm256_and_si256(shifted, nibble));
+    }
+  }
+  portable::split_nibbles(words + i, count - i, planes, to + i, plane);
+}
+
+// Sums of bytes hold 63 popcounts of at most 4 each.
+constexpr size_t UNTIL_FULL_OF_NIBBLES = 63;
+
+template <int ROWS, int BYTES>
+void nibble_tile(const uint8_t* rows, size_t row_stride, const uint8_t* columns, const ptrdiff_t* offsets, size_t steps,
+                 int32_t* sums, size_t sum_stride, int vectors) {
+  for (size_t begin = 0; begin < steps; begin += UNTIL_FULL_OF_NIBBLES) {
+    const size_t end = steps - begin < UNTIL_FULL_OF_NIBBLES ? steps : begin + UNTIL_FULL_OF_NIBBLES;
+    __m256i bytes[ROWS][BYTES];
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) bytes[i][v] = _mm256_setzero_si256();
+    }
+    for (size_t s = begin; s < end; ++s) {
+      __m256i column[BYTES];
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) column[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + offsets[s] + v * 2 * LANES));
+#pragma GCC unroll 4
+      for (int i = 0; i < ROWS; ++i) {
+        const __m128i* counts = reinterpret_cast<const __m128i*>(IN_COMMON.of + rows[i * row_stride + s]);
+        const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(counts));
+#pragma GCC unroll 3
+        for (int v = 0; v < BYTES; ++v) {
+          bytes[i][v] = _mm256_add_epi8(bytes[i][v], _mm256_shuffle_epi8(table, column[v]));
+          asm("" : "+x"(bytes[i][v]));  // gcc would rather keep the look-ups, and have too few registers
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) {
+        const __m128i halves[] = {_mm256_castsi256_si128(bytes[i][v]), _mm256_extracti128_si256(bytes[i][v], 1)};
+        for (int half = 0; half < 2 && 2 * v + half < vectors; ++half) {
+          int32_t* sum = sums + i * sum_stride + (2 * v + half) * LANES;
+          const __m256i words[] = {_mm256_cvtepu8_epi32(halves[half]), _mm256_cvtepu8_epi32(_mm_srli_si128(halves[half], HALF))};
+          for (int part = 0; part < 2; ++part) {
+            __m256i* to = reinterpret_cast<__m256i*>(sum + part * HALF);
+            _mm256_storeu_si256(to, begin == 0 ? words[part] : _mm256_add_epi32(_mm256_loadu_si256(to), words[part]));
+          }
+        }
+      }
+    }
+  }
+}
+
+template <int ROWS>
+void nibble_rows(const uint8_t* rows, size_t row_stride, const uint8_t* columns, const ptrdiff_t* offsets, size_t steps,
+                 int vectors, int32_t* sums) {
+  static constexpr decltype(&nibble_tile<ROWS, 1>) TILES[] = {nibble_tile<ROWS, 1>, nibble_tile<ROWS, 2>, nibble_tile<ROWS, 3>};
+  TILES[(vectors - 1) / 2](rows, row_stride, columns, offsets, steps, sums, static_cast<size_t>(vectors) * LANES, vectors);
+}
+
+void and_popcount_nibbles(const uint8_t* rows, size_t row_stride, int row_count, const uint8_t* columns, const ptrdiff_t* offsets,
+                          size_t steps, int vectors, int32_t* sums) {
+  static constexpr decltype(&nibble_rows<1>) TILES[MAX_ROWS] = {nibble_rows<1>, nibble_rows<2>, nibble_rows<3>, nibble_rows<4>};
+  TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
+}
+
+constexpr Nibbles NIBBLES = {split_nibbles, and_popcount_nibbles};
+
 // [m]: the numbers of the bits that are set in m, lowest first; what is behind them is not used.
 struct SetBits {
   alignas(64) uint8_t of[256][HALF] = {};
@@ -396,6 +497,7 @@ const Tier AVX2 = {
     stem::loops<Vector, 2>(),
     /*int8=*/nullptr,
     &AVX2_PLANES,
+    &NIBBLES,
 };
 
 }  // namespace binarize

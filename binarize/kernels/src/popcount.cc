@@ -36,7 +36,7 @@ struct Plan : Im2rowLayout {
   Im2row im2row() const { return {valid.data(), first.data(), kind.data(), kinds}; }
 };
 
-constexpr int NIBBLE = 4, NIBBLES = WORD / NIBBLE;  // binary values in a nibble, nibbles in a word
+constexpr int NIBBLE = 4, NIBBLES_A_WORD = WORD / NIBBLE;  // binary values in a nibble, nibbles in a word
 
 class Popcount : public Product {
  public:
@@ -228,8 +228,8 @@ class Popcount : public Product {
     }
     const size_t taps = static_cast<size_t>(geometry_.taps());
     for (size_t s = 0; s < steps_; ++s) {
-      const size_t plane = s / taps, word = plane / NIBBLES * taps + s % taps;
-      rows.nibbles[number * steps_ + s] = static_cast<uint8_t>((row[word] >> plane % NIBBLES * NIBBLE & 0xf) << 4);
+      const size_t plane = s / taps, word = plane / NIBBLES_A_WORD * taps + s % taps;
+      rows.nibbles[number * steps_ + s] = static_cast<uint8_t>((row[word] >> plane % NIBBLES_A_WORD * NIBBLE & 0xf) << 4);
     }
   }
 
@@ -313,7 +313,7 @@ class Popcount : public Product {
     if (nibbles_ == nullptr) return pack_words(plan, x, image, group, word, reinterpret_cast<uint32_t*>(bits) + word * plan.positions);
     Scratch words(plan.positions * sizeof(uint32_t));
     pack_words(plan, x, image, group, word, words.as<uint32_t>());
-    const size_t before = word * NIBBLES, planes = std::min<size_t>(NIBBLES, static_cast<size_t>(planes_) - before);
+    const size_t before = word * NIBBLES_A_WORD, planes = std::min<size_t>(NIBBLES_A_WORD, static_cast<size_t>(planes_) - before);
     nibbles_->split(words.as<uint32_t>(), plan.positions, static_cast<int>(planes), bits + before * plan.positions, plan.positions);
   }
 

@@ -275,34 +275,45 @@ void finish_each(const int32_t* sums, const int32_t* ones, const Im2row& im2row,
   const bool relu = add_relu.relu;
   const float* residual = add_relu.residual;
   const size_t end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)] - im2row.first[from]);
-  size_t place = 0;
-  for (size_t at = 0; at < static_cast<size_t>(vectors) * LANES; at += HALF) {
-    const unsigned valid = lanes_of[at / LANES] >> at % LANES & 0xff;
-    if (valid == 0) continue;
+  const auto outputs = [&](size_t at) {
     const __m256i sum = _mm256_sub_epi32(_mm256_sll_epi32(load(sums + at), shift), load(ones + at));
-    __m256 values = scaled(_mm256_add_epi32(sum, correction(kinds + at)), scale, bias);
-    size_t count = HALF;
-    bool whole = true;
-    if (valid != 0xff) {
+    return scaled(_mm256_add_epi32(sum, correction(kinds + at)), scale, bias);
+  };
+  const auto store = [&](__m256 values, size_t place) {
+    if (residual != nullptr) values = _mm256_add_ps(values, _mm256_loadu_ps(residual + place));
+    if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
+    _mm256_storeu_ps(y + place, values);
+  };
+  const auto store_first = [&](__m256 values, size_t place, int count) {
+    const __m256i lanes = first_lanes(count);
+    if (residual != nullptr) values = _mm256_add_ps(values, _mm256_maskload_ps(residual + place, lanes));
+    if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
+    _mm256_maskstore_ps(y + place, lanes, values);
+  };
+  size_t place = 0;
+  for (size_t at = 0; at < static_cast<size_t>(vectors) * LANES; at += LANES) {
+    const unsigned both = lanes_of[at / LANES];
+    if (both == 0xffff) {
+      for (size_t half = 0; half < LANES; half += HALF) store(outputs(at + half), place + half);
+      place += LANES;
+      continue;
+    }
+    for (size_t half = 0; half < LANES; half += HALF) {
+      const unsigned valid = both >> half & 0xff;
+      if (valid == 0) continue;
       // gathered in a register: stores lane by lane take many times longer
-      const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid]));
-      values = _mm256_permutevar8x32_ps(values, _mm256_cvtepu8_epi32(places));
-      count = static_cast<size_t>(__builtin_popcount(valid));
+      const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid])));
+      const __m256 values = _mm256_permutevar8x32_ps(outputs(at + half), places);
+      const int count = __builtin_popcount(valid);
       // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is
       // still to be added to.
-      whole = place + HALF <= end && residual != y;
+      if (place + HALF <= end && residual != y) {
+        store(values, place);
+      } else {
+        store_first(values, place, count);
+      }
+      place += static_cast<size_t>(count);
     }
-    if (whole) {
-      if (residual != nullptr) values = _mm256_add_ps(values, _mm256_loadu_ps(residual + place));
-      if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
-      _mm256_storeu_ps(y + place, values);
-    } else {
-      const __m256i lanes = first_lanes(static_cast<int>(count));
-      if (residual != nullptr) values = _mm256_add_ps(values, _mm256_maskload_ps(residual + place, lanes));
-      if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
-      _mm256_maskstore_ps(y + place, lanes, values);
-    }
-    place += count;
   }
 }
 

@@ -84,6 +84,29 @@ void popcounts(const Tier& tier) {
   same(tier.name, "finish_row", y, other, 0);
 }
 
+// Popcounts of nibbles, where a tier has them.
+void nibbles(const Tier& tier) {
+  const Nibbles &loops = *tier.nibbles, &plain = portable::NIBBLES;
+  const size_t count = odd(200), plane = count + up_to(9);
+  const int planes = 1 + static_cast<int>(up_to(7));
+  const auto word = words(count);
+  std::vector<uint8_t> cut(8 * plane, 7), other(cut);
+  loops.split(word.data(), count, planes, cut.data(), plane);
+  plain.split(word.data(), count, planes, other.data(), plane);
+  same(tier.name, "split", cut, other, 0);
+  const size_t steps = odd(150), stride = steps + up_to(5);
+  const int rows = 1 + static_cast<int>(up_to(MAX_ROWS - 1)), vectors = 1 + static_cast<int>(up_to(MAX_VECTORS - 1));
+  std::vector<uint8_t> row(stride * MAX_ROWS), column(4000 + (MAX_VECTORS + 1) * LANES);
+  for (auto& value : row) value = static_cast<uint8_t>(up_to(15) << 4);
+  for (auto& value : column) value = static_cast<uint8_t>(generator() % 2 ? 15 : up_to(15));  // 15: the fullest sums
+  std::vector<ptrdiff_t> offsets(steps);
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(4000));
+  std::vector<int32_t> given(static_cast<size_t>(MAX_ROWS * MAX_VECTORS * LANES), 7), expected(given);
+  loops.and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, given.data());
+  plain.and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, expected.data());
+  same(tier.name, "and_popcount of nibbles", given, expected, 0);
+}
+
 void finishing(const Tier& tier) {
   const size_t vectors = 1 + up_to(MAX_VECTORS - 1), pitch = 3 + up_to(20), wide = 1 + up_to(pitch - 1);
   const int kinds = 1 + static_cast<int>(up_to(20));
@@ -427,6 +450,7 @@ int main() {
       stems(*tier);
       epilogues(*tier);
       if (tier->int8 != nullptr) int8(*tier);
+      if (tier->nibbles != nullptr) nibbles(*tier);
       if (tier->planes != nullptr) planes(*tier);
     }
     std::printf("%s: done\n", tier->name);

@@ -155,6 +155,16 @@ struct Planes {
                   size_t unit_step, float* values);
 };
 
+// Popcounts of four channels at a time, for CPUs that look bytes up faster than they count bits: inputs are planes of nibbles,
+// one for four channels, each nibble in a byte.
+struct Nibbles {
+  // to[n·plane + i] = bits 4n to 4n + 3 of words[i]; n < planes <= 8, i < count
+  void (*split)(const uint32_t* words, size_t count, int planes, uint8_t* to, size_t plane);
+  // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] / 16 & columns[offsets[s] + 16·v + l])
+  void (*and_popcount)(const uint8_t* rows, size_t row_stride, int row_count, const uint8_t* columns, const ptrdiff_t* offsets,
+                       size_t steps, int vectors, int32_t* sums);
+};
+
 // The activation of an epilogue; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
 enum class Act { NONE, RELU, GELU };
 
@@ -220,6 +230,10 @@ struct Tier {
   // --- products of integers from tables of bytes, where they are faster than look-ups of floats ---------------
 
   const Planes* planes = nullptr;
+
+  // --- popcounts of nibbles, where they are faster for convolutions --------------------------------------
+
+  const Nibbles* nibbles = nullptr;
 };
 
 // The lowest bit of a field.

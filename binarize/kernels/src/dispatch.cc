@@ -50,6 +50,7 @@ bool two_slices() {
 
 std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier) {
   if (tier.int8 != nullptr && suits_int8(layer)) return int8_product(layer, tier);
+  if (tier.planes != nullptr && layer.input == Input::FLOAT && suits_planes(layer)) return planes_product(layer, tier);
   return layer.input == Input::FLOAT ? lookup_product(layer, tier) : popcount_product(layer, tier);
 }
 

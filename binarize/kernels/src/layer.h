@@ -40,6 +40,7 @@ struct Layer {
   bool threshold_per_channel = false;
   bool packed = false;      // x comes as words of bits, and there is no threshold
   bool two_slices = false;  // instead of three for float inputs, in the tier that slices them
+  int activation_bits = 0;  // of the integers that float inputs are taken as, 8 or 10; 0: as many as they need
   int64_t bases = 1;        // a weight is the sum of so many: the outputs are those of all of them, [group][base][output]
   std::vector<float> next;  // the threshold for y, where it is wanted as words: [1], or one per output; else empty
 

@@ -82,10 +82,14 @@ class Product {
 
 std::unique_ptr<Product> popcount_product(const Layer& layer, const Tier& tier);  // binary inputs
 std::unique_ptr<Product> lookup_product(const Layer& layer, const Tier& tier);    // float inputs, float outputs
+std::unique_ptr<Product> planes_product(const Layer& layer, const Tier& tier);    // float inputs, where the tier has planes
 std::unique_ptr<Product> int8_product(const Layer& layer, const Tier& tier);      // both, where the tier has int8
 
 // Whether a layer's sums are exact in int8 slices and its sizes fill the matrix tiles well enough to pay off.
 bool suits_int8(const Layer& layer);
+
+// Whether a layer's sums fit planes.cc and its sizes fill blocks and tables well enough to pay off.
+bool suits_planes(const Layer& layer);
 
 // Whether float inputs are taken as two int8 slices instead of three: BINARIZE_DIGITS=2. Throws Error where it is set to
 // anything but 2 or 3.

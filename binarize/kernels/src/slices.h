@@ -29,6 +29,25 @@ inline Unit unit_of(float largest, float smallest, int slices) {
   return unit;
 }
 
+// Of values from `least` <= 0 to `largest` >= 0, as integers from 0 to 2^bits - 1; `zero_point` is that of 0, a multiple of
+// 2^(bits - 10), which makes products with it cheap.
+inline Unit unit_of_range(float least, float largest, int bits) {
+  Unit unit;
+  if (least == 0.0f && largest == 0.0f) return unit;
+  const double range = static_cast<double>(largest) - static_cast<double>(least);
+  if (!(range >= SMALLEST_LARGEST && range <= FLT_MAX)) {
+    unit.value = std::numeric_limits<float>::quiet_NaN();
+    return unit;
+  }
+  // the rest is left to rounding, of values and of the zero point
+  const int step = bits > 10 ? 1 << (bits - 10) : 1;
+  unit.inverse = static_cast<float>(((1 << bits) - step - 3) / range);
+  unit.value = static_cast<float>(1.0 / static_cast<double>(unit.inverse));
+  const int below = static_cast<int>(std::lround(-static_cast<double>(least) * static_cast<double>(unit.inverse)));
+  unit.zero_point = below == 0 ? 0 : (below + step) / step * step;
+  return unit;
+}
+
 // Whether there is such a unit: not where NaN or infinity is among the values, or all of them are below 1e-30.
 inline bool is_finite_range(const Unit& unit) { return !std::isnan(unit.value); }
 

@@ -113,6 +113,45 @@ struct Int8 {
                       float* y, size_t row);
 };
 
+// How sums of four integers are cut: `planes` parts of `bits` bits, the lowest first. The integers have two bits less.
+// 6 bits in 2 to 4 planes, or 5 bits in 2.
+struct Cut {
+  int planes = 4, bits = 6;
+
+  int value_bits() const { return planes * bits - 2; }
+  // Tables whose parts are added up in a byte.
+  size_t tables_at_once() const { return bits == 5 ? 8 : 4; }
+  // Sums in 32 bits: one of two planes, the second of those above them.
+  int halves() const { return (planes + 1) / 2; }
+  size_t table_bytes() const { return static_cast<size_t>(planes) * 16; }
+};
+
+constexpr size_t PLANES_BLOCK = 32;  // outputs that are summed together
+constexpr size_t PLANES_SUMS = 2 * PLANES_BLOCK;  // of a pixel: 32 of the lower half, then 32 of the upper one
+constexpr size_t PLANES_ADDITIONS = 130;          // of bytes that fit 15 bits
+
+// Products of integers of up to 22 bits by ±1, from tables of bytes (planes.cc).
+struct Planes {
+  // In which byte of 32 the index of output o < 32 lies.
+  const uint8_t* place;
+  // The least and the largest of x and 0; NaN, both, where x holds NaN or infinity.
+  void (*range)(const float* x, size_t count, float* least, float* largest);
+  // q[i] = x[i]·inverse, rounded to float32 and then to an integer, + zero_point
+  void (*quantise)(const float* x, size_t count, const Unit& unit, int32_t* q);
+  // Byte e of plane p of table i, to[i·step + 16·p + e] = part p of the sum over bit b of e of q[i·item + b·channel],
+  // e < 16, i < count; the sums have planes·bits bits.
+  void (*build)(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t item, size_t count, uint8_t* to, size_t step);
+  // sums[i·PLANES_SUMS + 32·h + o] = (add ? the same : 0) + sum over t < tap_count, g < tables, planes p = 2·h + k of
+  //     2^(bits·k)·at[i][taps[t] + g·table_bytes + 16·p + e], where e = index[(t·tables + g)·32 + place[o]] < 16
+  // i < count, h < halves; tables are a multiple of tables_at_once, tap_count·tables / tables_at_once at most PLANES_ADDITIONS
+  void (*sum)(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
+              const uint8_t* index, bool add, int32_t* sums);
+  // values[i·32 + o] = (2·sum - 2·zero_point·plus[o] - total[i])·value, where sum is that of pixel i and output o from
+  // both halves, and the integer is rounded to float32 once; the unit of pixel i is units[i·unit_step]
+  void (*combine)(const Cut& cut, const int32_t* sums, size_t count, const int32_t* plus, const int64_t* total, const Unit* units,
+                  size_t unit_step, float* values);
+};
+
 // The activation of an epilogue; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
 enum class Act { NONE, RELU, GELU, HARD_SWISH, SILU, HARD_SIGMOID };
 constexpr int ACTS = 6;
@@ -175,6 +214,10 @@ struct Tier {
   // --- products of int8, where they are faster than both ------------------------------------------------
 
   const Int8* int8 = nullptr;
+
+  // --- products of integers from tables of bytes, where they are faster than look-ups of floats ---------------
+
+  const Planes* planes = nullptr;
 };
 
 // The lowest bit of a field.
@@ -184,6 +227,7 @@ struct Tier {
 
 extern const Tier SCALAR;
 #if defined(BINARIZE_X86)
+extern const Planes AVX2_PLANES;
 extern const Tier AVX2;
 extern const Tier AVX512;
 #endif

@@ -296,28 +296,46 @@ inline void transpose_registers(__m256 row[HALF]) {
   for (int k = 0; k < HALF; ++k) row[k] = other[k];
 }
 
+// Eight channels of `count` <= 8 pixels.
+template <bool WHOLE>
+inline void transpose_some(const float* sums, size_t step, size_t count, __m256 scale, __m256 bias, const float* residual, bool relu,
+                           float* y, size_t plane) {
+  __m256 row[HALF] = {};
+  for (size_t i = 0; i < (WHOLE ? HALF : count); ++i) row[i] = _mm256_fmadd_ps(_mm256_loadu_ps(sums + i * step), scale, bias);
+  transpose_registers(row);
+  const __m256i lanes = first_lanes(static_cast<int>(count));
+  for (size_t i = 0; i < HALF; ++i) {
+    const size_t place = i * plane;
+    if (residual != nullptr) {
+      row[i] = _mm256_add_ps(row[i], WHOLE ? _mm256_loadu_ps(residual + place) : _mm256_maskload_ps(residual + place, lanes));
+    }
+    if (relu) row[i] = _mm256_max_ps(_mm256_setzero_ps(), row[i]);
+    if (WHOLE) {
+      _mm256_storeu_ps(y + place, row[i]);
+    } else {
+      _mm256_maskstore_ps(y + place, lanes, row[i]);
+    }
+  }
+}
+
 void transpose(const float* sums, size_t step, size_t pixels, size_t outputs, const float* scale, const float* bias,
-          const AddRelu& add_relu, float* y, size_t plane) {
+               const AddRelu& add_relu, float* y, size_t plane) {
   const auto residual = [&](size_t place) { return add_relu.residual == nullptr ? nullptr : add_relu.residual + place; };
-  const size_t whole = outputs / HALF * HALF, wide = pixels / HALF * HALF;
+  const size_t whole = outputs / HALF * HALF;
   for (size_t o = 0; o < whole; o += HALF) {
     const __m256 factor = _mm256_loadu_ps(scale + o), term = _mm256_loadu_ps(bias + o);
-    for (size_t p = 0; p < wide; p += HALF) {
-      __m256 row[HALF];
-      for (size_t i = 0; i < HALF; ++i) row[i] = _mm256_fmadd_ps(_mm256_loadu_ps(sums + (p + i) * step + o), factor, term);
-      transpose_registers(row);
-      for (size_t i = 0; i < HALF; ++i) {
-        const size_t place = (o + i) * plane + p;
-        if (add_relu.residual != nullptr) row[i] = _mm256_add_ps(row[i], _mm256_loadu_ps(add_relu.residual + place));
-        if (add_relu.relu) row[i] = _mm256_max_ps(_mm256_setzero_ps(), row[i]);
-        _mm256_storeu_ps(y + place, row[i]);
-      }
+    size_t p = 0;
+    for (; p + HALF <= pixels; p += HALF) {
+      const size_t place = o * plane + p;
+      transpose_some<true>(sums + p * step + o, step, HALF, factor, term, residual(place), add_relu.relu, y + place, plane);
+    }
+    const size_t place = o * plane + p;
+    if (p < pixels) {
+      transpose_some<false>(sums + p * step + o, step, pixels - p, factor, term, residual(place), add_relu.relu, y + place, plane);
     }
   }
   portable::transpose(sums + whole, step, pixels, outputs - whole, scale + whole, bias + whole,
-                 {residual(whole * plane), add_relu.relu}, y + whole * plane, plane);
-  portable::transpose(sums + wide * step, step, pixels - wide, whole, scale, bias, {residual(wide), add_relu.relu}, y + wide,
-                 plane);
+                      {residual(whole * plane), add_relu.relu}, y + whole * plane, plane);
 }
 
 struct Vector {
@@ -356,6 +374,8 @@ const Tier AVX2 = {
     transpose,
     epilogue<Vector>,
     stem::loops<Vector, 2>(),
+    /*int8=*/nullptr,
+    &AVX2_PLANES,
 };
 
 }  // namespace binarize

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../src/portable_int8.h"
+#include "../src/portable_planes.h"
 #include "../src/slices.h"
 #include "layers.h"
 
@@ -91,6 +92,82 @@ std::vector<uint32_t> words_of(const std::vector<float>& values, int64_t images,
     words[(image * of_image + channel / WORD) * pixels + i % pixels] |= static_cast<uint32_t>(above) << channel % WORD;
   }
   return words;
+}
+
+double planes_error = 0;
+
+// Each image's values (of a group, or of a row) as the integers that planes take them for.
+Case in_integers(Case one, int bits) {
+  const size_t groups = static_cast<size_t>(one.layer.geometry.group), size = one.image_in() / groups;
+  for (size_t image = 0; image < static_cast<size_t>(one.count); ++image) {
+    float* x = one.x.data() + image * one.image_in();
+    std::vector<Unit> units(groups);
+    for (size_t group = 0; group < groups; ++group) {
+      float least, largest;
+      portable::range(x + group * size, size, &least, &largest);
+      units[group] = unit_of_range(least, largest, bits);
+    }
+    if (!std::all_of(units.begin(), units.end(), is_finite_range)) continue;
+    for (size_t i = 0; i < one.image_in(); ++i) {
+      const Unit& unit = units[i / size];
+      x[i] = static_cast<float>(std::nearbyint(x[i] * unit.inverse) * static_cast<double>(unit.value));
+    }
+  }
+  return one;
+}
+
+// Products from planes: of the values, and with fewer bits of what these are rounded to.
+void planes(const Tier& tier) {
+  Case one = any_case();
+  if (one.layer.input != Input::FLOAT) return;
+  static constexpr int BITS[] = {22, 22, 16, 10, 8};
+  const int bits = BITS[generator() % 5];
+  if (generator() % 2) {
+    for (float& value : one.x) value = value < 0 ? 0 : value;  // as after a ReLU
+  }
+  one.layer.two_slices = bits == 16;
+  one.layer.activation_bits = bits < 16 ? bits : 0;
+  const auto product = planes_product(one.layer, tier);
+  const auto given = one.run(*product, in_any_order, 0, one.count);
+  if (bits == 22) {
+    const double error = error_of(one, given, exact(one));
+    holds(error <= 1e-5, tier.name, "not the product", one);
+    if (!one.disturbed && suits_planes(one.layer)) planes_error = std::max(planes_error, error);
+  } else {
+    holds(error_of(one, given, exact(in_integers(one, bits))) <= 1e-6, tier.name, "not the product of inputs in fewer bits", one);
+  }
+  holds(same(one.run(*product, in_threads, 0, one.count), given), tier.name, "threads matter to planes", one);
+  const auto residual = ::floats(static_cast<int64_t>(given.size()));
+  auto ended = given;
+  tier.epilogue(ended.data(), residual.data(), ended.size(), Act::RELU);
+  holds(same(one.run(*product, in_any_order, 0, one.count, residual.data(), Act::RELU), ended), tier.name,
+        "an addition and ReLU after planes are something else", one);
+  const int64_t part = one.layer.linear ? (one.count + 1) / 2 : 1;
+  const std::vector<float> last(given.end() - static_cast<ptrdiff_t>(static_cast<size_t>(part) * one.image_out()), given.end());
+  holds(same(one.run(*product, in_any_order, one.count - part, part), last), tier.name, "the rest of the batch matters to planes", one);
+}
+
+// As many products as planes take, all of the largest integer.
+void extremes_of_planes(const Tier& tier) {
+  for (int bits : {0, 8, 10}) {
+    Case one;
+    Given given;
+    const int64_t channels = int64_t{1} << 17;
+    given.shape = {2, channels};
+    given.bits = static_cast<size_t>(2 * channels / 8);
+    given.scale = given.bias = 2;
+    one.layer = check(Input::FLOAT, true, given);
+    one.layer.activation_bits = bits;
+    one.layer.bits.assign(given.bits, 0xff);
+    std::fill(one.layer.bits.begin() + channels / 8, one.layer.bits.end(), uint8_t{0});
+    one.layer.scale = {1, 1};
+    one.layer.bias = {0, 0};
+    one.count = 2;
+    one.x.assign(static_cast<size_t>(one.count * channels), 1.0f);
+    std::fill(one.x.begin() + channels, one.x.end(), -1.0f);
+    one.x[0] = one.x[static_cast<size_t>(channels)] = 0.0f;
+    holds(error_of(one, one.run(*planes_product(one.layer, tier), in_any_order, 0, one.count), exact(one)) <= 1e-6, tier.name, "planes overflow", one);
+  }
 }
 
 using Maker = std::unique_ptr<Product> (*)(const Layer&, const Tier&);
@@ -217,6 +294,18 @@ int main(int count, char** arguments) {
 #if defined(BINARIZE_ARM64)
   all.push_back(&NEON);
 #endif
+  Tier readable = SCALAR;
+  readable.name = "portable";
+  readable.planes = &portable::PLANES;
+  for (const Tier* tier : {static_cast<const Tier*>(&readable), all[all.size() > 1 ? 1 : 0]}) {
+    if (tier->planes == nullptr || !tier->supported()) continue;
+    planes_error = 0;
+    for (int i = 0; i < 2 * rounds; ++i) planes(*tier);
+    extremes_of_planes(*tier);
+    std::printf("%s: done, largest error of W1A32 %.2g in planes\n", tier->name, planes_error);
+    // of the smallest layers that suit; whole networks are as exact as with float32
+    holds(planes_error <= 1.5e-6, tier->name, "planes are less exact than float32", Case());
+  }
   for (const Tier* tier : all) {
     for (int i = 0; i < rounds && tier->supported(); ++i) edges(*tier, popcount_product);
   }

@@ -10,6 +10,7 @@
 
 #include "../src/portable.h"
 #include "../src/portable_int8.h"
+#include "../src/portable_planes.h"
 #include "../src/slices.h"
 
 using namespace binarize;
@@ -284,6 +285,83 @@ void int8(const Tier& tier) {
 
 // Epilogues, additions and activations, against their definitions in double precision, special values among them; nothing past the
 // end changes.
+// What a tier makes of integers in planes, bit by bit.
+void planes(const Tier& tier) {
+  static constexpr Cut CUTS[] = {{4, 6}, {3, 6}, {2, 6}, {2, 5}};
+  const Planes& loops = *tier.planes;
+  const Cut cut = CUTS[up_to(3)];
+  const size_t count = odd(100), at_once = cut.tables_at_once();
+  auto x = floats(count);
+  if (generator() % 4 == 0) x[up_to(count - 1)] = generator() % 2 ? NAN : -INFINITY;
+  std::vector<float> ends(2), expected_ends(2);
+  loops.range(x.data(), count, &ends[0], &ends[1]);
+  portable::range(x.data(), count, &expected_ends[0], &expected_ends[1]);
+  if (std::isnan(expected_ends[0])) {
+    if (!std::isnan(ends[0]) || !std::isnan(ends[1])) ends[0] = ends[1] = 1.0f, expected_ends = {0.0f, 0.0f};
+    else ends = expected_ends = {0.0f, 0.0f};
+    x = floats(count);
+  }
+  same(tier.name, "range", ends, expected_ends, 0);
+  portable::range(x.data(), count, &ends[0], &ends[1]);
+  const Unit unit = unit_of_range(ends[0], ends[1], cut.value_bits());
+  std::vector<int32_t> q(count + 1, 77), expected_q(count + 1, 77);
+  loops.quantise(x.data(), count, unit, q.data());
+  portable::quantise(x.data(), count, unit, expected_q.data());
+  same(tier.name, "quantise", q, expected_q, 0);
+  for (int32_t value : q) {
+    if (value != 77 && (value < 0 || value >= 1 << cut.value_bits())) q[0] = -1;
+  }
+  same(tier.name, "quantise, its range", q, expected_q, 0);
+
+  const size_t tables = (1 + up_to(3)) * at_once, taps = 1 + up_to(8), pixels = 1 + up_to(9), step = tables * cut.table_bytes();
+  std::vector<int32_t> values(4 * pixels * tables);
+  for (int32_t& value : values) value = static_cast<int32_t>(generator() % (1u << cut.value_bits()));
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
+  std::vector<Line> memory((pixels + taps) * step / 64 + 1), expected_memory(memory.size());
+  uint8_t *to = memory[0].bytes, *expected_to = expected_memory[0].bytes;
+  for (size_t p = 0; p < pixels; ++p) {
+    const bool planar = generator() % 2;
+    const ptrdiff_t channel = planar ? static_cast<ptrdiff_t>(tables) : 1, item = planar ? 1 : 4;
+    loops.build(cut, values.data() + p * 4 * tables, channel, item, tables, to + p * step, cut.table_bytes());
+    portable::build(cut, values.data() + p * 4 * tables, channel, item, tables, expected_to + p * step, cut.table_bytes());
+  }
+  same(tier.name, "build", std::vector<uint8_t>(to, to + pixels * step), std::vector<uint8_t>(expected_to, expected_to + pixels * step), 0);
+
+  std::vector<Line> index_memory(taps * tables + 1);
+  std::vector<uint8_t> plain(taps * tables * PLANES_BLOCK);
+  uint8_t* index = index_memory[0].bytes;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    plain[i] = static_cast<uint8_t>(generator() % 16);
+    index[i / PLANES_BLOCK * PLANES_BLOCK + loops.place[i % PLANES_BLOCK]] = plain[i];
+  }
+  std::vector<const uint8_t*> at(pixels);
+  for (auto& place : at) place = to + up_to(pixels - 1) * step;
+  std::vector<ptrdiff_t> offsets(taps);
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(1) * step);
+  std::vector<int32_t> sums(pixels * PLANES_SUMS, 5), expected(pixels * PLANES_SUMS, 5);
+  const bool add = generator() % 2;
+  loops.sum(cut, at.data(), pixels, offsets.data(), taps, tables, index, add, sums.data());
+  portable::sum(cut, at.data(), pixels, offsets.data(), taps, tables, plain.data(), add, expected.data());
+  same(tier.name, "sum", sums, expected, 0);
+
+  std::vector<int32_t> plus(PLANES_BLOCK);
+  for (int32_t& value : plus) value = static_cast<int32_t>(up_to(131072));
+  std::vector<int64_t> total(pixels);
+  for (int64_t& value : total) value = (static_cast<int64_t>(generator()) - INT64_C(2147483648)) << up_to(6);
+  std::vector<Unit> units(pixels, unit);
+  for (Unit& one : units) one.zero_point = static_cast<int32_t>(generator() % 2 * (generator() % (1u << cut.value_bits())));
+  std::vector<float> given(pixels * PLANES_BLOCK), combined(given.size());
+  const size_t unit_step = up_to(1);
+  if (cut.halves() == 1) {
+    for (int64_t& value : total) value >>= 8;
+  }
+  loops.combine(cut, sums.data(), pixels, plus.data(), total.data(), units.data(), unit_step, given.data());
+  portable::combine(cut, sums.data(), pixels, plus.data(), total.data(), units.data(), unit_step, combined.data());
+  same(tier.name, "combine", given, combined, 0);
+}
+
 void epilogues(const Tier& tier) {
   static constexpr float SPECIAL[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 1e-30f, -9.5f, 20.0f};
   const size_t count = odd(200);
@@ -346,6 +424,7 @@ int main() {
       stems(*tier);
       epilogues(*tier);
       if (tier->int8 != nullptr) int8(*tier);
+      if (tier->planes != nullptr) planes(*tier);
     }
     std::printf("%s: done\n", tier->name);
     std::fflush(stdout);

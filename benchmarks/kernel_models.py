@@ -1,6 +1,7 @@
 """How much faster than onnxruntime's float32 are whole networks with the binarize kernels?
 
     python benchmarks/kernel_models.py [--rounds N] [--tier TIER] [MODEL ...]
+    python benchmarks/kernel_models.py --cells [--against LIBRARY] [--tier TIER] [MODEL ...]
 
 Networks with random weights at their own image size, batch 1, one thread: packed files of W1A32, W1A1 `step`
 and, where blocks can be rewritten, W1A1 `sign` + `bireal`, each with the kernels and in stock onnxruntime,
@@ -9,6 +10,8 @@ and native files of W1A1, beside the float model and onnxruntime's static int8 o
 logit to torch's float64, over the largest, beside that of stock onnxruntime. Two threads: each number of
 threads in a process of its own, taking turns, with onnxruntime's own settings. One JSON line per model is
 added to benchmarks/results/kernel_models.jsonl.
+
+With `--cells` the question is whether any network is slower than its float twin: `network_cells`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import network_cells
 import numpy as np
 import torch
 from result_lines import append
@@ -45,8 +49,12 @@ WARM_UP, SECONDS = 1.0, 1.5  # a new thread takes half a second to find a core o
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: those of the table")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--cells", action="store_true", help="by batch and threads, see network_cells"
+    )
+    network_cells.add_arguments(parser)
     parser.add_argument(
         "--tier", help="what BINARIZE_TIER is set to; default: the best of this CPU"
     )
@@ -60,7 +68,9 @@ def main() -> int:
         sys.exit("this installation has no kernels: install a C++17 compiler, then binarize again")
     if given.tier:
         os.environ["BINARIZE_TIER"] = given.tier
-    for name in given.models:
+    if given.cells:
+        return network_cells.main(given)
+    for name in given.models or MODELS:
         line = {
             "question": "whole networks with kernels, beside onnxruntime's float32 and int8",
             "model": name,

@@ -91,7 +91,8 @@ def main() -> None:
 def page() -> str:
     """The text of docs/performance.md."""
     by_tier = {line["tier"]: line for line in lines("kernel_layers")}
-    models = list({(line["model"], line["tier"]): line for line in lines("kernel_models")}.values())
+    whole = [line for line in lines("kernel_models") if "results" in line]  # else: network_cells
+    models = list({(line["model"], line["tier"]): line for line in whole}.values())
     peers = lines("peers")[-1]
     sessions = list({line["model"]: line for line in lines("session_creation")}.values())
     steps = lines("train_step")

@@ -30,7 +30,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from binarize.exporting.forms.emit import ABOVE
-from binarize.exporting.functions import ALL_OPS, DOMAIN, Op, function
+from binarize.exporting.functions import ALL_OPS, DOMAINS, Op, function
 from binarize.exporting.images import Images
 from binarize.exporting.rounding import allowed, exact_copy, in_float64, relative
 from binarize.layers import binary_weights, layer_name
@@ -287,7 +287,7 @@ class _Probed:
 
 def _probe(node: onnx.NodeProto, constants: dict[str, TensorProto]) -> _Probe | None:
     """What tells the binary input of this node; None where it has none."""
-    if node.domain == DOMAIN and _is_binary(node.op_type):
+    if node.domain in DOMAINS and _is_binary(node.op_type):
         op = ALL_OPS[node.op_type]
         if op.packed:
             channels = _channels(node)
@@ -347,7 +347,7 @@ def _surrogate_file(file: onnx.ModelProto) -> bytes:
     copy.CopyFrom(file)
     opset = next(entry.version for entry in copy.opset_import if not entry.domain)
     for body in copy.functions:
-        if body.domain == DOMAIN and _is_binary(body.name):
-            other = ir.to_proto(function(body.name, opset, smooth=True))
+        if body.domain in DOMAINS and _is_binary(body.name):
+            other = ir.to_proto(function(body.name, opset, smooth=True, domain=body.domain))
             body.ParseFromString(other.SerializeToString())
     return copy.SerializeToString()

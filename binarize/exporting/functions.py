@@ -16,7 +16,7 @@ import onnx.parser
 import onnx_ir as ir
 
 from binarize.layers.activation import SLOPE
-from binarize.runtime.session import DOMAIN
+from binarize.runtime.session import DOMAIN, DOMAINS, WIDE
 
 VERSION = 1
 
@@ -188,19 +188,30 @@ _GELU_BY_ERF = f"""
   share = Mul (moved, half)
   y{{after}} = Mul (y{{before}}, share)
 """
-EPILOGUES = [(), ("Relu",), ("Gelu",), ("Add",), ("Add", "Relu"), ("Add", "Gelu")]
+_HARD_SWISH = "  y{after} = HardSwish (y{before})\n"
+_SILU = """
+  gate = Sigmoid (y{before})
+  y{after} = Mul (y{before}, gate)
+"""
+SLOPE_6 = float(np.float32(1 / 6))
+"""Of torch's hard sigmoid, min(max(y/6 + 1/2, 0), 1)."""
+_HARD_SIGMOID = f"  y{{after}} = HardSigmoid <alpha = {SLOPE_6}, beta = 0.5> (y{{before}})\n"
+EPILOGUES = [
+    *[(), ("Relu",), ("Gelu",), ("HardSwish",), ("Silu",), ("HardSigmoid",)],
+    *[("Add",), ("Add", "Relu"), ("Add", "Gelu")],
+]
 """Every one that a name may have."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """One op of the family `[Packed][Sign|Step]Binary{Conv|Linear}[Add][Relu|Gelu][Pack]`, or of
+    """One op of the family `[Packed][Sign|Step]Binary{Conv|Linear}[EPILOGUE][Pack]`, or of
     `[Sign|Step]BinaryBases{Conv|Linear}`.
 
     Attributes:
         binary: "Sign" or "Step"; "" where x is used as it is (W1A32).
         product: "Conv" or "Linear".
-        ending: what follows, in order: some of "Add", then "Relu" or "Gelu".
+        epilogue: what follows, in order: one of `EPILOGUES`.
         packed: x is bit-packed, as the op before it wrote it (the native form).
         packs: what the next op makes of y comes first among the outputs, bit-packed.
         several: the weight is the sum of several bases.
@@ -233,11 +244,11 @@ class Op:
     def attributes(self) -> str:
         return _ATTRIBUTES[self.product]
 
-    def body(self, opset: int, smooth: bool, whole: bool) -> str:
-        """The op in standard ops, or in those behind the op without an epilogue; `smooth`: that of its smooth
-        surrogate; `whole`: for weights that fill their last byte."""
+    def body(self, opset: int, smooth: bool, whole: bool, domain: str) -> str:
+        """The op in standard ops, or in those behind that domain's op without an epilogue; `smooth`: that of
+        its smooth surrogate; `whole`: for weights that fill their last byte."""
         if self.epilogue:
-            return self._with_epilogue(opset)
+            return self._with_epilogue(opset, domain)
         planes, shape = (_PLANES, "planes") if self.several else ("", "shape")
         unpack = _OCTETS + planes + (_WHOLE if whole else _CUT).format(shape=shape)
         if self.several:
@@ -252,15 +263,22 @@ class Op:
     def _multiplied(self, x: str, of_one_base: dict[str, str]) -> str:
         return _MULTIPLIED[self.product].format(x=x) if self.several else of_one_base[self.product]
 
-    def _with_epilogue(self, opset: int) -> str:
+    def call(self, domain: str, y: str) -> str:
+        """A line that gives `y` by the op of that domain."""
+        inputs = ", ".join(self.inputs)
+        return f"  {y} = {domain}.{self.name} <{_PASSED_ON[self.product]}> ({inputs})\n"
+
+    def _with_epilogue(self, opset: int, domain: str) -> str:
         bodies = {
             "Add": _ADD,
             "Relu": _RELU,
             "Gelu": _GELU if opset >= GELU_OPSET else _GELU_BY_ERF,
+            "HardSwish": _HARD_SWISH,
+            "Silu": _SILU,
+            "HardSigmoid": _HARD_SIGMOID,
         }
         values = [*map(str, range(len(self.epilogue))), ""]  # y0, y1, y
-        inputs = ", ".join(OPS[self.base].inputs)
-        body = f"  y0 = {DOMAIN}.{self.base} <{_PASSED_ON[self.product]}> ({inputs})\n"
+        body = OPS[self.base].call(domain, "y0")
         for each, before, after in zip(self.epilogue, values[:-1], values[1:], strict=True):
             body += bodies[each].format(before=before, after=after)
         return body
@@ -294,18 +312,27 @@ NATIVE_OPS: dict[str, Op] = {
 ALL_OPS = FUNCTION_OPS | NATIVE_OPS
 
 
-def function(name: str, opset: int, smooth: bool = False, whole: bool = False) -> ir.Function:
-    """The body of the op of that name in standard ops at that opset.
+def function(
+    name: str,
+    opset: int,
+    smooth: bool = False,
+    whole: bool = False,
+    domain: str = DOMAIN,
+    lent: bool = False,
+) -> ir.Function:
+    """The body of the op of that name and domain in standard ops at that opset.
 
     `smooth`: with a slope for the threshold of a binary input, so that rounding cannot flip it (for
     validation; never in a file). `whole`: only for weights whose number is a multiple of 8, which a session
-    unpacks in less time.
+    unpacks in less time. `lent`: by a call of the op of `WIDE`, whose function the file has too.
     """
     op = FUNCTION_OPS[name]
-    own = f', "{DOMAIN}" : {VERSION}' if op.epilogue else ""
+    called = WIDE if lent else domain
+    body = op.call(WIDE, "y") if lent else op.body(opset, smooth, whole, domain)
+    imports = f', "{called}" : {VERSION}' if lent or op.epilogue else ""
     text = f"""
-<domain: "{DOMAIN}", opset_import: ["" : {opset}{own}]>
-{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{op.body(opset, smooth, whole)}}}
+<domain: "{domain}", opset_import: ["" : {opset}{imports}]>
+{name} <{op.attributes}> ({", ".join(op.inputs)}) => (y) {{{body}}}
 """
     return ir.serde.deserialize_function(onnx.parser.parse_function(text))
 
@@ -329,17 +356,29 @@ def stem_function(opset: int) -> ir.Function:
 
 
 def append_functions(model: ir.Model) -> None:
-    """Give `model` the functions that its binarize ops need, at its own opset, and the import."""
+    """Give `model` the functions that its binarize ops need, at its own opset, and the imports. What unpacks
+    bits is there once: of a base op in both domains, one calls the other."""
     opset = model.opset_imports[""]
-    own = [node for node in model.graph if node.domain == DOMAIN]
-    family = [node for node in own if node.op_type in FUNCTION_OPS]
-    weights = [(node.op_type, node.attributes.get_ints("shape")) for node in family]
-    bodies = [function(name, opset, whole=whole) for name, whole in needed(weights).items()]
-    if len(family) < len(own):
+    own = [node for node in model.graph if node.domain in DOMAINS]
+    weights = {
+        domain: [
+            (node.op_type, node.attributes.get_ints("shape"))
+            for node in own
+            if node.domain == domain and node.op_type in FUNCTION_OPS
+        ]
+        for domain in DOMAINS
+    }
+    everywhere = needed([*weights[DOMAIN], *weights[WIDE]])
+    wide, plain = needed(weights[WIDE]), needed(weights[DOMAIN])
+    bodies = [function(name, opset, whole=everywhere[name], domain=WIDE) for name in wide]
+    for name in plain:
+        lent = name in wide and not FUNCTION_OPS[name].epilogue
+        bodies.append(function(name, opset, whole=everywhere[name], lent=lent))
+    if any(node.op_type == STEM for node in own):
         bodies.append(stem_function(opset))
     for body in bodies:
         model.functions[body.identifier()] = body
-        model.opset_imports[DOMAIN] = VERSION
+        model.opset_imports[body.domain] = VERSION
 
 
 def needed(weights: Iterable[tuple[str, Sequence[int]]]) -> dict[str, bool]:

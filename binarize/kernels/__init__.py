@@ -54,3 +54,10 @@ def tier() -> str | None:
     library = ctypes.CDLL(str(path))
     library.binarize_tier.restype = ctypes.c_char_p
     return library.binarize_tier().decode()
+
+
+def computes_wide() -> bool:
+    """Whether the tier of this CPU has kernels for domain `binarize.wide` (docs/op-spec.md); without kernels
+    no."""
+    path = installed()
+    return path is not None and bool(ctypes.CDLL(str(path)).binarize_computes_wide())

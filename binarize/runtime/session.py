@@ -13,7 +13,7 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from binarize.errors import ExportError
-from binarize.kernels import installed
+from binarize.kernels import computes_wide, installed
 from binarize.run import InvalidRecord
 from binarize.run.model import LARGEST_SIZE
 from binarize.runtime.metadata import FileInfo
@@ -22,6 +22,10 @@ ERRORS_ONLY = 3
 AGAIN = "export the run again: binarize export RUN --onnx"
 DOMAIN = "binarize"
 """Of the nodes that the binarize kernels compute, and of the functions that say what they mean."""
+WIDE = "binarize.wide"
+"""The same ops once more, for layers whose kernels pay off with wide vectors alone: where the CPU has none,
+the functions compute them."""
+DOMAINS = (DOMAIN, WIDE)
 PIXELS = "tensor(uint8)"
 """What onnxruntime calls the type of images as they are stored."""
 NATIVE = "native"
@@ -132,11 +136,12 @@ def _is_images(taken: Any) -> bool:
 
 
 def uses_kernels(path: str | Path) -> bool:
-    """Whether this installation has the binarize kernels and the file has nodes for them. Raises ExportError
-    as `open_session` does."""
+    """Whether this installation has the binarize kernels and the file has nodes for them on this CPU. Raises
+    ExportError as `open_session` does."""
     if installed() is None:
         return False
-    return any(node.domain == DOMAIN for node in _read(Path(path)).graph.node)
+    computed = DOMAINS if computes_wide() else (DOMAIN,)
+    return any(node.domain in computed for node in _read(Path(path)).graph.node)
 
 
 def last_operator(path: str | Path) -> str:

@@ -18,7 +18,7 @@ from torch import nn
 
 import binarize
 from binarize.errors import ExportError
-from binarize.exporting.functions import BASES_OPS, DOMAIN, OPS, VERSION, function
+from binarize.exporting.functions import BASES_OPS, DOMAIN, DOMAINS, OPS, VERSION, function
 from binarize.layers import binary_weights
 from binarize.packing import pack_bits, unpack_bits
 
@@ -146,7 +146,7 @@ def test_a_weight_is_one_node_with_the_bits_of_all_bases(tmp_path):
     model = converted(bases=3)
     binarize.export(model, tmp_path / "net.onnx")
     file = onnx.load(tmp_path / "net.onnx")
-    own = {node.name: node.op_type for node in file.graph.node if node.domain == DOMAIN}
+    own = {node.name: node.op_type for node in file.graph.node if node.domain in DOMAINS}
     products = {"conv": "Conv", "rows": "Linear", "flat": "Linear"}
     assert own == {name: f"BinaryBases{product}" for name, product in products.items()}
     assert sorted(body.name for body in file.functions) == sorted(set(own.values()))
@@ -176,7 +176,7 @@ def test_stock_onnxruntime_computes_one_product_a_layer(activations, tmp_path):
 def test_one_base_is_the_file_that_it_always_was(tmp_path):
     binarize.export(converted(bases=1), tmp_path / "net.onnx")
     file = onnx.load(tmp_path / "net.onnx")
-    assert {node.op_type for node in file.graph.node if node.domain == DOMAIN} <= set(OPS)
+    assert {node.op_type for node in file.graph.node if node.domain in DOMAINS} <= set(OPS)
     assert all(len(t.dims) < 2 for t in file.graph.initializer if t.name.endswith(".scale"))
 
 
@@ -185,7 +185,7 @@ def test_the_native_form_holds_them_and_packs_nothing_beside_them(tmp_path):
     result = binarize.export(converted("step"), tmp_path / "net.onnx", form="native")
     assert result.parity == "exact"
     file = onnx.load(tmp_path / "net.onnx")
-    own = {node.op_type for node in file.graph.node if node.domain == DOMAIN}
+    own = {node.op_type for node in file.graph.node if node.domain in DOMAINS}
     assert own == {"StepBinaryBasesConv", "StepBinaryBasesLinear"}
     assert not file.functions
 

@@ -16,7 +16,7 @@ from binarize import layers, rewrite
 from binarize.errors import ExportError
 from binarize.exporting import exporting
 from binarize.exporting.disagreements import SignDisagreements, find_disagreements
-from binarize.exporting.functions import DOMAIN, OPS
+from binarize.exporting.functions import DOMAINS, OPS
 from binarize.exporting.images import Images
 from binarize.exporting.validate import Validation, validate
 from binarize.rewrite import Options
@@ -68,7 +68,7 @@ def noise(count: int = 6) -> Images:
 
 def test_no_marker_is_left_and_every_layer_is_one_node(exported) -> None:
     kind, model, path, result = exported
-    nodes = [node for node in onnx.load(path).graph.node if node.domain == DOMAIN]
+    nodes = [node for node in onnx.load(path).graph.node if node.domain in DOMAINS]
     assert {OPS[node.op_type].binary.lower() for node in nodes} == {kind}
     assert {node.name.partition("@")[0] for node in nodes} == {
         name for name, _ in layers.binary_inputs(model)

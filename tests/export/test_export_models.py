@@ -15,7 +15,7 @@ import binarize
 from binarize import api
 from binarize.errors import ExportError
 from binarize.exporting import exporting
-from binarize.exporting.functions import DOMAIN, FUNCTION_OPS
+from binarize.exporting.functions import DOMAIN, DOMAINS, FUNCTION_OPS
 from binarize.exporting.validate import Validation
 from binarize.layers import binary_weights
 from binarize.packing import unpack_bits
@@ -66,7 +66,7 @@ def exported(small: nn.Module, tmp_path_factory) -> tuple[Path, exporting.Export
 
 def test_every_binary_weight_takes_one_bit(small: nn.Module, exported) -> None:
     model = onnx.load(exported[0])
-    ours = [node for node in model.graph.node if node.domain == DOMAIN]
+    ours = [node for node in model.graph.node if node.domain in DOMAINS]
     assert sorted(node.name for node in ours) == sorted(name for name, *_ in binary_weights(small))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for name, module, parameter, binarizer in binary_weights(small):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, GELU_OPSET, ROOT, Op
+from binarize.exporting.functions import DOMAIN, FUNCTION_OPS, GELU_OPSET, ROOT, SLOPE_6, Op
 from binarize.exporting.passes.graph import (
     add_constant,
     drop_unread,
@@ -59,6 +59,10 @@ class Emitter:
                 inputs = (value, residual)
             elif each == "Gelu" and self.graph.opset_imports[""] < GELU_OPSET:
                 op, inputs = "Mul", (value, self._share(value))
+            elif each == "Silu":
+                op, inputs = "Mul", (value, self("Sigmoid", value))
+            elif each == "HardSigmoid":
+                attributes = {"alpha": SLOPE_6, "beta": 0.5}
         node = ir.node(op, inputs, attributes, num_outputs=1)
         replace(self.before, node)
         node.name = None

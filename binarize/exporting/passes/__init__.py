@@ -8,6 +8,8 @@ fuse_stem                 a float convolution, ReLU and pooling at the beginning
 fold_norm                 a batch normalisation behind such a node goes into its scale and bias
 fold_statistics           of a batch normalisation that stays, two vectors are stored instead of four
 fuse_outputs              an addition and an activation behind such a node become part of it
+choose_domain             ops whose kernels pay off with wide vectors alone move to `binarize.wide` (the
+                          packed form)
 pack_activations          binary ops behind each other pass bit-packed activations (the native form)
 separate_pool_padding     padding with zeros stays separate from the max pooling behind it
 store_compressed          a classifier weight becomes one of fewer bits, and what makes a float of it
@@ -17,6 +19,7 @@ embed_preprocess          normalisation and softmax become part of the graph
 strip_metadata            metadata, doc strings and names that no reader needs are dropped
 """
 
+from binarize.exporting.passes.choose_domain import ChooseDomain
 from binarize.exporting.passes.compress_tables import CompressTables
 from binarize.exporting.passes.deduplicate_initializers import DeduplicateInitializers
 from binarize.exporting.passes.embed_preprocess import EmbedPreprocess
@@ -33,6 +36,7 @@ from binarize.exporting.passes.store_compressed import StoreCompressed
 from binarize.exporting.passes.strip_metadata import StripMetadata
 
 __all__ = [
+    "ChooseDomain",
     "CompressTables",
     "DeduplicateInitializers",
     "EmbedPreprocess",

@@ -8,7 +8,7 @@ from typing import TypeGuard
 import numpy as np
 import onnx_ir as ir
 
-from binarize.exporting.functions import DOMAIN, OPS, ROOT, VERSION, Op
+from binarize.exporting.functions import DOMAIN, EPILOGUES, OPS, ROOT, SLOPE_6, VERSION, Op
 from binarize.exporting.passes.graph import constant, graph_of, only_user
 
 Order = dict[ir.Node, int]
@@ -17,7 +17,7 @@ Order = dict[ir.Node, int]
 
 class FuseOutputs(ir.passes.InPlacePass):
     """op(x, bits, …) -> Add(·, residual) -> Relu  becomes  opAddRelu(x, bits, …, residual), and so on
-    for Gelu, and where only one of the two is there.
+    for other activations, and where only one of the two is there.
 
     1. What is fused alone reads the value before it, which is no output of the graph.
     2. The residual is computed, and has the shape of the op's output: the same numbers, and the same names of
@@ -25,7 +25,9 @@ class FuseOutputs(ir.passes.InPlacePass):
     3. Of two ops whose outputs are added, the later one takes the other's output.
     4. Where the residual is made after the op, the op moves to where the Add was, unless that is past
        another use of its layer: uses of a layer are counted by their order (`disagreements`).
-    5. Gelu is the exact one: the node, or what torch writes below opset 20, y·((erf(y/√2) + 1)·0.5).
+    5. Gelu is the exact one: the node, or what torch writes below opset 20, y·((erf(y/√2) + 1)·0.5). Silu is
+       y·Sigmoid(y), HardSigmoid that of torch, with 1/6 and 1/2, and HardSwish the node; these three are
+       fused where there is no addition.
     6. The op keeps its layer's name; the value behind what was fused keeps its own.
     """
 
@@ -127,20 +129,30 @@ def _known(dimension: int | ir.SymbolicDim) -> int | str | None:
 
 
 def _take_activation(epilogue: _Epilogue) -> None:
-    user = only_user(epilogue.value)
-    if user is not None and user.op_type == "Relu" and not user.domain:
-        epilogue.names.append("Relu")
-        epilogue.nodes.append(user)
-    elif gelu := _gelu(user) or _gelu_by_erf(epilogue.value):
-        epilogue.names.append("Gelu")
-        epilogue.nodes += gelu
+    y = epilogue.value
+    user = only_user(y)
+    for name, nodes in {
+        "Relu": _one(user, "Relu"),
+        "Gelu": _gelu(user) or _gelu_by_erf(y),
+        "HardSwish": _one(user, "HardSwish"),
+        "Silu": _silu(y),
+        "HardSigmoid": _hard_sigmoid(user),
+    }.items():
+        if nodes and (*epilogue.names, name) in EPILOGUES:
+            epilogue.names.append(name)
+            epilogue.nodes += nodes
+            return
+
+
+def _one(user: ir.Node | None, op: str) -> list[ir.Node]:
+    """The node, where it is such an op."""
+    return [user] if user is not None and user.op_type == op and not user.domain else []
 
 
 def _gelu(user: ir.Node | None) -> list[ir.Node]:
     """The node, where it is the exact one."""
-    if user is None or user.op_type != "Gelu" or user.domain:
-        return []
-    return [user] if user.attributes.get_string("approximate", "none") == "none" else []
+    found = _one(user, "Gelu")
+    return [one for one in found if one.attributes.get_string("approximate", "none") == "none"]
 
 
 def _gelu_by_erf(y: ir.Value) -> list[ir.Node]:
@@ -156,6 +168,25 @@ def _gelu_by_erf(y: ir.Value) -> list[ir.Node]:
         nodes.append(user)
     divides = nodes[0].inputs[0] is y and _takes(nodes[0], ROOT)
     return nodes if divides and nodes[-1] is readers["Mul"] else []
+
+
+def _silu(y: ir.Value) -> list[ir.Node]:
+    """The nodes of y·sigmoid(y); none where that is not what reads y."""
+    readers = {node.op_type: node for node, _ in y.uses()}
+    if y.is_graph_output() or len(y.uses()) != 2 or set(readers) != {"Sigmoid", "Mul"}:
+        return []
+    gates = only_user(readers["Sigmoid"].outputs[0]) is readers["Mul"]
+    return [readers["Sigmoid"], readers["Mul"]] if gates else []
+
+
+def _hard_sigmoid(user: ir.Node | None) -> list[ir.Node]:
+    """The node, where its constants are torch's."""
+    return [
+        one
+        for one in _one(user, "HardSigmoid")
+        if np.float32(one.attributes.get_float("alpha", 0.2)) == np.float32(SLOPE_6)
+        and one.attributes.get_float("beta", 0.5) == 0.5
+    ]
 
 
 def _takes(node: ir.Node, number: float) -> bool:

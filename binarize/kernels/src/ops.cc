@@ -16,7 +16,7 @@ namespace {
 // An op is onnxruntime's table of functions, and behind it what these need to know.
 struct Op {
   OrtCustomOp table;
-  char name[40];
+  char name[48];
   Input input;
   bool packed, linear, add;
   Act act;
@@ -197,10 +197,10 @@ OrtStatus* run(void* kernel, OrtKernelContext* context) {
 
 Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words, bool bases = false) {
   static constexpr const char* INPUTS[] = {"", "Sign", "Step"};
-  static constexpr const char* ACTS[] = {"", "Relu", "Gelu"};
+  static constexpr const char* NAMES[ACTS] = {"", "Relu", "Gelu", "HardSwish", "Silu", "HardSigmoid"};
   Op op{op_table(), {}, input, packed, linear, add, act, words, bases};
   std::snprintf(op.name, sizeof op.name, "%s%sBinary%s%s%s%s%s", packed ? "Packed" : "", INPUTS[static_cast<int>(input)],
-                bases ? "Bases" : "", linear ? "Linear" : "Conv", add ? "Add" : "", ACTS[static_cast<int>(act)], words ? "Pack" : "");
+                bases ? "Bases" : "", linear ? "Linear" : "Conv", add ? "Add" : "", NAMES[static_cast<int>(act)], words ? "Pack" : "");
   OrtCustomOp& t = op.table;
   t.GetName = [](const OrtCustomOp* self) { return static_cast<const char*>(op_of(self).name); };
   t.GetInputType = [](const OrtCustomOp* self, size_t i) {
@@ -218,7 +218,8 @@ Op make_op(Input input, bool packed, bool linear, bool add, Act act, bool words,
   return op;
 }
 
-// [[Packed]Sign|[Packed]Step]Binary{Conv|Linear}[Add][Relu|Gelu], and of binary inputs [Pack] as well;
+// [[Packed]Sign|[Packed]Step]Binary{Conv|Linear}, then [Add][Relu|Gelu] or [HardSwish|Silu|HardSigmoid], and of binary
+// inputs [Pack] as well;
 // [Sign|Step]BinaryBases{Conv|Linear}
 const std::vector<Op>& family() {
   static const std::vector<Op> ops = [] {
@@ -228,7 +229,8 @@ const std::vector<Op>& family() {
         all.push_back(make_op(input, false, linear, false, Act::NONE, false, true));
       }
       for (bool add : {false, true}) {
-        for (Act act : {Act::NONE, Act::RELU, Act::GELU}) {
+        for (Act act : {Act::NONE, Act::RELU, Act::GELU, Act::HARD_SWISH, Act::SILU, Act::HARD_SIGMOID}) {
+          if (add && act > Act::GELU) continue;  // no network has these behind an addition
           all.push_back(make_op(Input::FLOAT, false, linear, add, act, false));
           for (Input input : {Input::SIGN, Input::STEP}) {
             for (bool packed : {false, true}) {
@@ -256,9 +258,10 @@ const std::vector<Op>& family() {
 namespace binarize {
 namespace {
 
-// Whether a product of float inputs with two bases is faster than onnxruntime's with one float weight, which the function in
-// the file sums them to. A tier where it is not leaves those ops to the function.
-bool pays_off_for_bases(const Tier& tier) { return tier.int8 != nullptr || tier.bits >= 5; }
+// Whether vectors are wide enough for kernels to be faster than onnxruntime's float32 in layers of any shape: with float
+// inputs and several bases, whose function sums them to one float weight, and in those of domain `binarize.wide`. A tier
+// where they are not leaves these ops to the functions in the file.
+bool is_wide(const Tier& tier) { return tier.int8 != nullptr || tier.bits >= 5; }
 
 }  // namespace
 }  // namespace binarize
@@ -277,18 +280,28 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
     (void)activation_bits();
     static std::mutex lock;
     static OrtCustomOpDomain* domains[2] = {nullptr, nullptr};  // sessions refer to them for as long as they live
+    static OrtCustomOpDomain* wide_domain = nullptr;
     std::lock_guard<std::mutex> guard(lock);
-    const bool all = pays_off_for_bases(tier());
-    OrtCustomOpDomain*& domain = domains[all ? 1 : 0];
+    const bool wide = is_wide(tier());
+    OrtCustomOpDomain*& domain = domains[wide ? 1 : 0];
     if (domain == nullptr) {
       OrtCustomOpDomain* made = ort.domain("binarize");
       for (const Op& op : family()) {
-        if (all || !op.bases || op.input != Input::FLOAT) ort.add(made, &op.table);
+        if (wide || !op.bases || op.input != Input::FLOAT) ort.add(made, &op.table);
       }
       ort.add(made, stem_op());
       domain = made;
     }
     ort.add(options, domain);
+    if (!wide) return;
+    if (wide_domain == nullptr) {
+      OrtCustomOpDomain* made = ort.domain("binarize.wide");
+      for (const Op& op : family()) {
+        if (!op.packed && !op.words) ort.add(made, &op.table);
+      }
+      wide_domain = made;
+    }
+    ort.add(options, wide_domain);
   });
 }
 
@@ -301,4 +314,13 @@ extern "C" BINARIZE_EXPORT const char* binarize_tier() {
     name = error.what();
   }
   return name.c_str();
+}
+
+// Whether the tier that runs has kernels for domain `binarize.wide`; for `binarize bench` and `eval`.
+extern "C" BINARIZE_EXPORT int binarize_computes_wide() {
+  try {
+    return binarize::is_wide(binarize::tier()) ? 1 : 0;
+  } catch (const std::exception&) {
+    return 0;  // a session says what is wrong with BINARIZE_TIER
+  }
 }

@@ -42,12 +42,12 @@ struct Epilogue {
   // The epilogue of a layer with float inputs, from that place on.
   Epilogue from(size_t where) const { return {y + where, at(where), act}; }
 
-  // The same in two parts, for outputs that pass through registers: `add_relu` is applied there, `remainder` (GELU) once
-  // they are stored.
+  // The same in two parts, for outputs that pass through registers: `add_relu` is applied there, `remainder` (other
+  // activations) once they are stored.
   AddRelu add_relu(const float* piece) const { return add_relu(place(piece)); }
   AddRelu add_relu(size_t where) const { return {at(where), act == Act::RELU}; }
   void remainder(const Tier& tier, float* piece, size_t n) const {
-    if (act == Act::GELU) tier.epilogue(piece, nullptr, n, act);
+    if (act != Act::NONE && act != Act::RELU) tier.epilogue(piece, nullptr, n, act);
   }
 
   // Prefetches the residual of a piece of `n` outputs in each of some channels: the hardware prefetcher does not follow

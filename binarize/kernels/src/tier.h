@@ -166,7 +166,8 @@ struct Nibbles {
 };
 
 // The activation of an epilogue; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
-enum class Act { NONE, RELU, GELU };
+enum class Act { NONE, RELU, GELU, HARD_SWISH, SILU, HARD_SIGMOID };
+constexpr int ACTS = 6;
 
 struct Tier {
   const char* name;

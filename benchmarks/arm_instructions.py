@@ -22,7 +22,7 @@ from result_lines import append
 
 HERE = Path(__file__).parent
 SOURCES = "binarize/kernels/src"
-OTHERS = ("ops.cc", "stem_op.cc", "amx.cc", "tier_amx.cc", "tier_avx2.cc", "tier_avx512.cc")
+OTHERS = ("ops.cc", "stem_op.cc", "amx.cc", "tier_amx.cc", "tier_avx2.cc", "tier_avx2_planes.cc", "tier_avx512.cc")
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-DBINARIZE_ARM64", "-static")
 LAYERS = {
     # name: outputs, channels, kernel, size of the image or minus the rows of a linear layer

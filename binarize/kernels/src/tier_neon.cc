@@ -330,6 +330,8 @@ const Tier NEON = {
     transpose,
     epilogue<Vector>,
     stem::loops<Vector, 4>(),
+    /*int8=*/nullptr,
+    &NEON_PLANES,
 };
 
 }  // namespace binarize

@@ -9,8 +9,8 @@ namespace binarize {
 
 namespace {
 
-constexpr size_t WIDE = 4;            // floats or words in a register
-constexpr size_t BYTES = 4 * WIDE;    // bytes in a register
+constexpr size_t WIDE = 4;          // floats or words in a register
+constexpr size_t BYTES = 4 * WIDE;  // in a register
 
 // Of bytes that are added up as words, those at even places come out before the others.
 constexpr uint8_t PLACE[PLANES_BLOCK] = {0,  2,  4,  6,  8,  10, 12, 14, 1,  3,  5,  7,  9,  11, 13, 15,
@@ -74,7 +74,7 @@ void build_tables(const int32_t* q, ptrdiff_t channel, ptrdiff_t item, size_t co
 }
 
 // Of one pixel. Parts of `AT_ONCE` tables are added in bytes, and their sums in words: `all` of the whole word, `odd` of its
-// upper byte, so that all - 256·odd is the sum of the lower one.
+// upper byte, so that all - 256·odd is the sum of the lower one. The barriers keep gcc from looking up more than it has registers for.
 template <int PLANES, int BITS>
 void sum_pixel(const uint8_t* at, const ptrdiff_t* taps, size_t tap_count, size_t tables, const uint8_t* index, bool add,
                int32_t* sums) {
@@ -99,6 +99,7 @@ void sum_pixel(const uint8_t* at, const ptrdiff_t* taps, size_t tap_count, size_
           for (int h = 0; h < HALVES; ++h) {
             const uint8x16_t found = vqtbl1q_u8(part, entries[h]);
             bytes[p][h] = u == 0 ? found : vaddq_u8(bytes[p][h], found);
+            asm volatile("" : "+w"(bytes[p][h]));
           }
         }
       }

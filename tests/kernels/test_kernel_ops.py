@@ -48,6 +48,7 @@ def test_word_boundaries(name: str, op: str, size: int) -> None:
         if op in CONVOLUTIONS:
             check(Node(op, (size, size, 3, 3), pads=(1, 1, 1, 1)), noise((1, size, 5, 7)))
             check(Node(op, (3, 2, 1, 3), pads=(0, 1, 0, 1)), noise((2, 2, 2, size)))
+            check(Node(op, (size, size, 1, 1)), noise((2, size, 1, 1)))
         else:
             check(Node(op, (size, size)), noise((size, size)))
 

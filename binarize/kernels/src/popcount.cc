@@ -64,11 +64,17 @@ class Popcount : public Product {
       columns(layer);
     } else {
       rows(layer);
+      if (g.taps() == 1 && g.group == 1 && g.begin[0] + g.begin[1] + g.end[0] + g.end[1] == 0) {
+        Layer row = layer;
+        row.linear = true;
+        of_a_pixel_ = std::make_unique<Popcount>(row, tier);
+      }
     }
   }
 
   void convolve(const Activations& x, int64_t count, int64_t height, int64_t width, const Epilogue& epilogue,
                 const Parallel& parallel) const override {
+    if (of_a_pixel_ != nullptr && height == 1 && width == 1) return of_a_pixel_->multiply(x, count, epilogue, parallel);
     const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
     const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count) * groups;
@@ -423,6 +429,8 @@ class Popcount : public Product {
   size_t steps_ = 0, vectors_ = 0;
   std::vector<uint32_t> weight_;  // of a linear layer
   Rows signs_, ones_;             // of a convolution
+  // A convolution of 1 x 1 as the linear layer that it is for images of one pixel: behind a global pooling.
+  std::unique_ptr<const Popcount> of_a_pixel_;
   std::vector<ptrdiff_t> offsets_;
   std::vector<int32_t> correction_, plus_;
   Plans<Plan> plans_;

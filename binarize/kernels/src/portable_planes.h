@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "tier.h"
 
@@ -75,6 +76,16 @@ inline void combine(const Cut& cut, const int32_t* sums, size_t count, const int
       values[o] = std::fma(upper, static_cast<float>(base), lower) * unit.value;
     }
   }
+}
+
+// Calls `loop` with the planes and bits of the cut as constants.
+template <class Loop>
+void with(const Cut& cut, const Loop& loop) {
+  using std::integral_constant;
+  if (cut.bits == 5) return loop(integral_constant<int, 2>(), integral_constant<int, 5>());
+  if (cut.planes == 2) return loop(integral_constant<int, 2>(), integral_constant<int, 6>());
+  if (cut.planes == 3) return loop(integral_constant<int, 3>(), integral_constant<int, 6>());
+  loop(integral_constant<int, 4>(), integral_constant<int, 6>());
 }
 
 [[maybe_unused]] constexpr Planes PLANES{IN_ORDER, range, quantise, build, sum, combine};

@@ -253,6 +253,7 @@ extern const Int8 AMX_LOOPS;
 extern const Tier AMX;
 #endif
 #if defined(BINARIZE_ARM64)
+extern const Planes NEON_PLANES;
 extern const Tier NEON;
 #endif
 

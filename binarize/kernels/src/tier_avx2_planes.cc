@@ -2,7 +2,6 @@
 #include <immintrin.h>
 
 #include <limits>
-#include <type_traits>
 
 #include "portable_planes.h"
 
@@ -197,30 +196,20 @@ void combine_halves(const int32_t* sums, size_t count, const int32_t* plus, cons
   }
 }
 
-// Calls `loop` with the planes and bits of the cut as constants.
-template <class Loop>
-void with(const Cut& cut, const Loop& loop) {
-  using std::integral_constant;
-  if (cut.bits == 5) return loop(integral_constant<int, 2>(), integral_constant<int, 5>());
-  if (cut.planes == 2) return loop(integral_constant<int, 2>(), integral_constant<int, 6>());
-  if (cut.planes == 3) return loop(integral_constant<int, 3>(), integral_constant<int, 6>());
-  loop(integral_constant<int, 4>(), integral_constant<int, 6>());
-}
-
 void build(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t item, size_t count, uint8_t* to, size_t step) {
-  with(cut, [&](auto planes, auto bits) { build_tables<planes(), bits()>(q, channel, item, count, to, step); });
+  portable::with(cut, [&](auto planes, auto bits) { build_tables<planes(), bits()>(q, channel, item, count, to, step); });
 }
 
 void sum(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
          const uint8_t* index, const uint8_t* second, bool add, int32_t* sums) {
-  with(cut, [&](auto planes, auto bits) {
+  portable::with(cut, [&](auto planes, auto bits) {
     sum_pixels<planes(), bits()>(at, count, taps, tap_count, tables, index, second, add, sums);
   });
 }
 
 void combine(const Cut& cut, const int32_t* sums, size_t count, const int32_t* plus, const int64_t* total, const Unit* units,
              size_t unit_step, float* values) {
-  with(cut, [&](auto planes, auto bits) {
+  portable::with(cut, [&](auto planes, auto bits) {
     combine_halves<bits(), (planes() + 1) / 2>(sums, count, plus, total, units, unit_step, values);
   });
 }

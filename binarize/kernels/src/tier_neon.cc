@@ -51,10 +51,6 @@ constexpr size_t UNTIL_FULL = 31;
 template <int ROWS>
 void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* columns, const ptrdiff_t* offsets,
                    size_t steps, int32_t* sums, size_t sum_stride) {
-  int32x4_t sum[ROWS][4];
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < 4; ++v) sum[i][v] = vdupq_n_s32(0);
-  }
   for (size_t begin = 0; begin < steps; begin += UNTIL_FULL) {
     const size_t end = steps - begin < UNTIL_FULL ? steps : begin + UNTIL_FULL;
     uint8x16_t bytes[ROWS][4];
@@ -72,13 +68,11 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
     }
     for (int i = 0; i < ROWS; ++i) {
       for (int v = 0; v < 4; ++v) {
-        const uint32x4_t words = vpaddlq_u16(vpaddlq_u8(bytes[i][v]));
-        sum[i][v] = vaddq_s32(sum[i][v], vreinterpretq_s32_u32(words));
+        int32_t* sum = sums + i * sum_stride + v * QUARTER;
+        const uint32x4_t before = begin == 0 ? vdupq_n_u32(0) : vreinterpretq_u32_s32(vld1q_s32(sum));
+        vst1q_s32(sum, vreinterpretq_s32_u32(vpadalq_u16(before, vpaddlq_u8(bytes[i][v]))));
       }
     }
-  }
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < 4; ++v) vst1q_s32(sums + i * sum_stride + v * QUARTER, sum[i][v]);
   }
 }
 
@@ -330,6 +324,8 @@ const Tier NEON = {
     transpose,
     epilogue<Vector>,
     stem::loops<Vector, 4>(),
+    /*int8=*/nullptr,
+    &NEON_PLANES,
 };
 
 }  // namespace binarize

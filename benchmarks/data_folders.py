@@ -329,8 +329,8 @@ def oddities() -> dict[str, Case]:
             says=("replaced later",),
             options={"holdout": 3},
         ),
-        "zip": Case(zipped, error="not a folder, a tar or a CSV"),
-        "tar.gz": Case(squeezed, error="not a folder, a tar or a CSV"),
+        "zip": Case(zipped, error="is compressed (zip)"),
+        "tar.gz": Case(squeezed, error="is compressed (gzip)"),
         "csv of a missing file": Case(
             _csv("path,label", "nowhere.png,cat"),
             error="nowhere.png",

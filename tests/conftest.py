@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 REGISTRATION = "torch.onnx._internal.exporter._registration"
+OPERATORS = "torch._export.utils"
 
 
 def pytest_collection_finish() -> None:
@@ -22,6 +23,7 @@ def pytest_runtest_setup() -> None:
     module = sys.modules.get(REGISTRATION)
     if module is not None:
         keep_tables(module.ONNXRegistry)
+        keep_operators(sys.modules[OPERATORS])
 
 
 @functools.cache
@@ -38,3 +40,9 @@ def keep_tables(registry: Any) -> None:
         return table
 
     registry.from_torchlib = staticmethod(from_torchlib)
+
+
+@functools.cache
+def keep_operators(utils: Any) -> None:
+    """Have torch look its own operators up once, not again for each of their libraries in every export."""
+    utils._materialize_cpp_cia_ops = functools.cache(utils._materialize_cpp_cia_ops)

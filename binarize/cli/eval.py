@@ -54,7 +54,7 @@ def command(
             help="Processes that load images.",
         ),
     ] = 2,
-    on_error: model_options.OnError = None,
+    on_error: model_options.OnErrorAsTrained = None,
     no_kernels: Annotated[
         bool, typer.Option("--no-kernels", help="Run ONNX files in stock onnxruntime.")
     ] = False,
@@ -80,7 +80,7 @@ def command(
             limit=limit,
             batch_size=batch_size,
             workers=workers,
-            on_error=on_error or "stop",
+            on_error=on_error,
             kernels=not no_kernels,
             progress=progress,
         )

@@ -60,15 +60,19 @@ def _on_error(text: str | None) -> str | None:
     return text
 
 
-OnError = Annotated[
-    Any,
-    typer.Option(
+def _on_error_option(default: str) -> Any:
+    return typer.Option(
+        "--on-error",
         metavar="stop|skip",
         callback=_on_error,
-        help="What to do about images that cannot be read, which are looked for first. [default: stop]",
+        help="What to do about images that cannot be read, which are looked for first. "
+        f"[default: {default}]",
         show_default=False,
-    ),
-]
+    )
+
+
+OnError = Annotated[Any, _on_error_option("stop")]
+OnErrorAsTrained = Annotated[Any, _on_error_option("as in training, stop for other images")]
 ModelArgs = Annotated[
     list[str] | None,
     typer.Option(

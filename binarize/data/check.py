@@ -1,7 +1,8 @@
 """A quick pass over the headers of images, before anything long begins.
 
 A header tells whether a file is an image, of which kind and of what size. A file that was cut short is found
-as well: an image whose end is not that of its format is decoded whole.
+as well: an image whose end is not that of its format is decoded whole. So are all of them where what cannot
+be read is to be left out, for damage in the middle of a file would stop what had begun.
 """
 
 from __future__ import annotations
@@ -48,10 +49,13 @@ class Sizes:
         return f"{small} pixels" if small == large else f"{small} to {large} pixels"
 
 
-def check(files: Files, on_error: OnError, progress: Progress) -> tuple[Sizes, dict[int, str]]:
+def check(
+    files: Files, on_error: OnError, progress: Progress, whole: bool
+) -> tuple[Sizes, dict[int, str]]:
     """The sizes of all images that can be read, and what is wrong with the others, by their numbers.
 
-    Raises DataError that names the first of those, unless `on_error` is "skip", and where none can be read.
+    `whole`: decode them, for what their headers do not tell. Raises DataError that names the first of those
+    that cannot, unless `on_error` is "skip", and where none can be read.
     """
     sizes: dict[tuple[int, int], None] = {}
     bad: dict[int, str] = {}
@@ -59,11 +63,12 @@ def check(files: Files, on_error: OnError, progress: Progress) -> tuple[Sizes, d
     for number in range(len(files.files)):
         try:
             with files.opened(number) as file:
-                sizes[probe(file)] = None
+                sizes[probe(file, whole)] = None
         except (OSError, ValueError, MemoryError) as error:
             bad[number] = why(error)
         if not shown and time.monotonic() - began > PATIENCE:
-            progress.task(f"reading the headers of {files.source}", len(files.files), number)
+            what = "the images" if whole else "the headers"
+            progress.task(f"reading {what} of {files.source}", len(files.files), number)
             shown = True
         if shown:
             progress.update(number + 1)

@@ -94,7 +94,7 @@ class UnreadableImage(DataError):
 
     def __init__(self, message: str) -> None:
         said = message.rpartition(f"{type(self).__name__}: ")[2].strip()
-        super().__init__(said, "replace it or take it away")
+        super().__init__(said, "replace it or take it away; --on-error skip leaves such images out")
 
 
 def decode(file: IO[bytes]) -> Image.Image:
@@ -113,11 +113,11 @@ def decode_file(path: str | Path) -> Image.Image:
         return decode(file)
 
 
-def probe(file: IO[bytes]) -> tuple[int, int]:
+def probe(file: IO[bytes], whole: bool = False) -> tuple[int, int]:
     """Height and width of the image in a file, upright.
 
     Only its header is read, unless the end is not that of its format, or its pixels may be of a kind that the
-    rules refuse: then it is decoded. Raises ValueError as `decode` does.
+    rules refuse: then it is decoded, as it is where `whole`. Raises ValueError as `decode` does.
     """
     try:
         with warnings.catch_warnings():
@@ -127,7 +127,8 @@ def probe(file: IO[bytes]) -> tuple[int, int]:
             kind = image.format or ""
             turned = kind in _EXIF_IN_HEAD and _orientation(image) in _ON_ITS_SIDE
             width, height = image.size
-            if image.mode not in _PLAIN or not _ends(file, kind):
+            if whole or image.mode not in _PLAIN or not _ends(file, kind):
+                image.draft(image.mode, (1, 1))  # of a JPEG, all is read and an eighth computed
                 to_rgb(image)
     except Exception as error:
         raise ValueError(why(error)) from error

@@ -110,12 +110,16 @@ class ImageFiles:
         self.files = [self.files[number] for number in numbers]
         self._name(names)
 
-    def check(self, on_error: OnError, progress: Progress | None = None) -> None:
+    def check(
+        self, on_error: OnError, progress: Progress | None = None, whole: bool | None = None
+    ) -> None:
         """Look at the header of every image; `sizes` is known then.
 
-        Those that cannot be read are left out where `on_error` is "skip"; else DataError names the first.
+        Those that cannot be read are left out where `on_error` is "skip", and all are decoded once to know,
+        unless `whole` says otherwise; else DataError names the first.
         """
-        self.sizes, bad = check(self, on_error, progress or Progress())
+        whole = on_error == "skip" if whole is None else whole
+        self.sizes, bad = check(self, on_error, progress or Progress(), whole)
         if bad:
             for number, reason in bad.items():
                 self._skipped.add("unreadable", f"{self.files[number].path} ({reason})")

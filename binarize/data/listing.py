@@ -23,6 +23,17 @@ from binarize.data.decode import EXTENSIONS
 from binarize.errors import DataError
 
 SYSTEM = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"))
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
+}
+"""How archives begin whose images cannot be read one by one."""
+ARCHIVES = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz", ".tbz2", ".zst", ".zip", ".7z", ".rar")
 NAMED = 3  # names that are said of what was skipped for the same reason
 
 
@@ -112,12 +123,26 @@ class Listing:
         return self
 
 
+def check_packed(path: Path) -> None:
+    """Raises DataError for a compressed archive, OSError for a file that cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(max(map(len, COMPRESSED)))
+    for begin, kind in COMPRESSED.items():
+        if head.startswith(begin):
+            raise DataError(
+                f'"{path}" is compressed ({kind}): its images cannot be read one by one',
+                "unpack it into a folder, or decompress it to a plain tar",
+            )
+
+
 def list_images(root: Path) -> Listing:
-    """The images in a folder or a tar. Raises OSError and tarfile.TarError where it cannot be read."""
+    """The images in a folder or a tar. Raises OSError and tarfile.TarError where it cannot be read, and
+    DataError for a compressed archive."""
     listing = Listing()
     if root.is_dir():
         _list_folder(root, listing)
     elif root.is_file():
+        check_packed(root)
         with tarfile.open(root, "r:") as tar:
             _list_tar(tar, "", 0, listing)
         listing.only_last()
@@ -195,6 +220,12 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS)
 
 
+def _what_else(name: str) -> str:
+    """What a file is that is no image."""
+    packed = name.lower().endswith(ARCHIVES)
+    return "to be unpacked first" if packed else "not an image by its name"
+
+
 def _list_folder(root: Path, listing: Listing) -> None:
     real, seen = root.resolve(), {_identity(root)}
     folders: list[str] = [""]
@@ -227,7 +258,7 @@ def _read_folder(place: Path, prefix: str, listing: Listing) -> tuple[list[str],
         elif reason is None and _is_image(entry.name):
             listing.add(f"/{path}", ImageFile(path))
         else:
-            listing.skipped.add(reason or "not an image by its name", path)
+            listing.skipped.add(reason or _what_else(path), path)
     return below, linked
 
 
@@ -266,4 +297,4 @@ def _list_tar(tar: tarfile.TarFile, prefix: str, start: int, listing: Listing) -
         elif reason is None and _is_image(path):
             listing.add(member.name, ImageFile(path, start + member.offset_data, member.size))
         else:
-            listing.skipped.add(reason or "not an image by its name", path)
+            listing.skipped.add(reason or _what_else(path), path)

@@ -71,7 +71,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     workers: int = WORKERS,
-    on_error: OnError = "stop",
+    on_error: OnError | None = None,
     kernels: bool = True,
     progress: Progress | None = None,
 ) -> list[Evaluation]:
@@ -84,7 +84,8 @@ def evaluate(
         limit: ask this many images only.
         batch_size: images per prediction.
         workers: processes that load images.
-        on_error: "stop" where images cannot be read, or "skip" them.
+        on_error: "stop" where images cannot be read, or "skip" them; None: of the images that a target was
+            trained on as in its training, and of others "stop".
         kernels: have the binarize kernels compute the ONNX files, where this installation has them; else
             stock onnxruntime does.
         progress: is told how many images each target has answered.
@@ -95,7 +96,9 @@ def evaluate(
     names = [targets] if isinstance(targets, (str, Path)) else list(targets)
     found = find(names, kernels)
     # All that can be refused is refused before the first image is asked.
-    given = {"batch_size": batch_size, "workers": workers, "on_error": on_error}
+    given: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+    if on_error is not None:
+        given["on_error"] = on_error
     configs = [_config(target, found, data_dir, given) for target in found]
     progress = progress or Progress()
     say = data.once(progress.say)
@@ -175,7 +178,9 @@ def _config(
     if name == "digits":
         given = {**given, "workers": 0}  # 360 images in memory: a process would start for longer
     own = data_dir is None or _is_own(target, Path(data_dir))
-    return Data(name=name, dir=place, holdout=target.data.holdout if own else 0, **given)
+    if own:
+        given = {"holdout": target.data.holdout, "on_error": target.data.on_error, **given}
+    return Data(name=name, dir=place, **given)
 
 
 def _is_own(target: Target, place: Path) -> bool:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from binarize import layers, models, rewrite
 from binarize.errors import ExportError, RunError
-from binarize.evaluation.accuracy import Predict
 from binarize.run import DataRecord, Preprocess, is_run, layout, locate, newest_run
 from binarize.runtime import session
+
+
+class Predictor(Protocol):
+    """Answers float32[N, 3, H, W] with logits or probabilities float32[N, classes], both on the CPU."""
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+    def end(self, images: Tensor, /) -> str:
+        """The operation that makes the answers of such images, in lower case: "linear", "sigmoid"."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class Target:
         preprocess: what images have to look like.
         data: that it was trained on.
         classes: class names in the order of the logits; empty where unknown.
+        library_classes: whether they are those of a library's pretrained weights.
         bytes: of the file that holds its weights.
         reference: the target that its parity is measured against: a run, for its ONNX file; None: the
             first target.
@@ -41,10 +52,11 @@ class Target:
     data: DataRecord
     classes: list[str]
     bytes: int
-    predictor: Callable[[], Predict]
+    predictor: Callable[[], Predictor]
     reference: str | None = None
     kernels: bool | None = None
     probabilities: bool = False
+    library_classes: bool = False
 
 
 def find(names: list[str | Path], kernels: bool = True) -> list[Target]:
@@ -86,6 +98,7 @@ def of_directory(path: Path, kernels: bool = True) -> list[Target]:
         info.classes,
         weights.stat().st_size,
         lambda: torch_predictor(path),
+        library_classes=info.has_library_classes,
     )
     beside = path / layout.ONNX
     if not (is_run(path) and beside.is_file()):
@@ -109,6 +122,7 @@ def of_onnx(path: Path, kernels: bool = True) -> Target:
         lambda: onnx_predictor(path, kernels),
         kernels=kernels,
         probabilities=about.with_preprocess,
+        library_classes=about.has_library_classes,
     )
 
 
@@ -117,29 +131,48 @@ def _in_unit_range(preprocess: Preprocess) -> Preprocess:
     return preprocess.replace(mean=[0.0] * 3, std=[1.0] * 3)
 
 
-def torch_predictor(path: Path) -> Predict:
+@dataclass(frozen=True)
+class TorchPredictor:
+    """A run's module, on a device."""
+
+    model: nn.Module
+    device: torch.device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode(), models.full_precision():
+            return models.logits_of(self.model(images.to(self.device))).float().cpu()
+
+    def end(self, images: Tensor) -> str:
+        """See `Predictor`."""
+        return rewrite.capture(self.model, tuple(images.shape[1:])).last_function
+
+
+def torch_predictor(path: Path) -> TorchPredictor:
     """The run's module, on the accelerator where there is one; its signs frozen, which is faster, unless
     inputs are binary too: frozen products are for the exporter alone."""
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     model = rewrite.build(path)
     if not any(True for _ in layers.binary_inputs(model)):
         layers.freeze(model)
-    model.to(device)
-
-    def predict(images: Tensor) -> Tensor:
-        with torch.inference_mode(), models.full_precision():
-            return models.logits_of(model(images.to(device))).float().cpu()
-
-    return predict
+    return TorchPredictor(model.to(device), device)
 
 
-def onnx_predictor(path: Path, kernels: bool = False) -> Predict:
-    """The file in onnxruntime, with the binarize kernels or without."""
-    opened = session.open_session(path, kernels=kernels)
+@dataclass(frozen=True)
+class OnnxPredictor:
+    """A file in onnxruntime."""
 
-    def predict(images: Tensor) -> Tensor:
-        if opened.info.with_preprocess:
+    opened: session.Session
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self.opened.info.with_preprocess:
             images = (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return torch.from_numpy(opened.logits(images.numpy()))
+        return torch.from_numpy(self.opened.logits(images.numpy()))
 
-    return predict
+    def end(self, images: Tensor) -> str:
+        """See `Predictor`."""
+        return session.last_operator(self.opened.path).lower()
+
+
+def onnx_predictor(path: Path, kernels: bool = False) -> OnnxPredictor:
+    """The file in onnxruntime, with the binarize kernels or without."""
+    return OnnxPredictor(session.open_session(path, kernels=kernels))

@@ -19,14 +19,13 @@ from binarize.errors import ExportError
 from binarize.exporting.images import Images
 from binarize.exporting.passes.embed_preprocess import EmbedPreprocess
 from binarize.exporting.subject import Subject
-from binarize.models import probabilities_of
+from binarize.models import probabilities_of, why_no_softmax
 from binarize.run import Preprocess
 from binarize.runtime import open_session
 
 TOLERANCE = 1e-5
 """Of a probability: what exp in another implementation may amount to."""
 HINT = "omit --with-preprocess"
-OTHER_ENDS = {"Sigmoid": "a sigmoid for each class", "LogSoftmax": "a log-softmax"}
 
 
 def check_subject(subject: Subject) -> None:
@@ -81,15 +80,6 @@ def embed(
 
 def _check_answers(graph: ir.Model, logits: Tensor) -> None:
     last = graph.graph.outputs[0].producer()
-    if last is not None and last.op_type in OTHER_ENDS:
-        raise ExportError(
-            f"this network ends with {OTHER_ENDS[last.op_type]}, and softmax is not for its answers",
-            HINT,
-        )
-    if logits.ndim != 2:
-        raise ExportError(
-            f"softmax is for one row of logits an image, and {len(logits)} images have {list(logits.shape)}",
-            HINT,
-        )
-    if logits.shape[1] == 1:
-        raise ExportError("softmax of a single logit is always 1", HINT)
+    why = why_no_softmax(logits, last.op_type.lower() if last is not None else "")
+    if why:
+        raise ExportError(f"this network {why}", HINT)

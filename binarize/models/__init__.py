@@ -6,6 +6,7 @@ from binarize.models.classifier import num_classes, reset_classifier
 from binarize.models.copied import copied
 from binarize.models.create import Fetched, Pretrained, check_spec, create, describe, fetch
 from binarize.models.hub import fetch_hub, is_hub_name
+from binarize.models.imagenet import imagenet_names
 from binarize.models.names import (
     Listing,
     has_pretrained,
@@ -13,7 +14,7 @@ from binarize.models.names import (
     list_models,
     parse,
 )
-from binarize.models.outputs import logits_of, probabilities_of, tensors_in
+from binarize.models.outputs import logits_of, probabilities_of, tensors_in, why_no_softmax
 from binarize.models.own import is_own_code, own_code, rebuild
 from binarize.models.own import make as make_own
 from binarize.models.precision import full_precision
@@ -35,6 +36,7 @@ __all__ = [
     "fetch_hub",
     "full_precision",
     "has_pretrained",
+    "imagenet_names",
     "is_hub_name",
     "is_known",
     "is_own_code",
@@ -52,4 +54,5 @@ __all__ = [
     "reset_classifier",
     "task_of",
     "tensors_in",
+    "why_no_softmax",
 ]

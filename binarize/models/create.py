@@ -23,6 +23,7 @@ from binarize.models.names import parse, pretrained_cfg
 from binarize.models.preprocess import default_preprocess
 from binarize.models.tasks import names_of
 from binarize.run import InvalidRecord, ModelSpec
+from binarize.run.info import PRETRAINED
 
 Pretrained = Literal["auto", True, False]
 
@@ -124,7 +125,7 @@ def fetch(
     else:
         try:
             model, random = _build_pretrained(library, bare, arguments)
-            return Fetched(model, spec, f"pretrained ({weights.label})", tuple(random))
+            return Fetched(model, spec, f"{PRETRAINED} ({weights.label})", tuple(random))
         except Exception as error:  # whatever the network, the disk or torch raised
             reason = f"{weights.label} could not be loaded: {str(error).splitlines()[0]}"
     if pretrained is True:

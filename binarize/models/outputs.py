@@ -44,6 +44,18 @@ def probabilities_of(logits: Tensor) -> Tensor:
     return logits.softmax(1)
 
 
+def why_no_softmax(logits: Tensor, end: str) -> str:
+    """Why softmax makes no probabilities of these answers, "ends with a sigmoid …"; "" where it does.
+
+    `end` is the operation that made them, in lower case: that of torch or of ONNX.
+    """
+    if end.startswith("sigmoid"):
+        return "ends with a sigmoid for each class, and softmax is not for its answers"
+    if logits.ndim != 2:
+        return f"answers {len(logits)} images with {list(logits.shape)}, not with one row of logits an image"
+    return "has a single logit, whose softmax is always 1" if logits.shape[1] == 1 else ""
+
+
 def tensors_in(output: Any) -> Iterator[Tensor]:
     """All tensors of a network's output, the logits first."""
     if isinstance(output, Tensor):

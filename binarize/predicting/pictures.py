@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from PIL import Image
 from binarize.choices import OnError
 from binarize.data.decode import decode, decode_file, to_rgb, why
 from binarize.data.files import ImageFiles
+from binarize.data.listing import check_packed
 from binarize.errors import DataError
 from binarize.progress import Progress
 
@@ -61,7 +63,10 @@ def _several(sources: Any) -> Iterable[Any]:
 
 
 def _at(path: Path, on_error: OnError, progress: Progress) -> list[Picture]:
-    if path.is_dir() or path.suffix == ".tar":
+    if path.is_file() and on_error == "stop":
+        with contextlib.suppress(OSError):  # why it cannot be read is said when its turn comes
+            check_packed(path)
+    if path.is_dir() or path.suffix.lower() == ".tar":
         return _inside(path, on_error, progress)
     if not path.exists():
         raise DataError(f'there is no image "{path}"', "name an image, a folder of images, or -")
@@ -79,7 +84,7 @@ def _inside(root: Path, on_error: OnError, progress: Progress) -> list[Picture]:
         ) from error
     except DataError as error:
         raise DataError(error.message, "name an image, a folder of images, or -") from error
-    files.check(on_error, progress)
+    files.check(on_error, progress, whole=False)  # the rest is found when their turn comes
     if files.skipped:
         progress.say(f'"{root}": skipped: {files.skipped}')
     return [

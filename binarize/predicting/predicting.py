@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from binarize.choices import ON_ERROR, OnError
 from binarize.data.decode import UnreadableImage, why
 from binarize.data.transforms import test_transform
 from binarize.errors import BinarizeError, DataError, near_words
-from binarize.evaluation.targets import Target, find_one
-from binarize.models import probabilities_of
+from binarize.evaluation.targets import Predictor, Target, find_one
+from binarize.models import imagenet_names, probabilities_of, why_no_softmax
 from binarize.predicting.page import THUMBNAIL, write_predictions
 from binarize.predicting.pictures import Picture, Source, find_pictures
 from binarize.progress import Progress
@@ -35,7 +35,8 @@ class Prediction:
     """A class and its probability.
 
     Attributes:
-        name: of the class; None where the target does not know the names of its classes.
+        name: of the class; None where it is not known. Networks with a library's pretrained weights for
+            ImageNet have its names.
         index: of the class.
         probability: 0 to 1.
     """
@@ -171,6 +172,7 @@ def _answers(
     small: list[bytes] = []
     progress.task(f"predicting with {target.name}", len(pictures))
     done, skipped = 0, list[str]()
+    end: str | None = None
     for batch in loader:
         names = [picture.name for picture in pictures[done : done + len(batch)]]
         read = [(name, *one) for name, one in zip(names, batch, strict=True) if one[0] is not None]
@@ -180,7 +182,9 @@ def _answers(
             if problem:
                 skipped.append(problem)
         if read:
-            found = _predictions(target, predictor, torch.stack([one[1] for one in read]), top)
+            images = torch.stack([one[1] for one in read])
+            end = predictor.end(images) if end is None else end
+            found = _predictions(target, predictor, end, images, top)
             answers += [Answer(one[0], best) for one, best in zip(read, found, strict=True)]
             small += [one[3] for one in read]
         done += len(batch)
@@ -197,24 +201,21 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _predictions(
-    target: Target, predictor: Callable[[Tensor], Tensor], images: Tensor, top: int
+    target: Target, predictor: Predictor, end: str, images: Tensor, top: int
 ) -> list[list[Prediction]]:
     """The `top` most probable classes of each image."""
     logits = predictor(images)
-    if logits.ndim != 2:
+    why = why_no_softmax(logits, end)
+    if why:
         raise DataError(
-            f'"{target.name}" answers {len(logits)} images with {list(logits.shape)}, not rows of logits',
-            "predictions are of networks that classify images",
+            f'"{target.name}" {why}', "predictions are of networks with a logit for each class"
         )
-    if logits.shape[1] == 1:
-        raise DataError(
-            f'"{target.name}" has a single logit, whose softmax is always 1',
-            "predictions are of networks with a logit for each class",
-        )
-    best = probabilities_of(logits).topk(min(top, logits.shape[1]), dim=1)
+    count = logits.shape[1]
+    names = imagenet_names(count) if target.library_classes else target.classes
+    best = probabilities_of(logits).topk(min(top, count), dim=1)
     return [
         [
-            Prediction(target.classes[index] if target.classes else None, index, _rounded(share))
+            Prediction(names[index] if names else None, index, _rounded(share))
             for share, index in zip(shares, indices, strict=True)
         ]
         for shares, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)

@@ -32,6 +32,7 @@ from binarize.layers import InputBinarizer, WeightBinarizer
 from binarize.layers.product import BinaryWeight
 from binarize.models import copied, logits_of, tensors_in
 from binarize.models.attributes import set_attribute
+from binarize.rewrite.nodes import function_name
 from binarize.rewrite.refusals import check_kind, check_logits, explained
 
 Size = tuple[int, ...]
@@ -89,6 +90,12 @@ class Trace:
         """Of all tensors of the model's output."""
         (output,) = self.graph.find_nodes(op="output")
         return [node.meta["shape"] for node in output.args[0]]
+
+    @property
+    def last_function(self) -> str:
+        """Makes the logits: "linear", "sigmoid"."""
+        (output,) = self.graph.find_nodes(op="output")
+        return function_name(output.args[0][0])
 
 
 def capture(model: nn.Module, size: Size, batch: int = 1, submodule: str = "") -> Trace:

@@ -101,7 +101,7 @@ def convert(
     progress.task("tracing")
     with graphs_reused():
         plan = _plan(model, options, size, random_weights)
-        keys = set(model.state_dict())
+        keys = set(model.state_dict(keep_vars=True))
         before = logits(plan.part) if values else None
         progress.task("binarizing")
         apply_edits(model, plan.edits)

@@ -36,7 +36,11 @@ def verify_keys(before: set[str], model: nn.Module) -> None:
     Raises ModelError otherwise."""
     modules = model.named_modules(remove_duplicate=False)  # a module may have several names
     added = {f"{name}." for name, module in modules if isinstance(module, AddedModule)}
-    after = {key for key in model.state_dict() if not any(key.startswith(name) for name in added)}
+    after = {
+        key
+        for key in model.state_dict(keep_vars=True)
+        if not any(key.startswith(name) for name in added)
+    }
     changed = sorted(before ^ after)
     if changed:
         raise ModelError(f'conversion changed the state_dict key "{changed[0]}"', REPORT)

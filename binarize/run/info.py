@@ -28,8 +28,8 @@ from binarize.run.fit import FitRecord
 from binarize.run.model import DataRecord, ModelSpec, Preprocess
 from binarize.run.record import InvalidRecord, Record, printable
 
-RANDOM = "random"
-"""How `weights` begins where none were loaded."""
+RANDOM, PRETRAINED = "random", "pretrained"
+"""How `weights` begins where none were loaded, and where they are the library's."""
 
 FORMAT = 2
 """Of run.json and of a file's metadata. 1: binarize 0.1.0."""
@@ -57,6 +57,13 @@ class Described(Record):
     format: int = FORMAT
 
     what: ClassVar[str] = "it"
+
+    @property
+    def has_library_classes(self) -> bool:
+        """Whether its logits are those of the library's pretrained weights, whose classes have no names here:
+        no others were asked for, and it was trained on none."""
+        asked = "num_classes" in self.model.kwargs
+        return self.weights.startswith(PRETRAINED) and not asked and not self.classes
 
     @classmethod
     def from_data(cls, data: Any) -> Self:

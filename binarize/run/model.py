@@ -20,6 +20,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from binarize import imgsize
+from binarize.choices import OnError
 from binarize.imgsize import LARGEST_SIZE, ImgSize
 from binarize.run.record import Record
 
@@ -113,19 +114,22 @@ class DataRecord(Record):
     Attributes:
         holdout: how many of the training images were set aside, or below 1 their share.
         images: how many there were, where some were set aside: of other images they would be others.
+        on_error: "skip" where images that cannot be read were left out, else "stop".
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     holdout: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = 0
     images: Annotated[int, Field(ge=0)] | None = None
+    on_error: OnError = "stop"
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where nothing is set aside, nothing is said of it, as in runs before there were these fields."""
+        """Where nothing is set aside or left out, nothing is said of it, as in runs before there were these
+        fields."""
         written: dict[str, Any] = write(self)
-        for name in ("holdout", "images"):
-            if not written[name]:
+        for name, usual in (("holdout", 0), ("images", None), ("on_error", "stop")):
+            if written[name] == usual:
                 del written[name]
         return written
 

@@ -144,6 +144,13 @@ def uses_kernels(path: str | Path) -> bool:
     return any(node.domain in computed for node in _read(Path(path)).graph.node)
 
 
+def last_operator(path: str | Path) -> str:
+    """The operator that makes the logits: "Gemm", "Sigmoid". Raises ExportError as `open_session` does."""
+    graph = _read(Path(path)).graph
+    made = (node.op_type for node in graph.node if graph.output[0].name in node.output)
+    return next(made, "")
+
+
 def quiet_session(
     model: str | bytes,
     threads: int | None = None,

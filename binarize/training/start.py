@@ -95,7 +95,13 @@ def _record(data: Data, directory: str | None) -> DataRecord:
     images = None
     if data.holdout and data.name in FILES and data.labels is not False:
         images = whole_of(open_dataset(data.model_copy(update={"cache": False}), "train"))
-    return DataRecord.make(name=data.name, dir=directory, holdout=data.holdout, images=images)
+    return DataRecord.make(
+        name=data.name,
+        dir=directory,
+        holdout=data.holdout,
+        images=images,
+        on_error=data.on_error,
+    )
 
 
 def _parent(recipe: Recipe, prepared: Prepared) -> dict[str, Tensor] | None:

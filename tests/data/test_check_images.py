@@ -88,6 +88,21 @@ def test_sizes_and_the_first_of_what_is_wrong_are_said(tmp_path: Path) -> None:
         files.check("skip")  # nothing is left
 
 
+def test_damage_behind_a_header_is_found_where_it_is_left_out(tmp_path: Path) -> None:
+    """Before the first step, and not in the middle of a training."""
+    path = write_images(tmp_path / "a") / "cat" / "0.png"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    files = ImageFiles(tmp_path / "a")
+    files.check("stop")
+    with pytest.raises(DataError, match=r'"cat/0\.png" .* cannot be read'):
+        files[0]
+    files.check("skip")
+    assert (len(files), files.name(0)) == (11, "cat/1.png")
+    assert "unreadable: cat/0.png" in files.skipped
+
+
 def test_a_long_pass_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ImageFiles(write_images(tmp_path / "a"))
     told = Told()

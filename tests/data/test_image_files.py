@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -155,6 +156,22 @@ def test_a_truncated_tar(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(DataError, match=r"train.tar"):
         open_dataset(folder(tmp_path, cache=True), "train")
+
+
+@pytest.mark.parametrize("kind", ["gztar", "xztar", "bztar", "zip"])
+def test_a_compressed_archive_is_to_be_unpacked(tmp_path: Path, kind: str) -> None:
+    """Whatever it is called. In a folder of images it is no image, and it is said what to do."""
+    images = write_images(tmp_path / "train")
+    packed = Path(shutil.make_archive(str(tmp_path / "archive"), kind, tmp_path, "train"))
+    shutil.copy(packed, tmp_path / "train.tar")
+    for path in (packed, tmp_path / "train.tar"):
+        with pytest.raises(DataError, match=r" is compressed \(\w+\)") as caught:
+            open_dataset(folder(path), "train")
+        assert "unpack it into a folder" in caught.value.hint
+    packed.rename(images / "cat" / packed.name)
+    said: list[str] = []
+    open_dataset(folder(images, holdout=3, batch_size=9), "train", say=said.append)
+    assert f"to be unpacked first: cat/{packed.name}" in said[0]
 
 
 def test_something_else_called_tar(tmp_path: Path) -> None:

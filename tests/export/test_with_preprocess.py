@@ -91,9 +91,8 @@ def flat(*end: nn.Module) -> nn.Module:
     ("model", "words"),
     [
         (Ended(flat(nn.Sigmoid())), "a sigmoid for each class"),
-        (Ended(flat(nn.LogSoftmax(1))), "a log-softmax"),
         (Ended(flat(nn.Linear(4, 1))), "a single logit"),
-        (Ended(nn.Identity()), r"one row of logits an image"),
+        (Ended(nn.Identity()), "one row of logits an image"),
         (Ended(flat(), channels=1), "RGB images, and this network takes 1x8x8"),
     ],
 )

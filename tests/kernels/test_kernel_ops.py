@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_nodes import ABSENT, Node, available, run, session, tier
 
+from binarize import kernels
 from binarize.exporting.functions import OPS
 
 CONVOLUTIONS = [name for name, op in OPS.items() if op.product == "Conv"]
@@ -48,6 +49,7 @@ def test_word_boundaries(name: str, op: str, size: int) -> None:
         if op in CONVOLUTIONS:
             check(Node(op, (size, size, 3, 3), pads=(1, 1, 1, 1)), noise((1, size, 5, 7)))
             check(Node(op, (3, 2, 1, 3), pads=(0, 1, 0, 1)), noise((2, 2, 2, size)))
+            check(Node(op, (size, size, 1, 1)), noise((2, size, 1, 1)))
         else:
             check(Node(op, (size, size)), noise((size, size)))
 
@@ -200,6 +202,23 @@ def test_digits_are_two_or_three(monkeypatch) -> None:
         np.testing.assert_allclose(run(node, x), expected, rtol=0, atol=1e-3)
     monkeypatch.setenv("BINARIZE_DIGITS", "4")
     with pytest.raises(Exception, match='BINARIZE_DIGITS is "4", and has to be 2 or 3'):
+        session(node.file())
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 3, 3), (64, 48)])
+def test_activations_of_eight_bits_on_request(monkeypatch, shape: tuple[int, ...]) -> None:
+    node = Node("BinaryConv" if len(shape) == 4 else "BinaryLinear", shape)
+    x = noise((2, shape[1], 9, 9) if len(shape) == 4 else (20, shape[1]))
+    expected, off = run(node, x), {}
+    for bits in ("10", "8"):
+        monkeypatch.setenv("BINARIZE_ACTIVATION_BITS", bits)
+        off[bits] = np.abs(run(node, x) - expected).max() / np.abs(expected).max()
+    # half a unit of the range, which is 8 times a value's standard deviation, in each of the products
+    assert off["8"] < 0.02 and off["10"] < 0.005
+    if kernels.tier() == "avx2":
+        assert 1e-4 < off["10"] < off["8"]
+    monkeypatch.setenv("BINARIZE_ACTIVATION_BITS", "4")
+    with pytest.raises(Exception, match='BINARIZE_ACTIVATION_BITS is "4", and has to be 8 or 10'):
         session(node.file())
 
 

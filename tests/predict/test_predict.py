@@ -15,7 +15,10 @@ from torch import nn
 from torchvision import transforms
 
 import binarize
+from binarize import layers
 from binarize.errors import BinarizeError, DataError, RunError
+from binarize.evaluation.targets import TorchPredictor
+from binarize.models import imagenet_names
 from binarize.models.attributes import set_attribute
 from binarize.progress import Progress
 
@@ -126,21 +129,59 @@ def test_the_same_picture_however_it_comes(files, photos):
     assert image.size == (pixels.shape[1], pixels.shape[0])
 
 
-def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path):
+@pytest.mark.parametrize(
+    ("end", "inside"), [(nn.Softmax, False), (nn.Softmax, True), (nn.LogSoftmax, True)]
+)
+def test_a_network_that_ends_with_a_softmax_has_it_once(files, photos, tmp_path, end, inside):
     wanted = binarize.predict(files[False], photos / "2.png")
-    for inside in (False, True):
-        path = tmp_path / f"{inside}.onnx"
-        binarize.export(network(nn.Softmax(1)), path, with_preprocess=inside)
-        (given,) = binarize.predict(path, photos / "2.png")
-        shares = [one.probability for one in given.predictions]
-        assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
+    binarize.export(network(end(1)), tmp_path / "end.onnx", with_preprocess=inside)
+    (given,) = binarize.predict(tmp_path / "end.onnx", photos / "2.png")
+    shares = [one.probability for one in given.predictions]
+    assert shares == pytest.approx([one.probability for one in wanted[0].predictions], abs=1e-6)
 
 
-def test_a_single_logit_is_no_choice_of_classes(photos, tmp_path):
-    alone = binarize.convert(Net(nn.Linear(len(CLASSES), 1)).eval(), img_size=SIZE)
-    binarize.export(alone.eval(), tmp_path / "one.onnx")
-    with pytest.raises(DataError, match="has a single logit"):
-        binarize.predict(tmp_path / "one.onnx", photos / "2.png")
+def test_pretrained_networks_of_a_library_have_the_names_of_imagenet(photos, tmp_path):
+    """Unless the classifier is another one."""
+    net = binarize.convert(Net(nn.Linear(len(CLASSES), 1000)).eval(), img_size=SIZE).eval()
+    with torch.no_grad():
+        net.end.bias[0] = 1e3
+    custom = net.binarize_info
+    library = custom.replace(weights="pretrained (timm net)")
+    set_attribute(net, "binarize_info", library)
+    binarize.export(net, tmp_path / "net.onnx")
+    (answer,) = binarize.predict(tmp_path / "net.onnx", photos / "2.png")
+    assert (answer.predictions[0].index, answer.predictions[0].name) == (0, "tench")
+    asked = library.model.replace(kwargs={"num_classes": 1000})
+    others = custom, library.replace(model=asked), library.replace(classes=["a"] * 1000)
+    assert [one.has_library_classes for one in (library, *others)] == [True, False, False, False]
+
+
+def test_no_two_classes_of_imagenet_are_called_the_same():
+    for count in (1000, 11821):
+        assert len({*imagenet_names(count)}) == count
+    assert imagenet_names(999) == ()
+    assert [imagenet_names(1000)[number] for number in (134, 517, 999)] == [
+        *("crane (n02012849)", "crane (n03126707)", "toilet tissue")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (nn.Linear(len(CLASSES), 1), '"one.onnx" has a single logit'),
+        (nn.Sigmoid(), '"one.onnx" ends with a sigmoid for each class'),
+    ],
+)
+def test_what_is_no_choice_of_classes(photos, tmp_path, monkeypatch, end, words):
+    monkeypatch.chdir(tmp_path)
+    net = binarize.convert(Net(end).eval(), img_size=SIZE).eval()
+    binarize.export(net, "one.onnx")
+    with pytest.raises(DataError, match=words):
+        binarize.predict("one.onnx", photos / "2.png")
+    image, cpu = torch.zeros(1, 3, SIZE, SIZE), torch.device("cpu")
+    last = "sigmoid" if isinstance(end, nn.Sigmoid) else "linear"
+    layers.freeze(net)
+    assert TorchPredictor(net, cpu).end(image) == last
 
 
 def test_what_cannot_be_read_stops_or_is_left_out(files, photos):
@@ -164,6 +205,10 @@ def test_what_cannot_be_read_stops_or_is_left_out(files, photos):
     of_folder, of_file = said
     assert "unreadable: 3.png" in of_folder
     assert of_file.startswith("skipped 1 of 4 images; the first: ")
+    with tarfile.open(photos / "some.tar.gz", "w:gz") as tar:
+        tar.add(photos / "2.png")
+    with pytest.raises(DataError, match=r'some\.tar\.gz" is compressed \(gzip\)'):
+        binarize.predict(files[False], photos / "some.tar.gz")
     with pytest.raises(DataError, match="none of 1 images"):
         binarize.predict(files[False], photos / "3.png", on_error="skip")
     with pytest.raises(BinarizeError, match='on_error is "ignore"'):

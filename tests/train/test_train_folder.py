@@ -46,9 +46,11 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, list[s
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on one folder, of images that are not square."""
+    """A run on one folder, of images that are not square, and of one that was left out."""
     root = tmp_path_factory.mktemp("one")
-    config = recipe(pictures(root / "pictures", 12), 1, holdout=0.25, img_size="8x12")
+    folder = pictures(root / "pictures", 12)
+    (folder / "dark" / "none.jpg").write_bytes(b"none")
+    config = recipe(folder, 1, holdout=0.25, img_size="8x12", on_error="skip")
     result = train(config, out=root / "run")
     binarize.export(result.run, root / "run" / "model.onnx")
     return open_run(result.run)
@@ -90,10 +92,12 @@ def test_of_one_folder_the_result_is_that_of_the_images_set_aside(one: Run) -> N
 
 
 def test_eval_scores_the_same_images_by_the_module_and_its_file(one: Run) -> None:
-    """Not square, from preprocessing to the ONNX file; 6 of the 24 images were not trained on."""
+    """Not square, from preprocessing to the ONNX file; 6 of the 24 images were not trained on, and what the
+    training left out is left out again."""
     info = json.loads((one.path / "run.json").read_text())
     assert info["preprocess"]["img_size"] == [8, 12]
     assert (info["data"]["holdout"], info["data"]["images"]) == (0.25, 24)
+    assert info["data"]["on_error"] == "skip"
     told = tiny.Told()
     module, file = binarize.evaluate(one.path, workers=0, progress=told)
     assert told.heard("scored are 6 of them: those set aside when it was trained")
@@ -101,6 +105,8 @@ def test_eval_scores_the_same_images_by_the_module_and_its_file(one: Run) -> Non
     assert module.top1 == float(tables.METRICS.read(one.path)[-1]["val_top1"])
     assert file.max_abs_diff is not None
     assert file.max_abs_diff < 1e-4
+    with pytest.raises(DataError, match=r"dark/none\.jpg"):
+        binarize.evaluate(one.path, on_error="stop")
     folder = Path(info["data"]["dir"])
     assert binarize.evaluate(one.path, data_dir=folder, workers=0)[0].images == 6
     (folder.parent / "list.csv").write_text(

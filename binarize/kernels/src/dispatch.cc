@@ -48,6 +48,14 @@ bool two_slices() {
   return slices == "2";
 }
 
+int activation_bits() {
+  const char* wanted = std::getenv("BINARIZE_ACTIVATION_BITS");
+  if (wanted == nullptr || *wanted == '\0') return 0;
+  const std::string bits = wanted;
+  require(bits == "8" || bits == "10", "BINARIZE_ACTIVATION_BITS is \"" + bits + "\", and has to be 8 or 10");
+  return bits == "8" ? 8 : 10;
+}
+
 std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier) {
   if (tier.int8 != nullptr && suits_int8(layer)) return int8_product(layer, tier);
   if (tier.planes != nullptr && layer.input == Input::FLOAT && suits_planes(layer)) return planes_product(layer, tier);

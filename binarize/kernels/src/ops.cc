@@ -72,6 +72,7 @@ Layer layer_of(const Op& op, const Ort& ort, const OrtKernelInfo* info) {
   layer.threshold = std::move(threshold);
   layer.next = std::move(next);
   layer.two_slices = two_slices();
+  layer.activation_bits = activation_bits();
   if (op.bases) stack(layer, bases);
   return layer;
 }
@@ -276,6 +277,7 @@ extern "C" BINARIZE_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* optio
   return guarded(ort, "RegisterCustomOps", [&] {
     (void)tier();  // an unknown BINARIZE_TIER is an error now, not in the middle of a run
     (void)two_slices();
+    (void)activation_bits();
     static std::mutex lock;
     static OrtCustomOpDomain* domains[2] = {nullptr, nullptr};  // sessions refer to them for as long as they live
     static OrtCustomOpDomain* wide_domain = nullptr;

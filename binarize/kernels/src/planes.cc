@@ -13,7 +13,7 @@
 //
 // All of that is in integers, so neither the order nor threads nor the other images of a batch change a result. An image
 // without such a unit (with NaN or infinity in it, or only values below 1e-30) is looked up instead (lookup.cc). On request
-// integers have fewer bits: 16 (BINARIZE_DIGITS=2), 10 or 8 (the attribute `activation_bits`).
+// integers have fewer bits: 16 (BINARIZE_DIGITS=2), 10 or 8 (BINARIZE_ACTIVATION_BITS).
 //
 // Tables take 16 times the memory of their values. An image's rows pass through a ring of them that stays near the cache; where
 // a pixel has one tap, those of some pixels are made at a time.
@@ -118,15 +118,14 @@ class PlanesProduct : public Product {
       const Scratch quantised(tables_ * VALUES * sizeof(int32_t));
       for (size_t m = 0; m < here; ++m) run.units[m] = make_row(activations.values + (first + m) * in, quantised.as<int32_t>(), m, run);
       if (share == 0) std::copy(run.units.begin(), run.units.end(), units.begin() + static_cast<ptrdiff_t>(first));
-      for (size_t block = blocks_ * share / shares; block < blocks_ * (share + 1) / shares; ++block) {
-        sum_run(run, 0, block, 1);
+      each_block(run, 0, blocks_ * share / shares, blocks_ * (share + 1) / shares, 1, [&](size_t block) {
         const size_t o = block * PLANES_BLOCK, wide = std::min(PLANES_BLOCK, out - o);
         for (size_t m = 0; m < here; ++m) {
           float* row = epilogue.y + (first + m) * out + o;
           tier_.finish_sums(run.values + m * PLANES_BLOCK, scale_.data() + o, bias_.data() + o, wide, row);
           epilogue(tier_, row, wide);
         }
-      }
+      });
     });
     for (size_t m = 0; m < rows; ++m) {
       if (!is_finite_range(units[m])) fallback().multiply(activations.from(m * in, 0), 1, epilogue.from(m * out), parallel);
@@ -142,6 +141,10 @@ class PlanesProduct : public Product {
   size_t index_size() const { return tables_ * static_cast<size_t>(geometry().taps()) * PLANES_BLOCK; }
   const uint8_t* index(size_t group, size_t block, size_t table) const {
     return index_.get() + (group * blocks_ + block) * index_size() + table * static_cast<size_t>(geometry().taps()) * PLANES_BLOCK;
+  }
+  // That of the block after it, where both are summed in one go and it is below `end`; else null.
+  const uint8_t* second(size_t group, size_t block, size_t end, size_t table) const {
+    return cut_.blocks_at_once() == 2 && block + 1 < end ? index(group, block + 1, table) : nullptr;
   }
   const int32_t* plus(size_t group, size_t block) const { return plus_.data() + (group * blocks_ + block) * PLANES_BLOCK; }
   size_t tables_of(size_t first) const { return std::min(chunk_, tables_ - first); }
@@ -235,17 +238,24 @@ class PlanesProduct : public Product {
     return unit;
   }
 
-  // The values of a block of outputs at all pixels of the run.
-  void sum_run(Run& run, size_t group, size_t block, size_t unit_step) const {
+  // Calls done(block) for blocks `from` to `to`, each time with the values of that block's outputs at all pixels of the run.
+  template <class Done>
+  void each_block(Run& run, size_t group, size_t from, size_t to, size_t unit_step, const Done& done) const {
     static constexpr ptrdiff_t NO_TAPS[1] = {0};
     const size_t bytes = cut_.table_bytes();
     const uint8_t* at[PIXELS];
-    for (size_t first = 0; first < tables_; first += chunk_) {
-      const size_t here = tables_of(first);
-      for (size_t i = 0; i < run.count; ++i) at[i] = run.tables + (first * run.count + i * here) * bytes;
-      loops_.sum(cut_, at, run.count, NO_TAPS, 1, here, index(group, block, first), first > 0, run.sums);
+    for (size_t block = from; block < to; block += cut_.blocks_at_once()) {
+      for (size_t first = 0; first < tables_; first += chunk_) {
+        const size_t here = tables_of(first);
+        for (size_t i = 0; i < run.count; ++i) at[i] = run.tables + (first * run.count + i * here) * bytes;
+        loops_.sum(cut_, at, run.count, NO_TAPS, 1, here, index(group, block, first), second(group, block, to, first), first > 0, run.sums);
+      }
+      for (size_t b = block; b < std::min(to, block + cut_.blocks_at_once()); ++b) {
+        loops_.combine(cut_, run.sums + (b - block) * PLANES_BLOCK, run.count, plus(group, b), run.totals.data(), run.units.data(),
+                       unit_step, run.values);
+        done(b);
+      }
     }
-    loops_.combine(cut_, run.sums, run.count, plus(group, block), run.totals.data(), run.units.data(), unit_step, run.values);
   }
 
   // Outputs of a convolution by 1 x 1 without padding, a run of neighbouring outputs at a time.
@@ -268,11 +278,10 @@ class PlanesProduct : public Product {
       Run run(*this, here);
       run.units[0] = units[n];
       make_pixels(from, static_cast<size_t>(g.stride[1]), static_cast<size_t>(image.in[0] * image.in[1]), run);
-      for (size_t block = blocks_ * share / shares; block < blocks_ * (share + 1) / shares; ++block) {
-        sum_run(run, group, block, 0);
+      each_block(run, group, blocks_ * share / shares, blocks_ * (share + 1) / shares, 0, [&](size_t block) {
         const size_t o = block * PLANES_BLOCK, wide = std::min(PLANES_BLOCK, outputs - o), channel = group * outputs + o;
         finish(run.values, here, wide, channel, epilogue, epilogue.y + (n * outputs + o) * plane + line * length + first, plane);
-      }
+      });
     });
   }
 
@@ -454,7 +463,7 @@ class PlanesProduct : public Product {
       }
     }
     std::vector<ptrdiff_t> offsets(taps);
-    for (size_t block = from; block < to; ++block) {
+    for (size_t block = from; block < to; block += cut_.blocks_at_once()) {
       for (size_t first = 0; first < tables_; first += chunk_) {
         const size_t tables_here = tables_of(first), step = tables_here * bytes;
         const uint8_t* chunk = tables + first * image.ring * image.width * bytes;
@@ -463,12 +472,15 @@ class PlanesProduct : public Product {
           const uint8_t* at[PIXELS];
           for (size_t k = 0; k < here; ++k) at[k] = chunk + (begin + i + k) % columns * static_cast<size_t>(g.stride[1]) * step;
           for (size_t t = 0; t < taps; ++t) offsets[t] = places[t] * static_cast<ptrdiff_t>(step);
-          loops_.sum(cut_, at, here, offsets.data(), taps, tables_here, index(group, block, first), first > 0, sums + i * PLANES_SUMS);
+          loops_.sum(cut_, at, here, offsets.data(), taps, tables_here, index(group, block, first), second(group, block, to, first),
+                     first > 0, sums + i * PLANES_SUMS);
         }
       }
-      loops_.combine(cut_, sums, count, plus(group, block), total, &unit, 0, values);
-      const size_t o = block * PLANES_BLOCK, wide = std::min(PLANES_BLOCK, outputs - o);
-      finish(values, count, wide, group * outputs + o, epilogue, epilogue.y + (n * outputs + o) * plane + begin, plane);
+      for (size_t b = block; b < std::min(to, block + cut_.blocks_at_once()); ++b) {
+        loops_.combine(cut_, sums + (b - block) * PLANES_BLOCK, count, plus(group, b), total, &unit, 0, values);
+        const size_t o = b * PLANES_BLOCK, wide = std::min(PLANES_BLOCK, outputs - o);
+        finish(values, count, wide, group * outputs + o, epilogue, epilogue.y + (n * outputs + o) * plane + begin, plane);
+      }
     }
   }
 

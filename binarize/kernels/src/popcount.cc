@@ -10,8 +10,8 @@
 // so a padded position contributes 0, and one loop over A serves both. Of several bases, B and the packed input serve all,
 // and the outputs of each are added to those before it; nothing else is fused behind them.
 //
-// A convolution's inputs become planes of words, one per 32 channels, in the im2row layout (im2row.h). Outputs come
-// out as ONNX lays them, channel by channel.
+// A convolution's inputs become planes of words, one per 32 channels, or of nibbles, one per four, in the im2row layout
+// (im2row.h). Outputs come out as ONNX lays them, channel by channel.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -27,14 +27,16 @@ namespace binarize {
 namespace {
 
 struct Plan : Im2rowLayout {
-  size_t words = 0, image = 0;     // sizes in words: a word's phases; all of a group
-  std::vector<ptrdiff_t> offsets;  // [word][tap]
+  size_t positions = 0, image = 0;  // of a plane, all its phases; of all planes of a group
+  std::vector<ptrdiff_t> offsets;   // [plane][tap]
   std::vector<uint16_t> kind;
   std::vector<int32_t> correction;  // [O][kinds]
   int kinds = 1;
 
   Im2row im2row() const { return {valid.data(), first.data(), kind.data(), kinds}; }
 };
+
+constexpr int NIBBLE = 4, NIBBLES_A_WORD = WORD / NIBBLE;  // binary values in a nibble, nibbles in a word
 
 class Popcount : public Product {
  public:
@@ -50,31 +52,40 @@ class Popcount : public Product {
         threshold_(layer.threshold),
         next_(layer.next),
         bases_(static_cast<size_t>(layer.bases)),
+        nibbles_(layer.linear ? nullptr : tier.nibbles),
         scale_(layer.scale),
         bias_(layer.bias) {
     const Geometry& g = geometry_;
     require(g.channels_per_group() * g.taps() <= EXACT, "a sum of more than 2^24 products is not exact in float32");
     words_ = up(g.channels_per_group(), WORD);
-    steps_ = static_cast<size_t>(words_ * g.taps());
+    planes_ = nibbles_ == nullptr ? words_ : up(g.channels_per_group(), NIBBLE);
+    steps_ = static_cast<size_t>(planes_ * g.taps());
     if (layer.linear) {
       columns(layer);
     } else {
       rows(layer);
+      if (g.taps() == 1 && g.group == 1 && g.begin[0] + g.begin[1] + g.end[0] + g.end[1] == 0) {
+        Layer row = layer;
+        row.linear = true;
+        of_a_pixel_ = std::make_unique<Popcount>(row, tier);
+      }
     }
   }
 
   void convolve(const Activations& x, int64_t count, int64_t height, int64_t width, const Epilogue& epilogue,
                 const Parallel& parallel) const override {
+    if (of_a_pixel_ != nullptr && height == 1 && width == 1) return of_a_pixel_->multiply(x, count, epilogue, parallel);
     const std::shared_ptr<const Plan> plan = plans_.get(height, width, [&](int64_t h, int64_t w) { return make_plan(h, w); });
     const Geometry& g = geometry_;
     const size_t groups = static_cast<size_t>(g.group), images = static_cast<size_t>(count) * groups;
-    Scratch packed((images * plan->image + SLACK) * sizeof(uint32_t));
-    uint32_t* bits = packed.as<uint32_t>();
-    std::memset(bits + images * plan->image, 0, SLACK * sizeof(uint32_t));
+    const size_t image_bytes = plan->image * element();
+    Scratch packed(images * image_bytes + SLACK * element());
+    uint8_t* bits = packed.as<uint8_t>();
+    std::memset(bits + images * image_bytes, 0, SLACK * element());
 
     const size_t words = static_cast<size_t>(words_);
     parallel(images * words, [&](size_t task) {
-      pack(*plan, x, task / words / groups, task / words % groups, task % words, bits);
+      pack(*plan, x, task / words / groups, task / words % groups, task % words, bits + task / words * image_bytes);
     });
     const size_t tiles = static_cast<size_t>(up(static_cast<int64_t>(plan->vectors), MAX_VECTORS));
     // a small image has too few tiles for threads: its outputs are shared out as well, those of a word to one thread
@@ -84,7 +95,7 @@ class Popcount : public Product {
       const size_t image = task / shares / tiles, share = task % shares;
       const size_t from = outputs * share / shares / unit * unit;
       const size_t to = share + 1 == shares ? outputs : outputs * (share + 1) / shares / unit * unit;
-      tile(*plan, bits + image * plan->image, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to,
+      tile(*plan, bits + image * image_bytes, image / groups, image % groups, task / shares % tiles * MAX_VECTORS, from, to,
            epilogue);
     });
   }
@@ -152,6 +163,9 @@ class Popcount : public Product {
   // Sums are 4A - 2B or 2A - B plus a term that depends only on the output.
   int shift() const { return sign_ ? 2 : 1; }
 
+  // Bytes of an element of a plane.
+  size_t element() const { return nibbles_ == nullptr ? sizeof(uint32_t) : 1; }
+
   // Signs of a linear layer as columns, [word][base][O up to a vector], its corrections, scales and bias.
   void columns(const Layer& layer) {
     const Geometry& g = geometry_;
@@ -179,29 +193,73 @@ class Popcount : public Product {
     for (int64_t w = 0; w < words_; ++w) offsets_.push_back(static_cast<ptrdiff_t>(w) * static_cast<ptrdiff_t>(wide));
   }
 
-  // Signs of a convolution as rows, [O][word][tap], and W per tap.
+  // What is counted in common with the planes of an input: [row][plane][tap], as words or as nibbles times 16.
+  struct Rows {
+    std::vector<uint32_t> words;
+    std::vector<uint8_t> nibbles;
+  };
+
+  // Signs of a convolution as rows, and W per tap.
   void rows(const Layer& layer) {
     const Geometry& g = geometry_;
-    const size_t taps = static_cast<size_t>(g.taps());
-    weight_.assign(static_cast<size_t>(g.outputs) * steps_, 0);
-    plus_.assign(static_cast<size_t>(g.outputs) * taps, 0);
+    const size_t outputs = static_cast<size_t>(g.outputs), taps = static_cast<size_t>(g.taps());
+    std::vector<uint32_t> row(static_cast<size_t>(words_) * taps);
     std::vector<uint8_t> spare;
-    for (size_t o = 0; o < static_cast<size_t>(g.outputs); ++o) {
-      uint32_t* row = weight_.data() + o * steps_;
-      layer.words(static_cast<int64_t>(o), row, spare);
-      for (size_t s = 0; s < steps_; ++s) plus_[o * taps + s % taps] += __builtin_popcount(row[s]);
+    signs_ = make_rows(outputs);
+    plus_.assign(outputs * taps, 0);
+    for (size_t o = 0; o < outputs; ++o) {
+      layer.words(static_cast<int64_t>(o), row.data(), spare);
+      for (size_t s = 0; s < row.size(); ++s) plus_[o * taps + s % taps] += __builtin_popcount(row[s]);
+      put(row, o, signs_);
     }
-    ones_.assign(steps_, ~0u);
+    ones_ = make_rows(1);
+    put(std::vector<uint32_t>(row.size(), ~0u), 0, ones_);
+  }
+
+  Rows make_rows(size_t count) const {
+    Rows rows;
+    if (nibbles_ == nullptr) {
+      rows.words.resize(count * steps_);
+    } else {
+      rows.nibbles.resize(count * steps_);
+    }
+    return rows;
+  }
+
+  // A row of words, [word][tap], as number `number` of `rows`.
+  void put(const std::vector<uint32_t>& row, size_t number, Rows& rows) const {
+    if (nibbles_ == nullptr) {
+      std::copy(row.begin(), row.end(), rows.words.begin() + static_cast<ptrdiff_t>(number * steps_));
+      return;
+    }
+    const size_t taps = static_cast<size_t>(geometry_.taps());
+    for (size_t s = 0; s < steps_; ++s) {
+      const size_t plane = s / taps, word = plane / NIBBLES_A_WORD * taps + s % taps;
+      rows.nibbles[number * steps_ + s] = static_cast<uint8_t>((row[word] >> plane % NIBBLES_A_WORD * NIBBLE & 0xf) << 4);
+    }
+  }
+
+  // sums[(i·vectors + v)·16 + l] = A of row `number` + i and position 16·(first + v) + l
+  void and_popcount(const Plan& plan, const Rows& rows, size_t number, int count, const uint8_t* image, size_t first, int vectors,
+                    int32_t* sums) const {
+    const size_t from = number * steps_;
+    if (nibbles_ == nullptr) {
+      tier_.and_popcount(rows.words.data() + from, steps_, count, reinterpret_cast<const uint32_t*>(image) + first * LANES,
+                         plan.offsets.data(), steps_, vectors, sums);
+    } else {
+      nibbles_->and_popcount(rows.nibbles.data() + from, steps_, count, image + first * LANES, plan.offsets.data(), steps_,
+                             vectors, sums);
+    }
   }
 
   Plan make_plan(int64_t height, int64_t width) const {
     Plan plan;
     static_cast<Im2rowLayout&>(plan) = im2row_layout(geometry_, height, width);
-    plan.words = plan.plane * plan.phases;
-    require(1.0 * static_cast<double>(plan.words) * static_cast<double>(words_) < LARGEST, "the image with its padding is too large");
-    plan.image = plan.words * static_cast<size_t>(words_);
-    for (int64_t w = 0; w < words_; ++w) {
-      for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(w) * static_cast<ptrdiff_t>(plan.words) + tap);
+    plan.positions = plan.plane * plan.phases;
+    require(1.0 * static_cast<double>(plan.positions) * static_cast<double>(words_) < LARGEST, "the image with its padding is too large");
+    plan.image = plan.positions * static_cast<size_t>(planes_);
+    for (int64_t p = 0; p < planes_; ++p) {
+      for (ptrdiff_t tap : plan.taps) plan.offsets.push_back(static_cast<ptrdiff_t>(p) * static_cast<ptrdiff_t>(plan.positions) + tap);
     }
     kinds(plan);
     return plan;
@@ -256,36 +314,44 @@ class Popcount : public Product {
     }
   }
 
-  // The words of 32 channels of an image into their planes.
-  void pack(const Plan& plan, const Activations& x, size_t image, size_t group, size_t word, uint32_t* bits) const {
+  // A word's 32 channels of an image into their planes.
+  void pack(const Plan& plan, const Activations& x, size_t image, size_t group, size_t word, uint8_t* bits) const {
+    if (nibbles_ == nullptr) return pack_words(plan, x, image, group, word, reinterpret_cast<uint32_t*>(bits) + word * plan.positions);
+    Scratch words(plan.positions * sizeof(uint32_t));
+    pack_words(plan, x, image, group, word, words.as<uint32_t>());
+    const size_t before = word * NIBBLES_A_WORD, planes = std::min<size_t>(NIBBLES_A_WORD, static_cast<size_t>(planes_) - before);
+    nibbles_->split(words.as<uint32_t>(), plan.positions, static_cast<int>(planes), bits + before * plan.positions, plan.positions);
+  }
+
+  // The same as words, in one plane.
+  void pack_words(const Plan& plan, const Activations& x, size_t image, size_t group, size_t word, uint32_t* plane) const {
     const Geometry& g = geometry_;
     const int64_t per_group = g.channels_per_group(), pixels = plan.in[0] * plan.in[1];
     const int64_t channel = static_cast<int64_t>(word) * WORD;
     const int channels = static_cast<int>(std::min<int64_t>(WORD, per_group - channel));
     const int64_t first = static_cast<int64_t>(group) * per_group + channel;
-    uint32_t* planes = bits + (image * static_cast<size_t>(g.group) + group) * plan.image + word * plan.words;
     const float* threshold = threshold_.data() + first * threshold_stride_;
     const size_t count = static_cast<size_t>(pixels), channels_before = image * static_cast<size_t>(g.channels) + static_cast<size_t>(first);
     const size_t words_before = (image * static_cast<size_t>(g.group) + group) * static_cast<size_t>(words_) + word;
     const Activations from = x.from(channels_before * count, words_before * count);
-    const bool as_it_is = plan.words == count && g.begin[0] == 0 && g.begin[1] == 0 && g.stride[0] == 1 && g.stride[1] == 1;
+    const bool as_it_is = plan.positions == count && g.begin[0] == 0 && g.begin[1] == 0 && g.stride[0] == 1 && g.stride[1] == 1;
     if (as_it_is && packed_) {
-      std::memcpy(planes, from.words, count * sizeof(uint32_t));
+      std::memcpy(plane, from.words, count * sizeof(uint32_t));
     } else if (as_it_is) {
-      tier_.pack_planes(from.values, count, channels, threshold, threshold_stride_, count, planes);
+      tier_.pack_planes(from.values, count, channels, threshold, threshold_stride_, count, plane);
     } else if (packed_) {
-      spread_rows(plan, from.words, planes);
+      spread_rows(plan, from.words, plane);
     } else {
       Scratch dense(count * sizeof(uint32_t));
       tier_.pack_planes(from.values, count, channels, threshold, threshold_stride_, count, dense.as<uint32_t>());
-      spread_rows(plan, dense.as<uint32_t>(), planes);
+      spread_rows(plan, dense.as<uint32_t>(), plane);
     }
   }
 
   // The words of an image into the planes of its phases, with padding around them.
   void spread_rows(const Plan& plan, const uint32_t* from, uint32_t* planes) const {
     const Geometry& g = geometry_;
-    std::memset(planes, 0, plan.words * sizeof(uint32_t));
+    std::memset(planes, 0, plan.positions * sizeof(uint32_t));
     for (int64_t y = 0; y < plan.in[0]; ++y) {
       const int64_t row = (y + g.begin[0]) / g.stride[0];
       if (row >= plan.pitch[0]) continue;
@@ -308,7 +374,7 @@ class Popcount : public Product {
   }
 
   // Some outputs of a group, `from` to `to`, at a tile of im2row positions.
-  void tile(const Plan& plan, const uint32_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
+  void tile(const Plan& plan, const uint8_t* bits, size_t image, size_t group, size_t first, size_t from, size_t to,
             const Epilogue& epilogue) const {
     const int vectors = static_cast<int>(std::min<size_t>(MAX_VECTORS, plan.vectors - first));
     const Geometry& g = geometry_;
@@ -317,18 +383,16 @@ class Popcount : public Product {
     const size_t pixels = static_cast<size_t>(plan.out[0] * plan.out[1]), width = static_cast<size_t>(vectors) * LANES;
     alignas(64) int32_t ones[MAX_VECTORS * LANES], sums[MAX_ROWS * MAX_VECTORS * LANES];
     alignas(64) float elsewhere[WORD * MAX_VECTORS * LANES];
-    const uint32_t* columns = bits + first * LANES;
     const Im2row im2row = plan.im2row();
     const size_t begin = static_cast<size_t>(plan.first[first]);
     const size_t count = static_cast<size_t>(plan.first[first + static_cast<size_t>(vectors)]) - begin;
-    tier_.and_popcount(ones_.data(), steps_, 1, columns, plan.offsets.data(), steps_, vectors, ones);
+    and_popcount(plan, ones_, 0, 1, bits, first, vectors, ones);
     for (size_t i = 0; i < width; ++i) ones[i] <<= shift() - 1;
     for (size_t i = from; i < to; i += MAX_ROWS) {
       const size_t high = std::min<size_t>(MAX_ROWS, to - i);
       for (size_t base = 0; base < bases_; ++base) {
         const size_t o = (group * bases_ + base) * outputs + i;
-        tier_.and_popcount(weight_.data() + o * steps_, steps_, static_cast<int>(high), columns, plan.offsets.data(),
-                           steps_, vectors, sums);
+        and_popcount(plan, signs_, o, static_cast<int>(high), bits, first, vectors, sums);
         for (size_t r = 0; r < high; ++r) {
           const Affine affine{shift(), plan.correction.data() + (o + r) * kinds, scale_[o + r], bias_[o + r]};
           const size_t place = (image * channels + group * outputs + i + r) * pixels + begin;
@@ -359,10 +423,14 @@ class Popcount : public Product {
   const bool packed_;
   const std::vector<float> threshold_, next_;
   const size_t bases_;
+  const Nibbles* const nibbles_;  // null: planes are of words
   std::vector<float> scale_, bias_;
-  int64_t words_ = 0;
+  int64_t words_ = 0, planes_ = 0;
   size_t steps_ = 0, vectors_ = 0;
-  std::vector<uint32_t> weight_, ones_;
+  std::vector<uint32_t> weight_;  // of a linear layer
+  Rows signs_, ones_;             // of a convolution
+  // A convolution of 1 x 1 as the linear layer that it is for images of one pixel: behind a global pooling.
+  std::unique_ptr<const Popcount> of_a_pixel_;
   std::vector<ptrdiff_t> offsets_;
   std::vector<int32_t> correction_, plus_;
   Plans<Plan> plans_;

@@ -49,6 +49,26 @@ inline void and_popcount(const uint32_t* rows, size_t row_stride, int row_count,
   }
 }
 
+inline void split_nibbles(const uint32_t* words, size_t count, int planes, uint8_t* to, size_t plane) {
+  for (size_t n = 0; n < static_cast<size_t>(planes); ++n) {
+    for (size_t i = 0; i < count; ++i) to[n * plane + i] = words[i] >> (4 * n) & 0xf;
+  }
+}
+
+inline void and_popcount_nibbles(const uint8_t* rows, size_t row_stride, int row_count, const uint8_t* columns,
+                                 const ptrdiff_t* offsets, size_t steps, int vectors, int32_t* sums) {
+  const int width = vectors * LANES;
+  std::memset(sums, 0, static_cast<size_t>(row_count) * width * sizeof(int32_t));
+  for (size_t s = 0; s < steps; ++s) {
+    for (int i = 0; i < row_count; ++i) {
+      const uint32_t row = rows[i * row_stride + s] >> 4;
+      for (int l = 0; l < width; ++l) sums[i * width + l] += popcount(row & columns[offsets[s] + l]);
+    }
+  }
+}
+
+constexpr Nibbles NIBBLES = {split_nibbles, and_popcount_nibbles};
+
 // The product is rounded before the bias is added, as the op's specification has it: no fused multiply-add.
 inline float affine(int32_t sum, float scale, float bias) {
   const float product = static_cast<float>(sum) * scale;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "tier.h"
 
@@ -39,7 +40,8 @@ inline void build(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t
 }
 
 inline void sum(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                const uint8_t* index, bool add, int32_t* sums) {
+                const uint8_t* index, const uint8_t* second, bool add, int32_t* sums) {
+  if (second != nullptr) sum(cut, at, count, taps, tap_count, tables, second, nullptr, add, sums + PLANES_BLOCK);
   for (size_t i = 0; i < count; ++i, sums += PLANES_SUMS) {
     for (size_t o = 0; o < PLANES_BLOCK; ++o) {
       int32_t half[2] = {add ? sums[o] : 0, add && cut.halves() == 2 ? sums[PLANES_BLOCK + o] : 0};
@@ -74,6 +76,16 @@ inline void combine(const Cut& cut, const int32_t* sums, size_t count, const int
       values[o] = std::fma(upper, static_cast<float>(base), lower) * unit.value;
     }
   }
+}
+
+// Calls `loop` with the planes and bits of the cut as constants.
+template <class Loop>
+void with(const Cut& cut, const Loop& loop) {
+  using std::integral_constant;
+  if (cut.bits == 5) return loop(integral_constant<int, 2>(), integral_constant<int, 5>());
+  if (cut.planes == 2) return loop(integral_constant<int, 2>(), integral_constant<int, 6>());
+  if (cut.planes == 3) return loop(integral_constant<int, 3>(), integral_constant<int, 6>());
+  loop(integral_constant<int, 4>(), integral_constant<int, 6>());
 }
 
 [[maybe_unused]] constexpr Planes PLANES{IN_ORDER, range, quantise, build, sum, combine};

@@ -91,9 +91,13 @@ bool suits_int8(const Layer& layer);
 // Whether a layer's sums fit planes.cc and its sizes fill blocks and tables well enough to pay off.
 bool suits_planes(const Layer& layer);
 
-// Whether float inputs are taken as two int8 slices instead of three: BINARIZE_DIGITS=2. Throws Error where it is set to
-// anything but 2 or 3.
+// Whether float inputs are taken as two int8 slices, or 16 bits in planes, instead of three or 22: BINARIZE_DIGITS=2. Throws
+// Error where it is set to anything but 2 or 3.
 bool two_slices();
+
+// Bits of the integers that planes take float inputs for: BINARIZE_ACTIVATION_BITS, 8 or 10; 0 where it is not set. Throws
+// Error where it is anything else.
+int activation_bits();
 
 // The fastest of them.
 std::unique_ptr<Product> product_of(const Layer& layer, const Tier& tier);

@@ -123,11 +123,13 @@ struct Cut {
   size_t tables_at_once() const { return bits == 5 ? 8 : 4; }
   // Sums in 32 bits: one of two planes, the second of those above them.
   int halves() const { return (planes + 1) / 2; }
+  // Blocks of outputs that are summed in one go.
+  size_t blocks_at_once() const { return halves() == 1 ? 2 : 1; }
   size_t table_bytes() const { return static_cast<size_t>(planes) * 16; }
 };
 
 constexpr size_t PLANES_BLOCK = 32;  // outputs that are summed together
-constexpr size_t PLANES_SUMS = 2 * PLANES_BLOCK;  // of a pixel: 32 of the lower half, then 32 of the upper one
+constexpr size_t PLANES_SUMS = 2 * PLANES_BLOCK;  // of a pixel: those of the lower half, then of the upper one or of a second block
 constexpr size_t PLANES_ADDITIONS = 130;          // of bytes that fit 15 bits
 
 // Products of integers of up to 22 bits by ±1, from tables of bytes (planes.cc).
@@ -143,13 +145,24 @@ struct Planes {
   void (*build)(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t item, size_t count, uint8_t* to, size_t step);
   // sums[i·PLANES_SUMS + 32·h + o] = (add ? the same : 0) + sum over t < tap_count, g < tables, planes p = 2·h + k of
   //     2^(bits·k)·at[i][taps[t] + g·table_bytes + 16·p + e], where e = index[(t·tables + g)·32 + place[o]] < 16
-  // i < count, h < halves; tables are a multiple of tables_at_once, tap_count·tables / tables_at_once at most PLANES_ADDITIONS
+  // i < count, h < halves; tables are a multiple of tables_at_once, tap_count·tables / tables_at_once at most PLANES_ADDITIONS.
+  // Where `second` is not null, which takes one half, the same by that index to sums[i·PLANES_SUMS + 32 + o].
   void (*sum)(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-              const uint8_t* index, bool add, int32_t* sums);
+              const uint8_t* index, const uint8_t* second, bool add, int32_t* sums);
   // values[i·32 + o] = (2·sum - 2·zero_point·plus[o] - total[i])·value, where sum is that of pixel i and output o from
-  // both halves, and the integer is rounded to float32 once; the unit of pixel i is units[i·unit_step]
+  // both halves of PLANES_SUMS, and the integer is rounded to float32 once; the unit of pixel i is units[i·unit_step]
   void (*combine)(const Cut& cut, const int32_t* sums, size_t count, const int32_t* plus, const int64_t* total, const Unit* units,
                   size_t unit_step, float* values);
+};
+
+// Popcounts of four channels at a time, for CPUs that look bytes up faster than they count bits: inputs are planes of nibbles,
+// one for four channels, each nibble in a byte.
+struct Nibbles {
+  // to[n·plane + i] = bits 4n to 4n + 3 of words[i]; n < planes <= 8, i < count
+  void (*split)(const uint32_t* words, size_t count, int planes, uint8_t* to, size_t plane);
+  // sums[(i·vectors + v)·16 + l] = sum over s of popcount(rows[i·row_stride + s] / 16 & columns[offsets[s] + 16·v + l])
+  void (*and_popcount)(const uint8_t* rows, size_t row_stride, int row_count, const uint8_t* columns, const ptrdiff_t* offsets,
+                       size_t steps, int vectors, int32_t* sums);
 };
 
 // The activation of an epilogue; exact Gelu, y·(1 + erf(y/√2))/2. NaN stays NaN.
@@ -218,6 +231,10 @@ struct Tier {
   // --- products of integers from tables of bytes, where they are faster than look-ups of floats ---------------
 
   const Planes* planes = nullptr;
+
+  // --- popcounts of nibbles, where they are faster for convolutions --------------------------------------
+
+  const Nibbles* nibbles = nullptr;
 };
 
 // The lowest bit of a field.
@@ -236,6 +253,7 @@ extern const Int8 AMX_LOOPS;
 extern const Tier AMX;
 #endif
 #if defined(BINARIZE_ARM64)
+extern const Planes NEON_PLANES;
 extern const Tier NEON;
 #endif
 

@@ -63,11 +63,6 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
                    size_t steps, int32_t* sums, size_t sum_stride) {
   const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
   const __m256i nibble = _mm256_set1_epi8(15);
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < HALVES; ++v) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF), _mm256_setzero_si256());
-    }
-  }
   for (size_t begin = 0; begin < steps; begin += UNTIL_FULL) {
     const size_t end = steps - begin < UNTIL_FULL ? steps : begin + UNTIL_FULL;
     __m256i bytes[ROWS][HALVES];
@@ -99,7 +94,7 @@ void popcount_tile(const uint32_t* rows, size_t row_stride, const uint32_t* colu
         __m256i* sum = reinterpret_cast<__m256i*>(sums + i * sum_stride + v * HALF);
         const __m256i pairs = _mm256_maddubs_epi16(bytes[i][v], _mm256_set1_epi8(1));
         const __m256i words = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-        _mm256_storeu_si256(sum, _mm256_add_epi32(_mm256_loadu_si256(sum), words));
+        _mm256_storeu_si256(sum, begin == 0 ? words : _mm256_add_epi32(_mm256_loadu_si256(sum), words));
       }
     }
   }
@@ -121,6 +116,107 @@ void and_popcount(const uint32_t* rows, size_t row_stride, int row_count, const 
                                                                   popcount_rows<4>};
   TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
 }
+
+// --- popcounts of nibbles
+
+// [16·n + m]: how many bits n and m have in common, so that a register is the table of a nibble n.
+struct InCommon {
+  alignas(64) uint8_t of[256] = {};
+  constexpr InCommon() {
+    for (int i = 0; i < 256; ++i) {
+      for (int bit = 0; bit < 4; ++bit) of[i] = static_cast<uint8_t>(of[i] + (i >> bit & i >> (bit + 4) & 1));
+    }
+  }
+};
+constexpr InCommon IN_COMMON;
+
+void split_nibbles(const uint32_t* words, size_t count, int planes, uint8_t* to, size_t plane) {
+  constexpr size_t BLOCK = 4 * HALF;
+  const __m256i bytes = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i lanes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7), nibble = _mm256_set1_epi8(0xf);
+  size_t i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) {
+    // byte k of 8 words are 8 bytes of row[j], then byte k of 16 words and of 32 come together
+    __m256i row[4], byte[4];
+    for (int j = 0; j < 4; ++j) {
+      const __m256i word = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i + j * HALF));
+      row[j] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(word, bytes), lanes);
+    }
+    for (int j = 0; j < 4; j += 2) {
+      byte[j] = _mm256_unpacklo_epi64(row[j], row[j + 1]);
+      byte[j + 1] = _mm256_unpackhi_epi64(row[j], row[j + 1]);
+    }
+    const __m256i of_word[] = {_mm256_permute2x128_si256(byte[0], byte[2], 0x20), _mm256_permute2x128_si256(byte[1], byte[3], 0x20),
+                               _mm256_permute2x128_si256(byte[0], byte[2], 0x31), _mm256_permute2x128_si256(byte[1], byte[3], 0x31)};
+    for (int n = 0; n < planes; ++n) {
+      const __m256i shifted = n % 2 == 0 ? of_word[n / 2] : _mm256_srli_epi16(of_word[n / 2], 4);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + static_cast<size_t>(n) * plane + i), _mm256_and_si256(shifted, nibble));
+    }
+  }
+  portable::split_nibbles(words + i, count - i, planes, to + i, plane);
+}
+
+// Sums of bytes hold 63 popcounts of at most 4 each.
+constexpr size_t UNTIL_FULL_OF_NIBBLES = 63;
+
+template <int ROWS, int BYTES>
+void nibble_tile(const uint8_t* rows, size_t row_stride, const uint8_t* columns, const ptrdiff_t* offsets, size_t steps,
+                 int32_t* sums, size_t sum_stride, int vectors) {
+  for (size_t begin = 0; begin < steps; begin += UNTIL_FULL_OF_NIBBLES) {
+    const size_t end = steps - begin < UNTIL_FULL_OF_NIBBLES ? steps : begin + UNTIL_FULL_OF_NIBBLES;
+    __m256i bytes[ROWS][BYTES];
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) bytes[i][v] = _mm256_setzero_si256();
+    }
+    for (size_t s = begin; s < end; ++s) {
+      __m256i column[BYTES];
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) column[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns + offsets[s] + v * 2 * LANES));
+#pragma GCC unroll 4
+      for (int i = 0; i < ROWS; ++i) {
+        const __m128i* counts = reinterpret_cast<const __m128i*>(IN_COMMON.of + rows[i * row_stride + s]);
+        const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(counts));
+#pragma GCC unroll 3
+        for (int v = 0; v < BYTES; ++v) {
+          bytes[i][v] = _mm256_add_epi8(bytes[i][v], _mm256_shuffle_epi8(table, column[v]));
+          asm("" : "+x"(bytes[i][v]));  // gcc would rather keep the look-ups, and have too few registers
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 3
+      for (int v = 0; v < BYTES; ++v) {
+        const __m128i halves[] = {_mm256_castsi256_si128(bytes[i][v]), _mm256_extracti128_si256(bytes[i][v], 1)};
+        for (int half = 0; half < 2 && 2 * v + half < vectors; ++half) {
+          int32_t* sum = sums + i * sum_stride + (2 * v + half) * LANES;
+          const __m256i words[] = {_mm256_cvtepu8_epi32(halves[half]), _mm256_cvtepu8_epi32(_mm_srli_si128(halves[half], HALF))};
+          for (int part = 0; part < 2; ++part) {
+            __m256i* to = reinterpret_cast<__m256i*>(sum + part * HALF);
+            _mm256_storeu_si256(to, begin == 0 ? words[part] : _mm256_add_epi32(_mm256_loadu_si256(to), words[part]));
+          }
+        }
+      }
+    }
+  }
+}
+
+template <int ROWS>
+void nibble_rows(const uint8_t* rows, size_t row_stride, const uint8_t* columns, const ptrdiff_t* offsets, size_t steps,
+                 int vectors, int32_t* sums) {
+  static constexpr decltype(&nibble_tile<ROWS, 1>) TILES[] = {nibble_tile<ROWS, 1>, nibble_tile<ROWS, 2>, nibble_tile<ROWS, 3>};
+  TILES[(vectors - 1) / 2](rows, row_stride, columns, offsets, steps, sums, static_cast<size_t>(vectors) * LANES, vectors);
+}
+
+void and_popcount_nibbles(const uint8_t* rows, size_t row_stride, int row_count, const uint8_t* columns, const ptrdiff_t* offsets,
+                          size_t steps, int vectors, int32_t* sums) {
+  static constexpr decltype(&nibble_rows<1>) TILES[MAX_ROWS] = {nibble_rows<1>, nibble_rows<2>, nibble_rows<3>, nibble_rows<4>};
+  TILES[row_count - 1](rows, row_stride, columns, offsets, steps, vectors, sums);
+}
+
+constexpr Nibbles NIBBLES = {split_nibbles, and_popcount_nibbles};
 
 // [m]: the numbers of the bits that are set in m, lowest first; what is behind them is not used.
 struct SetBits {
@@ -146,51 +242,87 @@ inline __m256 scaled(__m256i sum, __m256 scale, __m256 bias) {
   return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale), bias);
 }
 
-void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
-                   const Affine& to, const AddRelu& add_relu, float* y) {
-  if (im2row.kinds > LANES) return portable::finish_im2row(sums, ones, im2row, from, vectors, to, add_relu, y);
-  const __m256 scale = _mm256_set1_ps(to.scale), bias = _mm256_set1_ps(to.bias);
-  const __m128i shift = _mm_cvtsi32_si128(to.shift);
-  alignas(32) int32_t corrections[LANES] = {};
-  for (int kind = 0; kind < im2row.kinds; ++kind) corrections[kind] = to.correction[kind];
-  const __m256i lower = load(corrections), upper = load(corrections + HALF), only = _mm256_set1_epi32(corrections[0]);
-  const auto correction = [&](const uint16_t* kinds) {
-    if (im2row.kinds == 1) return only;
+// What each of 8 positions adds to its sums: by its kind, of which there are at most 16.
+struct Corrections {
+  explicit Corrections(const Im2row& im2row, const int32_t* of) {
+    alignas(32) int32_t values[LANES] = {};
+    for (int kind = 0; kind < im2row.kinds; ++kind) values[kind] = of[kind];
+    lower = load(values);
+    upper = load(values + HALF);
+  }
+  __m256i operator()(const uint16_t* kinds) const {
     const __m256i kind = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kinds)));
     const __m256i in_upper = _mm256_cmpgt_epi32(kind, _mm256_set1_epi32(HALF - 1));
     return _mm256_blendv_epi8(_mm256_permutevar8x32_epi32(lower, kind), _mm256_permutevar8x32_epi32(upper, kind), in_upper);
-  };
+  }
+  __m256i lower, upper;
+};
+
+// The same where all positions are of one kind.
+struct Correction {
+  explicit Correction(const Im2row&, const int32_t* of) : only(_mm256_set1_epi32(of[0])) {}
+  __m256i operator()(const uint16_t*) const { return only; }
+  __m256i only;
+};
+
+template <class Correcting>
+void finish_each(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors, const Affine& to,
+                 const AddRelu& add_relu, float* y) {
+  const __m256 scale = _mm256_set1_ps(to.scale), bias = _mm256_set1_ps(to.bias);
+  const __m128i shift = _mm_cvtsi32_si128(to.shift);
+  const Correcting correction(im2row, to.correction);
+  const uint16_t *lanes_of = im2row.valid + from, *kinds = im2row.kind + from * LANES;
+  const bool relu = add_relu.relu;
   const float* residual = add_relu.residual;
-  const size_t begin = static_cast<size_t>(im2row.first[from]), end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)]) - begin;
-  for (size_t h = 0; h < 2 * static_cast<size_t>(vectors); ++h) {
-    const size_t v = from + h / 2, lanes_before = h % 2 * HALF;
-    const unsigned both = im2row.valid[v], valid = both >> lanes_before & 0xff;
-    if (valid == 0) continue;
-    const size_t before = static_cast<size_t>(__builtin_popcount(both & ((1u << lanes_before) - 1)));
-    const size_t place = static_cast<size_t>(im2row.first[v]) - begin + before;
-    __m256i sum = _mm256_sll_epi32(load(sums + h * HALF), shift);
-    sum = _mm256_sub_epi32(sum, load(ones + h * HALF));
-    sum = _mm256_add_epi32(sum, correction(im2row.kind + v * LANES + lanes_before));
-    __m256 values = scaled(sum, scale, bias);
-    // gathered in a register: stores lane by lane take many times longer
-    if (valid != 0xff) {
-      const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid]));
-      values = _mm256_permutevar8x32_ps(values, _mm256_cvtepu8_epi32(places));
+  const size_t end = static_cast<size_t>(im2row.first[from + static_cast<size_t>(vectors)] - im2row.first[from]);
+  const auto outputs = [&](size_t at) {
+    const __m256i sum = _mm256_sub_epi32(_mm256_sll_epi32(load(sums + at), shift), load(ones + at));
+    return scaled(_mm256_add_epi32(sum, correction(kinds + at)), scale, bias);
+  };
+  const auto store = [&](__m256 values, size_t place) {
+    if (residual != nullptr) values = _mm256_add_ps(values, _mm256_loadu_ps(residual + place));
+    if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
+    _mm256_storeu_ps(y + place, values);
+  };
+  const auto store_first = [&](__m256 values, size_t place, int count) {
+    const __m256i lanes = first_lanes(count);
+    if (residual != nullptr) values = _mm256_add_ps(values, _mm256_maskload_ps(residual + place, lanes));
+    if (relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
+    _mm256_maskstore_ps(y + place, lanes, values);
+  };
+  size_t place = 0;
+  for (size_t at = 0; at < static_cast<size_t>(vectors) * LANES; at += LANES) {
+    const unsigned both = lanes_of[at / LANES];
+    if (both == 0xffff) {
+      for (size_t half = 0; half < LANES; half += HALF) store(outputs(at + half), place + half);
+      place += LANES;
+      continue;
     }
-    // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is still
-    // to be added to.
-    const bool whole = valid == 0xff || (place + HALF <= end && residual != y);
-    const __m256i lanes = first_lanes(whole ? HALF : __builtin_popcount(valid));
-    if (residual != nullptr) {
-      values = _mm256_add_ps(values, whole ? _mm256_loadu_ps(residual + place) : _mm256_maskload_ps(residual + place, lanes));
-    }
-    if (add_relu.relu) values = _mm256_max_ps(_mm256_setzero_ps(), values);
-    if (whole) {
-      _mm256_storeu_ps(y + place, values);
-    } else {
-      _mm256_maskstore_ps(y + place, lanes, values);
+    for (size_t half = 0; half < LANES; half += HALF) {
+      const unsigned valid = both >> half & 0xff;
+      if (valid == 0) continue;
+      // gathered in a register: stores lane by lane take many times longer
+      const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(SET_BITS.of[valid])));
+      const __m256 values = _mm256_permutevar8x32_ps(outputs(at + half), places);
+      const int count = __builtin_popcount(valid);
+      // The lanes behind the last belong to the outputs that are stored next, unless there are none or what is there is
+      // still to be added to.
+      if (place + HALF <= end && residual != y) {
+        store(values, place);
+      } else {
+        store_first(values, place, count);
+      }
+      place += static_cast<size_t>(count);
     }
   }
+}
+
+void finish_im2row(const int32_t* sums, const int32_t* ones, const Im2row& im2row, size_t from, int vectors,
+                   const Affine& to, const AddRelu& add_relu, float* y) {
+  const auto finish = im2row.kinds == 1       ? finish_each<Correction>
+                      : im2row.kinds <= LANES ? finish_each<Corrections>
+                                              : portable::finish_im2row;
+  finish(sums, ones, im2row, from, vectors, to, add_relu, y);
 }
 
 void finish_row(const int32_t* sums, int32_t ones, int shift, const int32_t* correction, const float* scale,
@@ -376,6 +508,7 @@ const Tier AVX2 = {
     stem::loops<Vector, 2>(),
     /*int8=*/nullptr,
     &AVX2_PLANES,
+    &NIBBLES,
 };
 
 }  // namespace binarize

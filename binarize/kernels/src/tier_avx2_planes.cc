@@ -2,7 +2,6 @@
 #include <immintrin.h>
 
 #include <limits>
-#include <type_traits>
 
 #include "portable_planes.h"
 
@@ -109,43 +108,54 @@ inline void widen(__m256i plane, __m256i upper, bool add, int32_t* sums) {
   store(sums + WIDE, high);
 }
 
-// Of one pixel. Parts of `AT_ONCE` tables are added in bytes, and their sums in words: `all` of the whole word, `odd` of its
-// upper byte, so that all - 256·odd is the sum of the lower one. The barriers keep gcc from moving sums to memory.
-template <int PLANES, int BITS, int AT_ONCE>
+// Of one pixel and one or two blocks. Parts of `AT_ONCE` tables are added in bytes, and their sums in words: `all` of the
+// whole word, `odd` of its upper byte, so that all - 256·odd is the sum of the lower one. The barriers keep gcc from moving
+// sums to memory.
+template <int PLANES, int BITS, int BLOCKS>
 __attribute__((noinline)) void sum_pixel(const uint8_t* at, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                                         const uint8_t* index, bool add, int32_t* sums) {
-  __m256i all[PLANES], odd[PLANES];
+                                         const uint8_t* const* indices, bool add, int32_t* sums) {
+  constexpr int AT_ONCE = BITS == 5 ? 8 : 4, PARTS = PLANES * BLOCKS;
+  __m256i all[PARTS], odd[PARTS];
+  const uint8_t* index[BLOCKS];
+  for (int b = 0; b < BLOCKS; ++b) index[b] = indices[b];
 #pragma GCC unroll 4
-  for (int p = 0; p < PLANES; ++p) all[p] = odd[p] = _mm256_setzero_si256();
+  for (int p = 0; p < PARTS; ++p) all[p] = odd[p] = _mm256_setzero_si256();
   for (size_t t = 0; t < tap_count; ++t) {
     const uint8_t* table = at + taps[t];
     for (size_t g = 0; g < tables; g += AT_ONCE) {
-      __m256i bytes[PLANES];
+      __m256i bytes[PARTS];
 #pragma GCC unroll 8
       for (int u = 0; u < AT_ONCE; ++u) {
-        const __m256i entries = load(index + u * 32);
+        __m256i entries[BLOCKS];
+#pragma GCC unroll 2
+        for (int b = 0; b < BLOCKS; ++b) entries[b] = load(index[b] + u * 32);
 #pragma GCC unroll 4
         for (int p = 0; p < PLANES; ++p) {
-          const __m256i found = _mm256_shuffle_epi8(table_of(table + (u * PLANES + p) * 16), entries);
-          bytes[p] = u == 0 ? found : _mm256_add_epi8(bytes[p], found);
-          asm("" : "+x"(bytes[p]));
+          const __m256i part = table_of(table + (u * PLANES + p) * 16);
+#pragma GCC unroll 2
+          for (int b = 0; b < BLOCKS; ++b) {
+            __m256i& sum = bytes[b * PLANES + p];
+            const __m256i found = _mm256_shuffle_epi8(part, entries[b]);
+            sum = u == 0 ? found : _mm256_add_epi8(sum, found);
+            asm("" : "+x"(sum));
+          }
         }
       }
 #pragma GCC unroll 4
-      for (int p = 0; p < PLANES; ++p) {
+      for (int p = 0; p < PARTS; ++p) {
         all[p] = _mm256_add_epi16(all[p], bytes[p]);
         odd[p] = _mm256_add_epi16(odd[p], _mm256_srli_epi16(bytes[p], 8));
         asm("" : "+x"(all[p]), "+x"(odd[p]));
       }
       table += AT_ONCE * PLANES * 16;
-      index += AT_ONCE * 32;
+      for (int b = 0; b < BLOCKS; ++b) index[b] += AT_ONCE * 32;
     }
   }
 #pragma GCC unroll 4
-  for (int p = 0; p < PLANES; ++p) all[p] = _mm256_sub_epi16(all[p], _mm256_slli_epi16(odd[p], 8));
+  for (int p = 0; p < PARTS; ++p) all[p] = _mm256_sub_epi16(all[p], _mm256_slli_epi16(odd[p], 8));
 #pragma GCC unroll 2
-  for (int p = 0; p < PLANES; p += 2, sums += PLANES_BLOCK) {
-    const bool pair = p + 1 < PLANES;
+  for (int p = 0; p < PARTS; p += 2, sums += PLANES_BLOCK) {
+    const bool pair = p + 1 < PARTS;
     widen<BITS>(all[p], pair ? all[p + 1] : _mm256_setzero_si256(), add, sums);
     widen<BITS>(odd[p], pair ? odd[p + 1] : _mm256_setzero_si256(), add, sums + 16);
   }
@@ -153,9 +163,14 @@ __attribute__((noinline)) void sum_pixel(const uint8_t* at, const ptrdiff_t* tap
 
 template <int PLANES, int BITS>
 void sum_pixels(const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-                const uint8_t* index, bool add, int32_t* sums) {
-  for (size_t i = 0; i < count; ++i) {
-    sum_pixel<PLANES, BITS, BITS == 5 ? 8 : 4>(at[i], taps, tap_count, tables, index, add, sums + i * PLANES_SUMS);
+                const uint8_t* index, const uint8_t* second, bool add, int32_t* sums) {
+  const uint8_t* const indices[2] = {index, second};
+  for (size_t i = 0; i < count; ++i, sums += PLANES_SUMS) {
+    if (PLANES == 2 && second != nullptr) {
+      sum_pixel<PLANES, BITS, PLANES == 2 ? 2 : 1>(at[i], taps, tap_count, tables, indices, add, sums);
+    } else {
+      sum_pixel<PLANES, BITS, 1>(at[i], taps, tap_count, tables, indices, add, sums);
+    }
   }
 }
 
@@ -181,28 +196,20 @@ void combine_halves(const int32_t* sums, size_t count, const int32_t* plus, cons
   }
 }
 
-// Calls `loop` with the planes and bits of the cut as constants.
-template <class Loop>
-void with(const Cut& cut, const Loop& loop) {
-  using std::integral_constant;
-  if (cut.bits == 5) return loop(integral_constant<int, 2>(), integral_constant<int, 5>());
-  if (cut.planes == 2) return loop(integral_constant<int, 2>(), integral_constant<int, 6>());
-  if (cut.planes == 3) return loop(integral_constant<int, 3>(), integral_constant<int, 6>());
-  loop(integral_constant<int, 4>(), integral_constant<int, 6>());
-}
-
 void build(const Cut& cut, const int32_t* q, ptrdiff_t channel, ptrdiff_t item, size_t count, uint8_t* to, size_t step) {
-  with(cut, [&](auto planes, auto bits) { build_tables<planes(), bits()>(q, channel, item, count, to, step); });
+  portable::with(cut, [&](auto planes, auto bits) { build_tables<planes(), bits()>(q, channel, item, count, to, step); });
 }
 
 void sum(const Cut& cut, const uint8_t* const* at, size_t count, const ptrdiff_t* taps, size_t tap_count, size_t tables,
-         const uint8_t* index, bool add, int32_t* sums) {
-  with(cut, [&](auto planes, auto bits) { sum_pixels<planes(), bits()>(at, count, taps, tap_count, tables, index, add, sums); });
+         const uint8_t* index, const uint8_t* second, bool add, int32_t* sums) {
+  portable::with(cut, [&](auto planes, auto bits) {
+    sum_pixels<planes(), bits()>(at, count, taps, tap_count, tables, index, second, add, sums);
+  });
 }
 
 void combine(const Cut& cut, const int32_t* sums, size_t count, const int32_t* plus, const int64_t* total, const Unit* units,
              size_t unit_step, float* values) {
-  with(cut, [&](auto planes, auto bits) {
+  portable::with(cut, [&](auto planes, auto bits) {
     combine_halves<bits(), (planes() + 1) / 2>(sums, count, plus, total, units, unit_step, values);
   });
 }

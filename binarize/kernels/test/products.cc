@@ -1,6 +1,6 @@
 // Products in int8 against those of the scalar tier, at random shapes, with tasks in random order and in several
 // threads: on a CPU with matrix tiles, real or emulated, and on any CPU with the plain loops of portable_int8.h. And on
-// every tier the bit-packed activations of one layer against its values.
+// every tier popcounts, and the bit-packed activations of one layer against its values.
 //
 //     cmake -S binarize/kernels -B build -DBINARIZE_TESTS=ON && cmake --build build && build/binarize_products [ROUNDS]
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "../src/portable.h"
 #include "../src/portable_int8.h"
 #include "../src/portable_planes.h"
 #include "../src/slices.h"
@@ -170,6 +171,15 @@ void extremes_of_planes(const Tier& tier) {
   }
 }
 
+// Popcounts, of words or nibbles, are those of the scalar tier.
+void popcounts(const Tier& tier) {
+  const Case one = any_case();
+  if (one.layer.input == Input::FLOAT) return;
+  const auto given = one.run(*popcount_product(one.layer, tier), in_any_order, 0, one.count);
+  const auto expected = one.run(*popcount_product(one.layer, SCALAR), in_any_order, 0, one.count);
+  holds(same(given, expected), tier.name, "not the same popcounts", one);
+}
+
 using Maker = std::unique_ptr<Product> (*)(const Layer&, const Tier&);
 
 // Words in, out, or both, beside the values and alone, against the layer that has values on both sides.
@@ -297,6 +307,7 @@ int main(int count, char** arguments) {
   Tier readable = SCALAR;
   readable.name = "portable";
   readable.planes = &portable::PLANES;
+  readable.nibbles = &portable::NIBBLES;
   for (const Tier* tier : {static_cast<const Tier*>(&readable), all[all.size() > 1 ? 1 : 0]}) {
     if (tier->planes == nullptr || !tier->supported()) continue;
     planes_error = 0;
@@ -306,8 +317,12 @@ int main(int count, char** arguments) {
     // of the smallest layers that suit; whole networks are as exact as with float32
     holds(planes_error <= 1.5e-6, tier->name, "planes are less exact than float32", Case());
   }
+  all.push_back(&readable);
   for (const Tier* tier : all) {
-    for (int i = 0; i < rounds && tier->supported(); ++i) edges(*tier, popcount_product);
+    for (int i = 0; i < rounds && tier->supported(); ++i) {
+      popcounts(*tier);
+      edges(*tier, popcount_product);
+    }
   }
   std::printf("%d passed, %d failed\n", checks - failures, failures);
   return failures == 0 ? 0 : 1;

@@ -84,6 +84,29 @@ void popcounts(const Tier& tier) {
   same(tier.name, "finish_row", y, other, 0);
 }
 
+// Popcounts of nibbles, where a tier has them.
+void nibbles(const Tier& tier) {
+  const Nibbles &loops = *tier.nibbles, &plain = portable::NIBBLES;
+  const size_t count = odd(200), plane = count + up_to(9);
+  const int planes = 1 + static_cast<int>(up_to(7));
+  const auto word = words(count);
+  std::vector<uint8_t> cut(8 * plane, 7), other(cut);
+  loops.split(word.data(), count, planes, cut.data(), plane);
+  plain.split(word.data(), count, planes, other.data(), plane);
+  same(tier.name, "split", cut, other, 0);
+  const size_t steps = odd(150), stride = steps + up_to(5);
+  const int rows = 1 + static_cast<int>(up_to(MAX_ROWS - 1)), vectors = 1 + static_cast<int>(up_to(MAX_VECTORS - 1));
+  std::vector<uint8_t> row(stride * MAX_ROWS), column(4000 + (MAX_VECTORS + 1) * LANES);
+  for (auto& value : row) value = static_cast<uint8_t>(up_to(15) << 4);
+  for (auto& value : column) value = static_cast<uint8_t>(generator() % 2 ? 15 : up_to(15));  // 15: the fullest sums
+  std::vector<ptrdiff_t> offsets(steps);
+  for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(4000));
+  std::vector<int32_t> given(static_cast<size_t>(MAX_ROWS * MAX_VECTORS * LANES), 7), expected(given);
+  loops.and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, given.data());
+  plain.and_popcount(row.data(), stride, rows, column.data(), offsets.data(), steps, vectors, expected.data());
+  same(tier.name, "and_popcount of nibbles", given, expected, 0);
+}
+
 void finishing(const Tier& tier) {
   const size_t vectors = 1 + up_to(MAX_VECTORS - 1), pitch = 3 + up_to(20), wide = 1 + up_to(pitch - 1);
   const int kinds = 1 + static_cast<int>(up_to(20));
@@ -156,7 +179,16 @@ void lookups(const Tier& tier) {
               given.data());
   for (size_t i = 0; i < sum.size(); ++i) expected[i] = static_cast<float>(sum[i]);
   same(tier.name, "lookup", given, expected, 1e-4);
+  if (bits == 4 && fields == 8) {  // the portable sums, in the same order
+    portable::build<4>(x.data(), 1, area, static_cast<ptrdiff_t>(area), channels, tables, made.data(), step);
+    expected.assign(pixels * wide, 0.5f);
+    portable::lookup<4, 8>(at.data(), static_cast<int>(pixels), places.data(), taps, tables, index.data(), static_cast<int>(wide),
+                           add, expected.data());
+    same(tier.name, "lookup", given, expected, 0);
+  }
 
+  // some tiers add the bias without rounding the product before
+  const double fused = bits == 4 ? 0 : 1e-6;
   const auto scale = floats(wide), bias = floats(wide);
   const size_t some = 1 + up_to(47), outputs = 1 + up_to(wide - 1);
   const auto sums = floats(some * wide);
@@ -165,11 +197,11 @@ void lookups(const Tier& tier) {
   const AddRelu add_relu{generator() % 2 ? residual.data() : nullptr, generator() % 2 == 0};
   tier.transpose(sums.data(), wide, some, outputs, scale.data(), bias.data(), add_relu, y.data(), 60);
   portable::transpose(sums.data(), wide, some, outputs, scale.data(), bias.data(), add_relu, other.data(), 60);
-  same(tier.name, "transpose", y, other, 1e-6);
+  same(tier.name, "transpose", y, other, fused);
   std::vector<float> row(outputs), line(outputs);
   tier.finish_sums(sums.data(), scale.data(), bias.data(), outputs, row.data());
   portable::finish_sums(sums.data(), scale.data(), bias.data(), outputs, line.data());
-  same(tier.name, "finish_sums", row, line, 1e-6);
+  same(tier.name, "finish_sums", row, line, fused);
 }
 
 // The loops of a float stem against those of the scalar tier; the largest values against ones found one by one.
@@ -329,12 +361,13 @@ void planes(const Tier& tier) {
   }
   same(tier.name, "build", std::vector<uint8_t>(to, to + pixels * step), std::vector<uint8_t>(expected_to, expected_to + pixels * step), 0);
 
-  std::vector<Line> index_memory(taps * tables + 1);
-  std::vector<uint8_t> plain(taps * tables * PLANES_BLOCK);
+  std::vector<Line> index_memory(2 * taps * tables);  // of two blocks, the second from the middle on
+  std::vector<uint8_t> plain(taps * tables * PLANES_BLOCK), other(plain.size());
   uint8_t* index = index_memory[0].bytes;
   for (size_t i = 0; i < plain.size(); ++i) {
-    plain[i] = static_cast<uint8_t>(generator() % 16);
-    index[i / PLANES_BLOCK * PLANES_BLOCK + loops.place[i % PLANES_BLOCK]] = plain[i];
+    const size_t place = i / PLANES_BLOCK * PLANES_BLOCK + loops.place[i % PLANES_BLOCK];
+    index[place] = plain[i] = static_cast<uint8_t>(generator() % 16);
+    index_memory[taps * tables].bytes[place] = other[i] = static_cast<uint8_t>(generator() % 16);
   }
   std::vector<const uint8_t*> at(pixels);
   for (auto& place : at) place = to + up_to(pixels - 1) * step;
@@ -342,8 +375,10 @@ void planes(const Tier& tier) {
   for (auto& offset : offsets) offset = static_cast<ptrdiff_t>(up_to(1) * step);
   std::vector<int32_t> sums(pixels * PLANES_SUMS, 5), expected(pixels * PLANES_SUMS, 5);
   const bool add = generator() % 2;
-  loops.sum(cut, at.data(), pixels, offsets.data(), taps, tables, index, add, sums.data());
-  portable::sum(cut, at.data(), pixels, offsets.data(), taps, tables, plain.data(), add, expected.data());
+  const bool two = cut.blocks_at_once() == 2 && generator() % 2;
+  const uint8_t *second = two ? index_memory[taps * tables].bytes : nullptr, *plain_second = two ? other.data() : nullptr;
+  loops.sum(cut, at.data(), pixels, offsets.data(), taps, tables, index, second, add, sums.data());
+  portable::sum(cut, at.data(), pixels, offsets.data(), taps, tables, plain.data(), plain_second, add, expected.data());
   same(tier.name, "sum", sums, expected, 0);
 
   std::vector<int32_t> plus(PLANES_BLOCK);
@@ -424,6 +459,7 @@ int main() {
       stems(*tier);
       epilogues(*tier);
       if (tier->int8 != nullptr) int8(*tier);
+      if (tier->nibbles != nullptr) nibbles(*tier);
       if (tier->planes != nullptr) planes(*tier);
     }
     std::printf("%s: done\n", tier->name);

@@ -14,6 +14,7 @@ from binarize.exporting.functions import append_functions
 from binarize.exporting.passes import FoldNorm, FuseOutputs
 from binarize.packing import pack_bits
 
+ENDS = ("Add", "Relu", "Gelu", "HardSwish", "Silu", "HardSigmoid")
 RNG = np.random.default_rng(0)
 CONV = (
     "binarize.%s <shape = [4, 4, 3, 3], strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], "
@@ -81,9 +82,7 @@ def fuse(graph: ir.Model) -> list[str]:
     before, names = run(graph), [value.name for value in graph.graph.outputs]
     layers = sorted(node.name for node in graph.graph if node.domain)
     modified = FuseOutputs()(graph).modified
-    assert modified is any(
-        op.endswith(("Add", "Relu", "Gelu")) and "Binary" in op for op in ops(graph)
-    )
+    assert modified is any(op.endswith(ENDS) and "Binary" in op for op in ops(graph))
     assert [value.name for value in graph.graph.outputs] == names
     assert sorted(node.name for node in graph.graph if node.domain) == layers
     for given, expected in zip(run(graph), before, strict=True):
@@ -99,6 +98,10 @@ def fuse(graph: ir.Model) -> list[str]:
         ("a = conv(x) y = Relu (a)", ["BinaryConvRelu"]),
         ("a = conv(x) y = Gelu (a)", ["BinaryConvGelu"]),
         ('a = conv(x) y = Gelu <approximate = "none"> (a)', ["BinaryConvGelu"]),
+        ("a = conv(x) y = HardSwish (a)", ["BinaryConvHardSwish"]),
+        ("a = sign(x) b = Sigmoid (a) y = Mul (b, a)", ["SignBinaryConvSilu"]),
+        ("a = conv(x) y = HardSigmoid <alpha = 0.16666667> (a)", ["BinaryConvHardSigmoid"]),
+        ("a = conv(x) b = Add (a, x) y = HardSwish (b)", ["BinaryConvAdd", "HardSwish"]),
         ("a = conv(x) y = Add (a, x)", ["BinaryConvAdd"]),
         ("a = conv(x) y = Add (x, a)", ["BinaryConvAdd"]),
         ("a = sign(x) b = Add (a, x) y = Relu (b)", ["SignBinaryConvAddRelu"]),
@@ -131,6 +134,10 @@ def test_linear_layers_of_several_rows(epilogue: str) -> None:
         ("a = conv(x) y = Add (whole, a)", "y"),
         ("a = conv(x) y = Relu (a)", "y a"),
         ('a = conv(x) y = Gelu <approximate = "tanh"> (a)', "y"),
+        ("a = conv(x) y = HardSigmoid (a)", "y"),
+        ("a = conv(x) y = HardSigmoid <alpha = 0.16666667, beta = 0.4> (a)", "y"),
+        ("a = conv(x) b = Sigmoid (a) y = Mul (b, b)", "y"),
+        ("a = conv(x) b = Sigmoid (a) y = Mul (b, a)", "y b"),
         ("a = conv(x) m = ReduceMean <keepdims = 1> (x) y = Add (a, m)", "y"),
         ("a = conv(x) m = Sigmoid (x) y = Add (a, m)", "y"),  # whose shape nobody wrote down
         ("a = conv(x) b = Neg (a) y = Relu (b)", "y"),

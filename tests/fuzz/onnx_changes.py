@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from onnx import numpy_helper
 
-DOMAIN = "binarize"
+DOMAIN, WIDE = "binarize", "binarize.wide"
 INTEGERS = (0, -1, 1, 2, 3, 7, 8, 31, 32, 33, 255, 256, 65536, 2**31 - 1, 2**31, 2**32 + 1, 2**40)
 INTEGERS += (2**62, 2**63 - 1, -(2**31), -(2**63))
 FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 3e38, -3e38, float("inf"), float("-inf"), float("nan"))
@@ -62,7 +62,7 @@ def somewhere(model: onnx.ModelProto, random: np.random.Generator) -> str:
 
 def in_a_kernel(model: onnx.ModelProto, random: np.random.Generator) -> str:
     """A field of a node of the kernels: an attribute, an edge, a name."""
-    node = _chosen([node for node in model.graph.node if node.domain == DOMAIN], random)
+    node = _chosen([node for node in model.graph.node if node.domain in (DOMAIN, WIDE)], random)
     return odd(model, list(places(node if node is not None else model)), random)
 
 
@@ -130,14 +130,14 @@ def another_op(model: onnx.ModelProto, random: np.random.Generator) -> str:
     """A node is of another op, of those in the file or of all that the kernels know."""
     from binarize.exporting.functions import ALL_OPS
 
-    kernels = [node for node in model.graph.node if node.domain == DOMAIN]
+    kernels = [node for node in model.graph.node if node.domain in (DOMAIN, WIDE)]
     node = _chosen(kernels or list(model.graph.node), random)
     before = node.op_type
     node.op_type = _chosen(
         [*ALL_OPS, "Stem", *{other.op_type for other in model.graph.node}], random
     )
     if random.random() < 0.2:
-        node.domain = _chosen(["", DOMAIN, "com.microsoft"], random)
+        node.domain = _chosen(["", DOMAIN, WIDE, "com.microsoft"], random)
     if random.random() < 0.7:  # the kernel itself, and not what a function says of it
         kept = [one for one in model.functions if one.name != node.op_type]
         del model.functions[:]
@@ -260,7 +260,9 @@ def _texts(model: onnx.ModelProto) -> list[Place]:
 
 def _constant(model: onnx.ModelProto, random: np.random.Generator) -> onnx.TensorProto | None:
     """One that a node of the kernels reads."""
-    read = {name for node in model.graph.node if node.domain == DOMAIN for name in node.input}
+    read = {
+        name for node in model.graph.node if node.domain in (DOMAIN, WIDE) for name in node.input
+    }
     return _chosen([tensor for tensor in model.graph.initializer if tensor.name in read], random)
 
 

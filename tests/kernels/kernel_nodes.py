@@ -113,13 +113,7 @@ class Node:
         float32, then the activation."""
         y = self._product(x)
         for each in self.epilogue:
-            if each == "Add":
-                y = y + self.feed(x)["residual"]
-            elif each == "Relu":
-                y = np.where(y < 0, 0, y)
-            else:
-                wide = torch.from_numpy(y.astype(np.float64))
-                y = (wide * torch.special.erfc(-wide / 2**0.5) / 2).numpy()
+            y = y + self.feed(x)["residual"] if each == "Add" else activated(each, y)
         return y if self.kind.binary == "" else y.astype(np.float32)
 
     def _product(self, x: np.ndarray) -> np.ndarray:
@@ -176,6 +170,19 @@ class Node:
         wide = [n + self.pads[i] + self.pads[i + rank] for i, n in enumerate(size)]
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilations, self.shape[2:], strict=False)]
         return [(n - s) // t + 1 for n, s, t in zip(wide, spans, self.strides, strict=False)]
+
+
+def activated(name: str, y: np.ndarray) -> np.ndarray:
+    """An activation of docs/op-spec.md; those with a rounding of their own in float64."""
+    if name == "Relu":
+        return np.where(y < 0, 0, y)
+    if name.startswith("Hard"):
+        gate = np.clip(y * y.dtype.type(np.float32(1 / 6)) + y.dtype.type(0.5), 0, 1)
+        return gate if name == "HardSigmoid" else y * gate
+    wide = torch.from_numpy(y.astype(np.float64))
+    if name == "Silu":
+        return torch.nn.functional.silu(wide).numpy()
+    return (wide * torch.special.erfc(-wide / 2**0.5) / 2).numpy()
 
 
 def functions_of(op: str) -> list[FunctionProto]:

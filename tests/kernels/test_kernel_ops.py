@@ -16,6 +16,7 @@ from binarize.exporting.functions import OPS
 CONVOLUTIONS = [name for name, op in OPS.items() if op.product == "Conv"]
 LINEAR = [name for name, op in OPS.items() if op.product == "Linear"]
 PLAIN = [name for name, op in OPS.items() if not op.epilogue]
+ROUNDED = {"Gelu", "Silu"}
 SIZES = [1, 31, 32, 33, 63, 64, 65]
 TIERS = available()
 
@@ -29,7 +30,7 @@ def check(node: Node, x: np.ndarray, threads: int = 1) -> None:
     if not OPS[node.op].binary:
         largest = max(np.abs(expected).max(initial=0), 0.1)
         np.testing.assert_allclose(given, expected, rtol=0, atol=1e-5 * largest)
-    elif "Gelu" in node.epilogue:
+    elif ROUNDED & set(node.epilogue):
         np.testing.assert_allclose(given, expected, rtol=3e-7, atol=3e-7)
     else:
         np.testing.assert_array_equal(given, expected)
@@ -143,7 +144,9 @@ def test_values_at_the_threshold(name: str, op: str) -> None:
 
 
 @pytest.mark.parametrize("name", TIERS)
-@pytest.mark.parametrize("op", [op for op in OPS if not OPS[op].binary and "Gelu" not in op])
+@pytest.mark.parametrize(
+    "op", [op for op in OPS if not (OPS[op].binary or ROUNDED & set(OPS[op].epilogue))]
+)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_goes_where_the_function_lets_it_go(name, op, value) -> None:
     shape, size = ((4, 5, 3, 3), (2, 5, 6, 6)) if op in CONVOLUTIONS else ((4, 5), (6, 5))
@@ -278,12 +281,23 @@ def test_a_residual_that_does_not_fit_is_an_error(op: str) -> None:
 
 
 @pytest.mark.parametrize("name", TIERS)
-@pytest.mark.parametrize("op", ["StepBinaryLinearGelu", "BinaryLinearGelu"])
-def test_gelu_at_its_ends(name: str, op: str) -> None:
+@pytest.mark.parametrize(
+    ("op", "lowest"),
+    [
+        ("StepBinaryLinearGelu", 0),
+        ("BinaryLinearGelu", 0),
+        ("BinaryLinearSilu", 0),
+        ("StepBinaryLinearHardSwish", np.nan),
+        ("BinaryLinearHardSigmoid", 0),
+    ],
+)
+def test_activations_at_their_ends(name: str, op: str, lowest: float) -> None:
     """Of NaN, of infinities, and of what is so large that squares run over."""
     node = Node(op, (6, 1))
     node.constants["bias"] = np.float32([np.nan, np.inf, -np.inf, 3e38, -3e38, -0.0])
     node.constants["scale"] = np.zeros(6, np.float32)
     with tier(name):
         given = run(node, np.zeros((1, 1), np.float32))
-    np.testing.assert_array_equal(given, np.float32([[np.nan, np.inf, 0, 3e38, 0, 0]]))
+    upper = [1, 1, 0.5] if "Sigmoid" in op else [np.inf, 3e38, 0]
+    expected = [np.nan, upper[0], lowest, upper[1], 0, upper[2]]
+    np.testing.assert_array_equal(given, np.float32([expected]))

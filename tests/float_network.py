@@ -11,12 +11,15 @@ from PIL import Image
 from binarize.models import fetch
 from binarize.run.weights import save_weights
 
+SMALLER = {"blocks": 1}
+"""Of the cifar_resnet20 here: one block a stage and not three."""
+
 
 def write_weights(root: Path) -> None:
-    """float.safetensors of a cifar_resnet20 of ten classes."""
+    """float.safetensors of a small cifar_resnet20 of ten classes."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = fetch("cifar_resnet20", pretrained=False, num_classes=10).model
+        model = fetch("cifar_resnet20", pretrained=False, num_classes=10, **SMALLER).model
     save_weights(root / "float.safetensors", model.state_dict())
 
 

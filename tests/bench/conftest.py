@@ -16,10 +16,11 @@ from binarize.runtime import metadata
 
 @pytest.fixture(scope="session")
 def packed_run(tmp_path_factory) -> Path:
-    """A `cifar_resnet20` with random weights that holds model.onnx. Tests read it, none changes it."""
+    """A small `cifar_resnet20` with random weights that holds model.onnx. Tests read it, none changes it."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("bench") / "run"
-    api.convert_to_run("cifar_resnet20", Options(), SourceOptions(pretrained=False), out=path)
+    source = SourceOptions(pretrained=False, kwargs={"blocks": 1})
+    api.convert_to_run("cifar_resnet20", Options(), source, out=path)
     binarize.export(path, path / "model.onnx")
     return path
 

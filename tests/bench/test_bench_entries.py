@@ -84,7 +84,7 @@ def test_the_float_model_is_that_of_the_architecture(packed, tmp_path):
     assert (first.file, first.form, first.kernels) == ("timm/cifar_resnet20", "float", False)
     assert (first.baseline, first.given) == (True, False)
     assert (other.file, other.form, other.baseline) == (str(packed), "packed", False)
-    kernels = 3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64
+    kernels = 3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64
     assert numel(first.path) == 9 * kernels + 10 * 64
     assert notes == ["float: timm/cifar_resnet20, built for this with random weights"]
 

@@ -122,4 +122,4 @@ def test_the_profile_is_of_the_files_alone(packed):
     assert set(content["profile"][0]) == {
         *("file", "form", "kernels", "node", "op", "median_ms", "share"),
     }
-    assert sum(row["op"] == "Conv" for row in content["profile"]) >= 19
+    assert sum(row["op"] == "Conv" for row in content["profile"]) >= 7

@@ -17,7 +17,7 @@ from typed import run
 from binarize.cli import app
 from binarize.cli.progress import working
 
-NET = ["cifar_resnet20", "--no-pretrained"]
+NET = ["cifar_resnet20", "--no-pretrained", "--model-arg", "blocks=1"]
 RECIPE = """\
 data: digits
 stages:

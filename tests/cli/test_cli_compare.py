@@ -13,7 +13,7 @@ from binarize.recipe import dump, load
 from binarize.training import TrainResult
 
 TINY = {
-    "model": {"name": "cifar_resnet20", "pretrained": False},
+    "model": {"name": "cifar_resnet20", "pretrained": False, "kwargs": {"blocks": 1}},
     "data": {"name": "digits", "img_size": 8, "batch_size": 256, "workers": 0},
     "stages": [{"steps": 1, "optimizer": {"lr": 0.01}}],
     "engine": {"threads": 1},

@@ -30,8 +30,8 @@ def test_figures_files_and_what_to_type_next(mine, capsys):
         "next: binarize eval runs/mine",
     ]
     page, card = (mine / "report.html").read_text(), (mine / "README.md").read_text()
-    assert "layer3.2.conv2" in page
-    assert "267,264 parameters take one bit each" in card
+    assert "layer3.0.conv2" in page
+    assert "73,728 parameters take one bit each" in card
     assert "reconstruction" in card
 
 

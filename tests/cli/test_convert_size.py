@@ -13,7 +13,7 @@ from binarize import training
 from binarize.recipe.schema import Recipe
 from binarize.run import layout, open_run
 
-SIDE, LIMIT = 8, 75_000
+SIDE, LIMIT = 8, 40_000
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,17 @@ def made(tmp_path_factory) -> Path:
 
 def call(made: Path, *more: object) -> list[str]:
     words = ["convert", "cifar_resnet20", "--checkpoint", made / "float.safetensors"]
-    words += ["--img-size", SIDE, "--stem", "keep", "--num-classes", 10, *more]
+    words += [
+        "--img-size",
+        SIDE,
+        "--stem",
+        "keep",
+        "--num-classes",
+        10,
+        "--model-arg",
+        "blocks=1",
+        *more,
+    ]
     return [str(word) for word in words]
 
 
@@ -38,14 +48,14 @@ def files(made: Path) -> set[Path]:
 @pytest.mark.slow
 def test_the_run_is_like_any_other(made, capsys):
     data = ["--calib-data", made / "images", "--calib-steps", 1]
-    assert run(*call(made, *data, "--size", "75kB", "-o", made / "run", "--json")) == 0
+    assert run(*call(made, *data, "--size", "40kB", "-o", made / "run", "--json")) == 0
     out, err = capsys.readouterr()
     content = json.loads(out)
     curve = content["curve"]
     assert curve == content["fit"]["allocation"]["curve"]
     assert "same answer %" in err
     assert f"{curve[0]['bytes']:,}" in err
-    assert "a file of at most 75.00 kB" in err
+    assert "a file of at most 40.00 kB" in err
 
     several = {
         row["name"]: row["bases"] for row in content["layers"] if row["action"] == "binarized"
@@ -115,7 +125,7 @@ def test_sensitivity_of_a_run_stays_in_it_and_damage_is_a_note(made, capsys):
         run("sensitivity", str(made / "plain"), "--calib-data", images, "--calib-images", "4") == 0
     )
     found = open_run(made / "plain").sensitivity
-    assert (found.images, found.statistics, len(found.ranked())) == (4, "float", 18)
+    assert (found.images, found.statistics, len(found.ranked())) == (4, "float", 6)
     (made / "plain" / layout.SENSITIVITY).write_text('{"model": 1}')
     capsys.readouterr()
     assert run("report", str(made / "plain"), "--json") == 0

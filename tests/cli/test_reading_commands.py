@@ -62,8 +62,8 @@ def test_summary_of_a_run(checkpoint, capsys, trained):
     out, err = answer(capsys, "summary", trained / checkpoint)
     assert err == ""
     assert "estimator: ab-tanh" in out
-    assert "layer3.2.conv2" in out
-    assert "267,264" in out  # 1-bit parameters of the eighteen binarized layers
+    assert "layer3.0.conv2" in out
+    assert "73,728" in out  # 1-bit parameters of the six binarized layers
     assert out.splitlines()[-1] == f"next: binarize eval {trained / checkpoint}"
 
 

@@ -15,7 +15,7 @@ from binarize.run.tables import METRICS
 from binarize.training import TrainResult
 
 CONTENTS: dict[str, Any] = {
-    "model": {"name": "cifar_resnet20", "pretrained": False},
+    "model": {"name": "cifar_resnet20", "pretrained": False, "kwargs": {"blocks": 1}},
     "binarize": {"estimator": {"name": "ab-tanh", "k_end": 6}},
     "data": {"name": "digits", "img_size": 8, "batch_size": 256, "workers": 0, "cache": True},
     "stages": [{"epochs": 2, "optimizer": {"name": "momentum", "lr": 0.05}}],

@@ -26,8 +26,8 @@ LIMIT = 50
 def make_run(path, **changes):
     """A run with random weights that says it was trained on digits."""
     torch.manual_seed(0)
-    options = Options()
-    api.convert_to_run("cifar_resnet20", options, SourceOptions(pretrained=False), out=path)
+    source = SourceOptions(pretrained=False, kwargs={"blocks": 1})
+    api.convert_to_run("cifar_resnet20", Options(), source, out=path)
     write_info(path, Run(path).info.replace(**DIGITS, **changes))
     return path
 

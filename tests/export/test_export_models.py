@@ -116,7 +116,9 @@ def test_exporting_leaves_the_model_as_it_was(small, tmp_path) -> None:
 
 
 def test_a_model_without_binary_layers_is_a_float_file(tmp_path: Path) -> None:
-    model = binarize.convert("cifar_resnet20", pretrained=False, keep=["*"])
+    model = binarize.convert(
+        "cifar_resnet20", pretrained=False, model_args={"blocks": 1}, keep=["*"]
+    )
     result = binarize.export(model, tmp_path / "float.onnx")
     assert result.form == "float"
     assert DOMAIN not in {opset.domain for opset in onnx.load(tmp_path / "float.onnx").opset_import}
@@ -166,7 +168,10 @@ def test_a_weight_used_in_an_unknown_way_is_an_error_that_names_the_layer(tmp_pa
 
 def test_the_file_says_everything_about_itself(tmp_path: Path) -> None:
     api.convert_to_run(
-        "cifar_resnet20", Options(), SourceOptions(pretrained=False), out=tmp_path / "run"
+        "cifar_resnet20",
+        Options(),
+        SourceOptions(pretrained=False, kwargs={"blocks": 1}),
+        out=tmp_path / "run",
     )
     binarize.export(tmp_path / "run", tmp_path / "model.onnx")
     props = {

@@ -20,7 +20,9 @@ from binarize.run import DataRecord, Run
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     torch.manual_seed(0)
-    return open_subject(binarize.convert("cifar_resnet20", pretrained=False).eval())
+    return open_subject(
+        binarize.convert("cifar_resnet20", pretrained=False, model_args={"blocks": 1}).eval()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_the_file_of_a_model_passes_and_that_of_another_does_not(subject, file: 
     assert own.images == 6
     assert own.top1_agreement == 100
     torch.manual_seed(1)
-    other = binarize.convert("cifar_resnet20", pretrained=False).eval()
+    other = binarize.convert("cifar_resnet20", pretrained=False, model_args={"blocks": 1}).eval()
     assert not validate(file, other, images).passed
 
 
@@ -102,7 +104,9 @@ def test_no_number_is_no_match(difference: float) -> None:
 
 
 def test_a_model_with_other_classes_is_told_apart(subject: Subject, file: Path) -> None:
-    other = binarize.convert("cifar_resnet20", pretrained=False, num_classes=3).eval()
+    other = binarize.convert(
+        "cifar_resnet20", pretrained=False, num_classes=3, model_args={"blocks": 1}
+    ).eval()
     with pytest.raises(ExportError, match=r"\[6, 10\] where the model answers with \[6, 3\]"):
         validate(file, other, images_for(subject))
 

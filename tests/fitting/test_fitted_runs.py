@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from float_network import write_images, write_weights
+from float_network import SMALLER, write_images, write_weights
 
 import binarize
 from binarize import training
@@ -39,7 +39,7 @@ def made(tmp_path_factory) -> Path:
         convert_to_run(
             "cifar_resnet20",
             Options(stem="keep", activations="step" if keep else "float"),
-            SourceOptions(checkpoint=root / "float.safetensors", img_size=SIDE),
+            SourceOptions(checkpoint=root / "float.safetensors", img_size=SIDE, kwargs=SMALLER),
             out=root / name,
             calibration=Calibration(root / "images", steps=3 if keep else 0),
             keep_float=keep,
@@ -160,7 +160,7 @@ def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(mad
     convert_to_run(
         "cifar_resnet20",
         Options(stem="keep"),
-        SourceOptions(checkpoint=made / "float.safetensors", img_size=SIDE),
+        SourceOptions(checkpoint=made / "float.safetensors", img_size=SIDE, kwargs=SMALLER),
         out=made / "plain",
     )
     train(made / "plain", made / "once", FIT, RECIPE)
@@ -176,11 +176,11 @@ def test_a_run_that_a_training_fitted_learns_from_the_same_float_model_again(mad
 def test_inner_outputs_are_learned_of_the_same_architecture_alone(made, monkeypatch):
     monkeypatch.setattr(
         "binarize.training.teacher._from_library",
-        lambda name: fetch("resnet18", pretrained=False, num_classes=10).model,
+        lambda name: fetch("test_efficientnet", pretrained=False, num_classes=10).model,
     )
     run = open_run(made / "fitted")
-    distill = Distill(teacher="resnet18", features=1.0)
-    with pytest.raises(TrainingError, match=r"has no module \"layer1\.2\.bn1\"") as caught:
+    distill = Distill(teacher="test_efficientnet", features=1.0)
+    with pytest.raises(TrainingError, match=r"has no module \"layer1\.0\.bn1\"") as caught:
         make_teacher(distill, run.path, run.info.replace(classes=[str(n) for n in range(10)]))
     assert "same architecture" in caught.value.hint
 
@@ -206,7 +206,7 @@ def command(capsys, *arguments) -> tuple[str, str]:
 
 def test_the_command_says_what_came_of_it(made, capsys, tmp_path):
     call = ["convert", "cifar_resnet20", "--checkpoint", made / "float.safetensors"]
-    call += ["--img-size", SIDE, "--stem", "keep", "--num-classes", 10]
+    call += ["--img-size", SIDE, "--stem", "keep", "--num-classes", 10, "--model-arg", "blocks=1"]
     fitting = [*call, "--calib-data", made / "images", "--calib-steps", 1, "--json"]
     out, err = command(capsys, *fitting, "-o", tmp_path / "a", "--no-keep-float")
     fit = json.loads(out)["fit"]

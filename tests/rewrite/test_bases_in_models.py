@@ -14,8 +14,8 @@ from binarize.layers import binary_weights
 from binarize.rewrite import Options, SourceOptions, build
 from binarize.run import open_run
 
-LAYERS = ({"match": "layer3", "bases": 3}, {"match": "layer3.2.conv2", "bases": 1})
-UNTRAINED = SourceOptions(pretrained=False)
+LAYERS = ({"match": "layer3", "bases": 3}, {"match": "layer3.0.conv2", "bases": 1})
+UNTRAINED = SourceOptions(pretrained=False, kwargs={"blocks": 1})
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
@@ -34,7 +34,7 @@ def summary(run):
 def test_each_layer_has_its_own_and_a_run_keeps_them(runs):
     model = binarize.load(runs / "more")
     bases = {name: binarizer.bases for name, _, _, binarizer in binary_weights(model)}
-    wanted = {"layer1.0.conv1": 2, "layer3.0.conv1": 3, "layer3.2.conv2": 1}
+    wanted = {"layer1.0.conv1": 2, "layer3.0.conv1": 3, "layer3.0.conv2": 1}
     assert {name: bases[name] for name in wanted} == wanted
     layers = {row["name"]: row["bases"] for row in summary(runs / "more")["layers"]}
     assert layers == {**bases, "conv1": 1, "fc": 1}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from float_network import write_weights
+from float_network import SMALLER, write_weights
 from PIL import Image
 
 from binarize import data
@@ -51,7 +51,7 @@ def made(tmp_path_factory) -> Path:
     """`run`, converted from trained weights and not fitted, and `images`, which lie in no class's folder."""
     root = tmp_path_factory.mktemp("unlabelled")
     write_weights(root)
-    source = SourceOptions(checkpoint=root / "float.safetensors", img_size=SIDE)
+    source = SourceOptions(checkpoint=root / "float.safetensors", img_size=SIDE, kwargs=SMALLER)
     convert_to_run("cifar_resnet20", Options(stem="keep"), source, out=root / "run")
     random = np.random.default_rng(0)
     (root / "images" / "deep" / "er").mkdir(parents=True)

@@ -456,8 +456,9 @@ class PlanesProduct : public Product {
     };
     for (size_t i = 0, here; i < count; i += here) {
       here = pixels_of(begin + i);
+      const size_t column = (begin + i) % columns;
       for (size_t k = 0; k < here; ++k) {
-        const int64_t* first = totals + (begin + i + k) % columns * static_cast<size_t>(g.stride[1]);
+        const int64_t* first = totals + (column + k) * static_cast<size_t>(g.stride[1]);
         total[i + k] = 0;
         for (size_t t = 0; t < taps; ++t) total[i + k] += first[places[t]];
       }
@@ -470,7 +471,8 @@ class PlanesProduct : public Product {
         for (size_t i = 0, here; i < count; i += here) {
           here = pixels_of(begin + i);
           const uint8_t* at[PIXELS];
-          for (size_t k = 0; k < here; ++k) at[k] = chunk + (begin + i + k) % columns * static_cast<size_t>(g.stride[1]) * step;
+          const uint8_t* begin_of_row = chunk + (begin + i) % columns * static_cast<size_t>(g.stride[1]) * step;
+          for (size_t k = 0; k < here; ++k) at[k] = begin_of_row + k * static_cast<size_t>(g.stride[1]) * step;
           for (size_t t = 0; t < taps; ++t) offsets[t] = places[t] * static_cast<ptrdiff_t>(step);
           loops_.sum(cut_, at, here, offsets.data(), taps, tables_here, index(group, block, first), second(group, block, to, first),
                      first > 0, sums + i * PLANES_SUMS);

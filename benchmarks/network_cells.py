@@ -1,7 +1,7 @@
 """Is a packed file slower than its float twin for any network, batch size or number of threads?
 
     python benchmarks/kernel_models.py --cells [--against LIBRARY [--against-files FOLDER]] [--tier TIER]
-                                       [--files FOLDER] [--batch N ...] [--threads N ...] [MODEL ...]
+                                       [--files FOLDER] [--batch N ...] [--threads N ...] [--beside] [MODEL ...]
 
 A cell is a network of random weights at a batch size and a number of threads. In one process, and in
 every round in turn, run onnxruntime's float32 of the float network and the packed files of W1A32 and W1A1
@@ -37,6 +37,7 @@ from result_lines import RESULTS, append
 import binarize
 from binarize import kernels
 from binarize.benching.baseline import export_float
+from binarize.benching.int8 import quantise
 from binarize.exporting.rounding import exact_copy, in_float64
 from binarize.runtime.metadata import FileInfo
 from binarize.runtime.session import metadata
@@ -52,6 +53,7 @@ NETWORKS = (
 )
 FLOAT, W1A32, W1A1 = "float", "w1a32", "w1a1-step"
 MODES: dict[str, dict[str, Any]] = {W1A32: {}, W1A1: {"activations": "step"}}
+INT8, EIGHT_BITS = "int8", "w1a32, 8 bits"
 TRUTH = "truth.npz"
 IMAGES = 2
 """Different ones, repeated in a larger batch."""
@@ -72,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="for --cells")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="for --cells")
+    parser.add_argument(
+        "--beside", action="store_true", help="int8 and activations of 8 bits too, for --cells"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="of a cell, for --cells")
 
 
@@ -113,6 +118,11 @@ def cell(
     library = Path(kernels.ort_library())
     arms = {FLOAT: (folder / f"{FLOAT}.onnx", None)}
     arms |= {mode: (folder / f"{mode}.onnx", library) for mode in MODES}
+    if given.beside:
+        if not (folder / f"{INT8}.onnx").exists():
+            quantise(folder / f"{FLOAT}.onnx", folder / f"{INT8}.onnx")
+        arms |= {INT8: (folder / f"{INT8}.onnx", None)}
+        arms |= {EIGHT_BITS: (folder / f"{W1A32}.onnx", library)}
     if given.against:
         arms |= {f"{mode} before": (before / f"{mode}.onnx", given.against) for mode in MODES}
     key = {
@@ -129,7 +139,11 @@ def cell(
     with np.load(folder / TRUTH) as kept:
         images, truth = kept["images"], kept["truth"]
     feed = np.concatenate([images] * (-(-batch // IMAGES)))[:batch]
-    runners = {arm: session(path, threads, library) for arm, (path, library) in arms.items()}
+    runners = {}
+    for arm, (path, library) in arms.items():
+        os.environ["BINARIZE_ACTIVATION_BITS"] = "8" if arm == EIGHT_BITS else ""
+        runners[arm] = session(path, threads, library)
+    os.environ["BINARIZE_ACTIVATION_BITS"] = ""
     spent = rounds(runners, feed, given.seconds)
     results = {arm: summary(spent[FLOAT], times) for arm, times in spent.items()}
     for arm, off in numerics(arms, runners, feed, truth).items():
@@ -220,7 +234,7 @@ def numerics(
 
     found = {FLOAT: off(stock[W1A32], W1A32)}
     for arm in arms:
-        mode = arm.removesuffix(" before")
+        mode = W1A32 if arm == EIGHT_BITS else arm.removesuffix(" before")
         if mode in MODES:
             found[arm] = off(runners[arm], mode)
     return found

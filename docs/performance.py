@@ -43,6 +43,16 @@ Two threads: the best of three processes for each number of threads, with onnxru
 
 {threads}
 
+## Seven networks by batch and threads
+
+`python benchmarks/kernel_models.py --cells --beside`. The best tier of the CPU; CPU time, which another program on
+the machine does not count in, float32 in milliseconds and the others as so many times faster than it. int8:
+onnxruntime's static quantisation of the float network. 8 bits: the W1A32 file with
+`BINARIZE_ACTIVATION_BITS=8`, and what that does to a logit of random weights, over the largest. W1A32 off: the
+same to torch's float64 without it. {cells_measured}
+
+{cells}
+
 ## Beside other runtimes
 
 `python benchmarks/peers.py`. ResNet-18, one image, one thread. {peers_measured}
@@ -93,6 +103,7 @@ def page() -> str:
     by_tier = {line["tier"]: line for line in lines("kernel_layers")}
     whole = [line for line in lines("kernel_models") if "results" in line]  # else: network_cells
     models = list({(line["model"], line["tier"]): line for line in whole}.values())
+    cells = newest_cells()
     peers = lines("peers")[-1]
     sessions = list({line["model"]: line for line in lines("session_creation")}.values())
     steps = lines("train_step")
@@ -103,6 +114,8 @@ def page() -> str:
         models=networks(models),
         exactness=exactness(models),
         threads=threads(models),
+        cells_measured=measured(cells),
+        cells=cells_tables(cells),
         peers_measured=measured([peers]),
         peers=peers_table(peers),
         sessions_measured=measured(sessions),
@@ -185,6 +198,41 @@ def networks(models: list[dict[str, Any]]) -> str:
                 ]
             )
     return table(head, rows)
+
+
+def newest_cells() -> list[dict[str, Any]]:
+    """The last line of each tier, network, batch size and number of threads (network_cells)."""
+    keys = ("tier", "model", "batch", "threads")
+    found = {
+        tuple(line[key] for key in keys): line
+        for line in lines("kernel_models")
+        if "int8" in line.get("cells", ())
+    }
+    return list(found.values())
+
+
+def cells_tables(cells: list[dict[str, Any]]) -> str:
+    """A table for each tier."""
+    head = ["network", "batch", "threads", "float ms", "W1A32", "W1A1", "int8", "8 bits"]
+    head += ["W1A32 off", "8 bits off"]
+    arms = ("w1a32", "w1a1-step", "int8", "w1a32, 8 bits")
+    parts = []
+    for tier in dict.fromkeys(line["tier"] for line in cells):
+        rows = []
+        for line in cells:
+            if line["tier"] != tier:
+                continue
+            found = line["cells"]
+            rows.append(
+                [
+                    *(line[key] for key in ("model", "batch", "threads")),
+                    f"{found['float']['cpu_ms']:.1f}",
+                    *(f"{found[arm]['cpu_ratio']:.2f}x" for arm in arms),
+                    *(f"{found[arm]['diff']:.0e}" for arm in ("w1a32", "w1a32, 8 bits")),
+                ]
+            )
+        parts.append(f"Tier `{tier}`:\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
 
 
 def exactness(models: list[dict[str, Any]]) -> str:

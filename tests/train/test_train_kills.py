@@ -50,7 +50,7 @@ def small(monkeypatch):
 
 def recipe(epochs: int, **sections):
     stage = {**STAGES[0], "steps": None, "epochs": epochs}
-    model = {"name": "cifar_resnet20", "pretrained": False}
+    model = {"name": "cifar_resnet20", "pretrained": False, "kwargs": {"blocks": 1}}
     binarize = {"estimator": "ste"}
     engine = {"threads": 1}
     sections = {"model": model, "binarize": binarize, "engine": engine, **sections}

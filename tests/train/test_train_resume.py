@@ -113,7 +113,7 @@ class TestGoingOn:
         result, trainer, told = go_on(run, monkeypatch)
         assert [phase.name for phase in trainer.phases] == PHASES
         assert [phase.directory for phase in trainer.phases] == [run / "twin", run]
-        assert [len(list(binary_weights(phase.model))) for phase in trainer.phases] == [0, 18]
+        assert [len(list(binary_weights(phase.model))) for phase in trainer.phases] == [0, 6]
         assert holds(trainer.weights[0], without_added(initial))
         assert holds(trainer.weights[1], initial)
         assert not (run / "initial").exists()

@@ -17,7 +17,7 @@ from binarize.rewrite import Options, SourceOptions, build, open_float
 from binarize.run import EstimatorSpec, open_run
 from binarize.training import prepare, train
 
-SMALL = SourceOptions(pretrained=False, img_size=8)
+SMALL = SourceOptions(pretrained=False, img_size=8, kwargs=tiny.SMALLER)
 STEPS = 5
 """Of an epoch: the training images of digits make so many batches."""
 
@@ -66,7 +66,7 @@ def test_the_twin_is_trained_first_and_is_a_run_without_binary_weights(whole):
     assert told.tasks == [("float baseline", 2 * STEPS, 0), ("binarized", 2 * STEPS, 0)]
     assert open_run(path / "twin").info.conversion is None
     assert not list(binary_weights(build(path / "twin")))
-    assert len(list(binary_weights(build(path)))) == 18
+    assert len(list(binary_weights(build(path)))) == 6
     assert result.top1_float is not None
     assert (path / "twin" / "metrics.csv").is_file()
 
@@ -78,7 +78,7 @@ def test_the_finished_run_has_what_later_commands_read(whole):
     assert info.data.to_json() == {"name": "digits", "dir": None}
     assert info.preprocess.img_size == 8
     summary = json.loads((path / "summary.json").read_text())
-    assert summary["totals"]["params_1bit"] == 267_264
+    assert summary["totals"]["params_1bit"] == 73_728
     assert json.loads((path / "env.json").read_text())
     assert {entry.name for entry in path.iterdir()} == {
         *("run.json", "summary.json", "env.json", "recipe.resolved.yaml", "metrics.csv"),
@@ -184,7 +184,7 @@ def test_left_out_it_is_the_newest_run(tmp_path):
 
 
 def test_a_model_takes_the_default_conversion(tmp_path):
-    train(tiny.recipe(1, model={"name": tiny.MODEL, "pretrained": False}), out=tmp_path / "run")
+    train(tiny.recipe(1, model=tiny.BINARY["model"]), out=tmp_path / "run")
     assert open_run(tmp_path / "run").info.conversion.estimator == EstimatorSpec(name="ab-tanh")
 
 
@@ -199,7 +199,7 @@ def test_a_float_run_stays_float_and_says_so(whole, tmp_path):
 def test_a_float_run_is_binarized_where_the_recipe_says_so(whole, tmp_path):
     chosen = tiny.recipe(1, binarize={"estimator": "ste"})
     train(chosen, whole[0] / "twin", out=tmp_path / "run")
-    assert len(list(binary_weights(build(tmp_path / "run")))) == 18
+    assert len(list(binary_weights(build(tmp_path / "run")))) == 6
 
 
 def test_a_stage_that_cannot_begin_is_refused_before_anything_is_written(tmp_path):

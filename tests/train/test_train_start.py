@@ -42,7 +42,7 @@ def stage(**keys: Any) -> dict[str, Any]:
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run made by convert, with random weights."""
     path = tmp_path_factory.mktemp("converted") / "run"
-    source = SourceOptions(pretrained=False, img_size=8)
+    source = SourceOptions(pretrained=False, img_size=8, kwargs=tiny.SMALLER)
     api.convert_to_run(tiny.MODEL, Options(estimator="ede"), source, out=path)
     return path
 

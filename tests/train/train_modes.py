@@ -40,6 +40,7 @@ def rewritten() -> nn.Module:
         pretrained=False,
         num_classes=toys.CLASSES,
         img_size=8,
+        model_args={"blocks": 1},
         activations="sign",
         structure="reactnet",
     )

@@ -25,7 +25,12 @@ def recipe(epochs: int = 2, **sections: Any) -> Recipe:
     )
 
 
-BINARY = {"model": {"name": MODEL, "pretrained": False}, "binarize": {"estimator": "ab-tanh"}}
+SMALLER = {"blocks": 1}
+"""Arguments of the model: one block a stage and not three."""
+BINARY = {
+    "model": {"name": MODEL, "pretrained": False, "kwargs": SMALLER},
+    "binarize": {"estimator": "ab-tanh"},
+}
 
 
 class Told(Progress):

@@ -38,6 +38,8 @@ constexpr size_t INDEX = 5 << 10;           // bytes of the index that a chunk o
 constexpr size_t PIXELS = 48;               // whose outputs are transposed together
 constexpr size_t VECTOR = 8;                // of them
 constexpr size_t AHEAD = 3;                 // tables for which values are prefetched
+constexpr size_t FEW = 40000;               // nanoseconds of work that no other thread is woken for
+constexpr size_t MANY = 4;                  // images
 constexpr size_t TASKS = 16;                // enough to keep some threads busy to the end
 constexpr int64_t EXACT = 1 << 17;          // products whose sums fit 32 bits
 constexpr double LARGEST = 8e9;             // bytes of the tables of the rows that a row of outputs needs
@@ -86,17 +88,26 @@ class PlanesProduct : public Product {
       image.out[axis] = g.extent(axis, image.in[axis]);
     }
     const size_t size = channels * static_cast<size_t>(height * width);
-    const std::vector<Unit> units = units_of(activations.values, static_cast<size_t>(count) * groups, size, parallel);
     const bool one_tap = g.taps() == 1 && g.begin[0] + g.begin[1] + g.end[0] + g.end[1] == 0;
-    if (one_tap) {
-      convolve_one_tap(image, activations.values, units, epilogue, parallel);
-    } else {
-      prepare(image);
-      const Scratch tables(image.ring * image.width * tables_ * cut_.table_bytes());
-      const Scratch totals(image.ring * image.width * sizeof(int64_t));
-      for (size_t n = 0; n < units.size(); ++n) {
-        convolve_one(image, activations.values + n * size, n, units[n], tables.as<uint8_t>(), totals.as<int64_t>(), epilogue, parallel);
+    if (!one_tap) prepare(image);
+    std::vector<Unit> units(static_cast<size_t>(count) * groups);
+    const auto each = [&](size_t n, const Parallel& inside) {
+      const float* x = activations.values + n * size;
+      units[n] = find_unit(x, size, inside);
+      if (!is_finite_range(units[n])) return;
+      if (one_tap) {
+        convolve_one_tap(image, x, n, units[n], epilogue, inside);
+      } else {
+        convolve_one(image, x, n, units[n], epilogue, inside);
       }
+    };
+    if (units.size() < MANY) {
+      for (size_t n = 0; n < units.size(); ++n) each(n, parallel);
+    } else {  // whole images are shared out
+      const Parallel serial = [](size_t total, const std::function<void(size_t)>& task) {
+        for (size_t i = 0; i < total; ++i) task(i);
+      };
+      parallel(units.size(), [&](size_t n) { each(n, serial); });
     }
     for (size_t n = 0; n < static_cast<size_t>(count); ++n) {
       const auto first = units.begin() + static_cast<ptrdiff_t>(n * groups);
@@ -135,6 +146,12 @@ class PlanesProduct : public Product {
  private:
   const Geometry& geometry() const { return layer_.geometry; }
 
+  // In parallel, or one after the other where all of it takes no longer, in nanoseconds, than it takes to wake a thread.
+  static void shared_out(const Parallel& parallel, size_t total, size_t work, const std::function<void(size_t)>& task) {
+    if (work > FEW) return parallel(total, task);
+    for (size_t i = 0; i < total; ++i) task(i);
+  }
+
   // --- weights -----------------------------------------------------------------------------------------------
 
   // Bytes of the index of a block of outputs: [chunk][tap][table of the chunk][output's place].
@@ -169,22 +186,16 @@ class PlanesProduct : public Product {
 
   // --- values ------------------------------------------------------------------------------------------------
 
-  // The unit of each of `count` stretches of values.
-  std::vector<Unit> units_of(const float* x, size_t count, size_t size, const Parallel& parallel) const {
-    const size_t parts = std::clamp<size_t>(TASKS / std::max<size_t>(1, count), 1, size / 4096 + 1);
-    std::vector<float> least(count * parts), largest(count * parts);
-    parallel(count * parts, [&](size_t task) {
-      const size_t from = size * (task % parts) / parts, to = size * (task % parts + 1) / parts;
-      loops_.range(x + task / parts * size + from, to - from, &least[task], &largest[task]);
+  // The unit of so many values.
+  Unit find_unit(const float* x, size_t size, const Parallel& parallel) const {
+    float least[TASKS], largest[TASKS], ends[4];
+    shared_out(parallel, TASKS, size / 8, [&](size_t task) {
+      const size_t from = size * task / TASKS, to = size * (task + 1) / TASKS;
+      loops_.range(x + from, to - from, &least[task], &largest[task]);
     });
-    std::vector<Unit> units(count);
-    for (size_t i = 0; i < count; ++i) {
-      float ends[4];
-      loops_.range(&least[i * parts], parts, &ends[0], &ends[1]);
-      loops_.range(&largest[i * parts], parts, &ends[2], &ends[3]);
-      units[i] = unit_of_range(ends[0], ends[3], cut_.value_bits());
-    }
-    return units;
+    loops_.range(least, TASKS, &ends[0], &ends[1]);
+    loops_.range(largest, TASKS, &ends[2], &ends[3]);
+    return unit_of_range(ends[0], ends[3], cut_.value_bits());
   }
 
   // --- one tap: the tables of some pixels ----------------------------------------------------------------------
@@ -258,25 +269,22 @@ class PlanesProduct : public Product {
     }
   }
 
-  // Outputs of a convolution by 1 x 1 without padding, a run of neighbouring outputs at a time.
-  void convolve_one_tap(const Image& image, const float* x, const std::vector<Unit>& units, const Epilogue& epilogue,
+  // One group of one image, number n of all, by 1 x 1 without padding, a run of neighbouring outputs at a time.
+  void convolve_one_tap(const Image& image, const float* x, size_t n, const Unit& unit, const Epilogue& epilogue,
                         const Parallel& parallel) const {
     const Geometry& g = geometry();
     const bool whole = g.stride[0] == 1 && g.stride[1] == 1;  // rows follow each other without a gap
     const size_t length = static_cast<size_t>(whole ? image.out[0] * image.out[1] : image.out[1]);
     const size_t lines = whole ? 1 : static_cast<size_t>(image.out[0]), some = pixels_at_once();
     const size_t pieces = (length + some - 1) / some, plane = static_cast<size_t>(image.out[0] * image.out[1]);
-    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), channels = static_cast<size_t>(g.channels_per_group());
-    const size_t shares = std::clamp<size_t>(TASKS / (units.size() * lines * pieces), 1, std::max<size_t>(1, blocks_ / 8));
-    parallel(units.size() * lines * pieces * shares, [&](size_t task) {
-      const size_t share = task % shares, piece = task / shares % pieces, line = task / shares / pieces % lines;
-      const size_t n = task / shares / pieces / lines, group = n % static_cast<size_t>(g.group);
-      if (!is_finite_range(units[n])) return;
+    const size_t outputs = static_cast<size_t>(g.outputs_per_group()), group = n % static_cast<size_t>(g.group);
+    const size_t shares = std::clamp<size_t>(TASKS / (lines * pieces), 1, std::max<size_t>(1, blocks_ / 8));
+    shared_out(parallel, lines * pieces * shares, plane * tables_ * (blocks_ + 4), [&](size_t task) {
+      const size_t share = task % shares, piece = task / shares % pieces, line = task / shares / pieces;
       const size_t first = cut(length, piece, pieces), here = cut(length, piece + 1, pieces) - first;
-      const float* from = x + n * channels * static_cast<size_t>(image.in[0] * image.in[1]) +
-                          line * static_cast<size_t>(g.stride[0] * image.in[1]) + first * static_cast<size_t>(g.stride[1]);
+      const float* from = x + line * static_cast<size_t>(g.stride[0] * image.in[1]) + first * static_cast<size_t>(g.stride[1]);
       Run run(*this, here);
-      run.units[0] = units[n];
+      run.units[0] = unit;
       make_pixels(from, static_cast<size_t>(g.stride[1]), static_cast<size_t>(image.in[0] * image.in[1]), run);
       each_block(run, group, blocks_ * share / shares, blocks_ * (share + 1) / shares, 0, [&](size_t block) {
         const size_t o = block * PLANES_BLOCK, wide = std::min(PLANES_BLOCK, outputs - o), channel = group * outputs + o;
@@ -377,19 +385,22 @@ class PlanesProduct : public Product {
   }
 
   // One group of one image, number n of all.
-  void convolve_one(const Image& image, const float* x, size_t n, const Unit& unit, uint8_t* tables, int64_t* totals, const Epilogue& epilogue,
-                    const Parallel& parallel) const {
-    if (!is_finite_range(unit)) return;
+  void convolve_one(const Image& image, const float* x, size_t n, const Unit& unit, const Epilogue& epilogue, const Parallel& parallel) const {
     const Geometry& g = geometry();
+    const Scratch table_memory(image.ring * image.width * tables_ * cut_.table_bytes()), total_memory(image.ring * image.width * sizeof(int64_t));
+    uint8_t* tables = table_memory.as<uint8_t>();
+    int64_t* totals = total_memory.as<int64_t>();
     const int64_t strip = (static_cast<int64_t>(image.ring) - rows_of(1)) / g.stride[0] + 1;
     int64_t built = 0;
     for (int64_t first = 0; first < image.out[0]; first += strip) {
       const int64_t last = std::min(image.out[0], first + strip), from = std::max(built, first * g.stride[0]);
       built = first * g.stride[0] + rows_of(last - first);
-      parallel(static_cast<size_t>(built - from), [&](size_t row) { make_line(image, x, from + static_cast<int64_t>(row), unit, tables, totals); });
+      const size_t rows = static_cast<size_t>(built - from);
+      shared_out(parallel, rows, rows * image.width * tables_ * 4, [&](size_t row) { make_line(image, x, from + static_cast<int64_t>(row), unit, tables, totals); });
       const size_t pixels = static_cast<size_t>((last - first) * image.out[1]), pieces = (pixels + PIXELS - 1) / PIXELS;
       const size_t shares = std::clamp<size_t>(TASKS / pieces, 1, blocks_);
-      parallel(pieces * shares, [&](size_t task) {
+      const size_t work = pixels * blocks_ * tables_ * image.row.size();
+      shared_out(parallel, pieces * shares, work, [&](size_t task) {
         const size_t piece = task / shares, share = task % shares, skipped = static_cast<size_t>(first * image.out[1]);
         const size_t begin = skipped + cut(pixels, piece, pieces), end = skipped + cut(pixels, piece + 1, pieces);
         sum_piece(image, n, unit, tables, totals, begin, end - begin, blocks_ * share / shares, blocks_ * (share + 1) / shares, epilogue);

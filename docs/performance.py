@@ -45,11 +45,11 @@ Two threads: the best of three processes for each number of threads, with onnxru
 
 ## Seven networks by batch and threads
 
-`python benchmarks/kernel_models.py --cells --beside`. The best tier of the CPU; CPU time, which another program on
-the machine does not count in, float32 in milliseconds and the others as so many times faster than it. int8:
-onnxruntime's static quantisation of the float network. 8 bits: the W1A32 file with
-`BINARIZE_ACTIVATION_BITS=8`, and what that does to a logit of random weights, over the largest. W1A32 off: the
-same to torch's float64 without it. {cells_measured}
+`python benchmarks/kernel_models.py --cells --beside`, with the best tier of the CPU. CPU time, which another
+program on the machine does not count in: float32 in milliseconds, the others as so many times faster than it.
+int8: onnxruntime's static quantisation of the float network. 8 bits: the W1A32 file with
+`BINARIZE_ACTIVATION_BITS=8`, and what that does to a logit of random weights, over the largest. W1A32 off:
+its own difference from torch's float64. {cells_measured}
 
 {cells}
 

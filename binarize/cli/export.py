@@ -218,6 +218,12 @@ def _choices(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
         )
     if result.calibrated_on is not None:
         yield None, f"activations rounded to 8 bits, ranges from {result.calibrated_on}"
+    if result.form == "int8":
+        yield (
+            None,
+            "integer arithmetic pays off on CPUs with dot products of bytes (VNNI, AMX) and for ResNets; on others "
+            "transformers and mobile networks are slower than float: binarize bench FILE says",
+        )
     if result.classifier_diff is not None:
         yield (
             None,

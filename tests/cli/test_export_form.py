@@ -40,6 +40,7 @@ def test_rounded_activations_are_not_called_exact(capsys, folder, trained) -> No
     assert lines[4] == (
         "· activations rounded to 8 bits, ranges from 256 training images of digits"
     )
+    assert lines[5].startswith("· integer arithmetic pays off on CPUs with dot products of bytes")
 
 
 def test_what_a_smaller_classifier_changes_is_said(capsys, folder, trained) -> None:

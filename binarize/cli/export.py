@@ -221,8 +221,8 @@ def _choices(result: ExportResult) -> Iterator[tuple[bool | None, str]]:
     if result.form == "int8":
         yield (
             None,
-            "integer arithmetic pays off on CPUs with dot products of bytes (VNNI, AMX) and for ResNets; on others "
-            "transformers and mobile networks are slower than float: binarize bench FILE says",
+            "integer arithmetic pays off on CPUs with dot products of bytes (VNNI, AMX) and for ResNets; "
+            "on others transformers and mobile networks are slower than float: binarize bench FILE says",
         )
     if result.classifier_diff is not None:
         yield (

@@ -1,7 +1,7 @@
 """How much faster than onnxruntime's float32 are whole networks with the binarize kernels?
 
     python benchmarks/kernel_models.py [--rounds N] [--tier TIER] [MODEL ...]
-    python benchmarks/kernel_models.py --cells [--against LIBRARY] [--tier TIER] [MODEL ...]
+    python benchmarks/kernel_models.py [MODEL ...] --cells [--against LIBRARY] [--tier TIER]
 
 Networks with random weights at their own image size, batch 1, one thread: packed files of W1A32, W1A1 `step`
 and, where blocks can be rewritten, W1A1 `sign` + `bireal`, each with the kernels and in stock onnxruntime,

@@ -1,8 +1,8 @@
 """Is a packed file slower than its float twin for any network, batch size or number of threads?
 
-    python benchmarks/kernel_models.py --cells [--against LIBRARY [--against-files FOLDER]] [--tier TIER]
-                                       [--files FOLDER] [--batch N ...] [--threads N ...] [--beside]
-                                       [MODEL ...]
+    python benchmarks/kernel_models.py [MODEL ...] --cells [--against LIBRARY [--against-files FOLDER]]
+                                       [--tier TIER] [--files FOLDER] [--batch N ...] [--threads N ...]
+                                       [--beside]
 
 A cell is a network of random weights at a batch size and a number of threads. In one process, and in
 every round in turn, run onnxruntime's float32 of the float network and the packed files of W1A32 and W1A1

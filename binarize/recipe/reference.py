@@ -25,7 +25,7 @@ binarized. These come with binarize (`binarize recipes ls`); a copy is a good st
 binarize recipes cp digits mine.yaml
 binarize recipes validate mine.yaml --set seed=1
 binarize convert cifar_resnet20
-binarize train --recipe mine.yaml --set seed=1 --set twin=false --set stages.0.epochs=1
+binarize train --recipe mine.yaml --set seed=1 --set twin=false --epochs 1 --img-size 8
 ```
 
 `binarize recipes show digits --resolved` prints a recipe with every default written out. A run holds

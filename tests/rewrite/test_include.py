@@ -17,6 +17,7 @@ from binarize.errors import PatternError
 from binarize.layers import binarization_off, binary_weights
 from binarize.rewrite import Options, convert, options_of, replay
 from binarize.run import ConversionRecord
+from binarize.runtime.session import DOMAINS
 
 DEFAULTS = {"stem", "depthwise", "reduce", "expand", "head"}
 
@@ -126,8 +127,13 @@ def test_a_forced_model_exports_packed(tmp_path: Path) -> None:
     assert result.form == "packed"
     assert result.max_abs_diff <= 1e-4 * result.max_abs_logit
     graph = onnx.load(tmp_path / "model.onnx").graph
-    ours = [node for node in graph.node if node.domain == "binarize"]
-    packed = {node.name: node.op_type.removesuffix("Relu") for node in ours}
+    ours = [node for node in graph.node if node.domain in DOMAINS]
+    packed = {
+        node.name: node.op_type.removesuffix("Relu")
+        .removesuffix("Silu")
+        .removesuffix("HardSigmoid")
+        for node in ours
+    }
     convolutions = dict.fromkeys(DEFAULTS - {"head"} | {"point", "grouped"}, "BinaryConv")
     assert packed == {**convolutions, "head": "BinaryLinear"}
 
@@ -155,7 +161,7 @@ def test_a_module_under_two_names_is_binarized_once_and_stored_once(tmp_path: Pa
     assert [name for name, *_ in binary_weights(again)] == ["one"]
     binarize.export(model, tmp_path / "model.onnx", input_size=16)
     graph = onnx.load(tmp_path / "model.onnx").graph
-    packed = [node.name for node in graph.node if node.domain == "binarize"]
+    packed = [node.name for node in graph.node if node.domain in DOMAINS]
     assert packed == ["one", "one@2"]
     assert [one.name for one in graph.initializer if one.name.endswith(".bits")] == ["one.bits"]
 

@@ -384,7 +384,7 @@ void planes(const Tier& tier) {
   std::vector<int32_t> plus(PLANES_BLOCK);
   for (int32_t& value : plus) value = static_cast<int32_t>(up_to(131072));
   std::vector<int64_t> total(pixels);
-  for (int64_t& value : total) value = (static_cast<int64_t>(generator()) - INT64_C(2147483648)) << up_to(6);
+  for (int64_t& value : total) value = (static_cast<int64_t>(generator()) - INT64_C(2147483648)) * static_cast<int64_t>(1 + up_to(63));
   std::vector<Unit> units(pixels, unit);
   for (Unit& one : units) one.zero_point = static_cast<int32_t>(generator() % 2 * (generator() % (1u << cut.value_bits())));
   std::vector<float> given(pixels * PLANES_BLOCK), combined(given.size());

@@ -84,7 +84,7 @@ layers, with a constant scale and with mean |w| per channel, which is what W1A32
 - A ResNet's first convolution is float: with a third of the products (decision 14) it still takes 1.1 of the
   4 ms of a W1A1 ResNet-18. With `--structure bireal` it has no ReLU and stays Conv, which takes 2.1.
 - On a CPU with AVX2 alone W1A32 gains least: nothing for networks of small layers, which onnxruntime computes
-  (decision 26), and less than onnxruntime's int8 for CNNs. Beside a busy second core a W1A32 ResNet-18 took 36 ms
+  (decision 26), and less than int8 for CNNs. Beside a busy second core a W1A32 ResNet-18 took 36 ms
   instead of 24, and float32 48 instead of 42 (timed by hand, 2026-12-01, the machine of that table).
 - 1x1 convolutions with few outputs build tables that few outputs use.
 - Linear layers of one row, W1A32: from 768 to 3072, look-ups alone take 14 µs and the whole product 17 in
